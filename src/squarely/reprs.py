@@ -38,7 +38,12 @@ def short_repr(self: Any) -> str:
 
 def _is_default(owner: Any, field: Any) -> bool:
     value = getattr(owner, field.name)
-    return field.default is not MISSING and isinstance(value, (float, *_PLAIN, tuple)) and value == field.default
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    if type(value) is not type(default):
+        return False
+    if isinstance(value, tuple | dict):  # may hold arrays
+        return not value and not default
+    return isinstance(value, (float, *_PLAIN)) and bool(value == default)
 
 
 def _shorten(value: Any) -> str:
@@ -65,6 +70,8 @@ def _shorten_collection(value: Any) -> str:
     opening, closing = "[]" if isinstance(value, list) else "{}" if isinstance(value, Mapping | set | frozenset) else "()"
     if not isinstance(value, Sized) or not len(value):
         return opening + closing
+    if isinstance(value, tuple) and len(value) == 1:
+        text += ","
     is_whole = len(parts) == len(value) and len(text) <= _MAX_LENGTH
     return f"{opening}{text}{closing}" if is_whole else f"{opening}{len(value):,} {'item' if len(value) == 1 else 'items'}{closing}"
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import pytest
 
@@ -20,6 +21,20 @@ CELLS = {
     "preview": "sq.preview('mpg ~ displacement', cars)",
     "pyplot": "import matplotlib.pyplot as plt\nprint(plt.get_fignums())",
     "ax": "_, ax = plt.subplots()\nrun.plot(ax=ax);",
+    # A delay of nothing and no pause: what a long training shows, without the wait.
+    "slow": """
+import squarely.show.progress as lines
+lines._DELAY = lines._NOTEBOOK_PAUSE = 0.0
+shown = []
+update = lines.Output.update
+lines.Output.update = lambda self, text, html: (shown.append((text, html)), update(self, text, html))[1]
+with sq.progress():
+    sq.train('mpg ~ displacement', cars, lr=0.01, epochs=200, validation=0.2)
+    sq.train('mpg ~ displacement', cars, lr=0.01, epochs=3, batch_size=50)
+    sq.train('mpg ~ displacement', cars, lr=0.01, epochs=3, engine='moments')
+lines._DELAY, lines.Output.update = 1.0, update
+""",
+    "lines": "for text, html in shown:\n    print(text)",
     "quick": "with sq.progress():\n    fit = sq.ols('mpg ~ displacement', cars)",
 }
 
@@ -66,3 +81,15 @@ def test_pyplot_has_no_figure_of_ours(outputs):
 
 def test_quick_work_shows_no_progress(outputs):
     assert outputs["quick"] == []
+
+
+def test_long_work_shows_its_passes_and_losses_and_leaves_nothing(outputs):
+    (line,) = outputs["slow"]  # one place, which changes
+    assert line["data"] == {"text/plain": "", "text/html": ""}
+    (printed,) = outputs["lines"]
+    lines = printed["text"].splitlines()
+    assert any(re.fullmatch(r"Pass \d of \d: cross-products: 318 of 318 rows .*", text) for text in lines)
+    assert any(re.fullmatch(r"Training: 1\d\d of 200 epochs .*/s 0:0\d left loss 0\.\d+ val_loss 0\.\d+", text) for text in lines)
+    assert any(re.fullmatch(r"Training: \d+ of 24 steps .* loss 0\.\d+", text) for text in lines)
+    assert any(re.fullmatch(r"Training: 3 of 3 epochs .* loss 1\.\d+", text) for text in lines)
+    assert lines[-1] == ""

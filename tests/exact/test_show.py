@@ -1,7 +1,11 @@
 """Pages of results: no text leaves the page or becomes a tag, and HTML says all that the page holds."""
 
+import contextlib
+import io
+import math
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from rich.cells import cell_len
 
@@ -145,3 +149,114 @@ def test_wrapped_keeps_every_character_within_the_width(text, indent, width):
 def test_a_broken_word_is_not_joined_by_spaces():
     assert wrap_text("n" * 20, 10, indent="    ") == ["n" * 6, *["    " + "n" * 6] * 2, "    nn"]
     assert wrap_text(f"[1] {'n' * 8} end", 10, indent="    ") == ["[1] nnnnnn", "    nn end"]
+
+
+# The width of a page
+
+
+PAGES = {
+    "fit": lambda: sq.ols("mpg ~ weight + C(origin)", CARS).summary(),
+    "preview": lambda: sq.preview("mpg ~ weight + displacement", CARS).summary(),
+    "names": lambda: page_of("n" * 130),
+    "wide numbers": lambda: Page("", [Table(("", *"abcdefgh"), [("x", *["-1.234567e-05"] * 8)])]),
+}
+
+
+@pytest.mark.parametrize("width", [60, 61, 78, 79, 100, 120])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_the_width_it_is_given_and_says_all(name, width):
+    page = PAGES[name]()
+    text = page.as_text(width)
+    assert max(map(cell_len, text.split("\n"))) == width
+    assert "…" not in text
+    shown = set(page.as_text(10_000).split())
+    assert {word for word in shown if len(word) < 50 and set(word) - set("=-")} <= set(text.split())
+
+
+def test_columns_that_do_not_fit_follow_below():
+    lines = PAGES["wide numbers"]().as_text(60).split("\n")
+    headers = [line.split() for line in lines if line.strip() and line.split()[0] in "abcdefgh"]
+    assert headers == [["a", "b", "c", "d"], ["e", "f", "g", "h"]]
+    assert sum(line.count("-1.234567e-05") for line in lines) == 8
+
+
+def test_pairs_that_do_not_fit_beside_each_other_are_in_one_column():
+    page = Page("", [KeyValueTable([("Rows:", "1"), ("Data:", "d" * 40)], [("Fold:", "f" * 30), ("Size:", "2")])])
+    assert [line.split()[0] for line in page.as_text(60).split("\n")[2:-1]] == ["Rows:", "Data:", "Fold:", "Size:"]
+    assert [line.split()[::2] for line in page.as_text(120).split("\n")[2:-1]] == [["Rows:", "Fold:"], ["Data:", "Size:"]]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("columns", "width"), [("40", 60), ("66", 66), ("100", 100), ("200", 120)])
+def test_a_terminal_decides_the_width_and_nothing_else_does(columns, width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    page = page_of("weight")
+    with contextlib.redirect_stdout(Terminal()) as terminal:
+        print(page)
+    assert terminal.getvalue() == page.as_text(width) + "\n"
+    for file in (io.StringIO(), None):
+        with contextlib.redirect_stdout(file):
+            assert str(page) == repr(page) == page.as_text(78)
+
+
+# Digits
+
+
+def coefficients(fit):
+    """Give the numbers of the table of coefficients as text, by the name of the row."""
+    table = fit.summary().blocks[1]
+    return {name: dict(zip(table.header[1:], row, strict=True)) for name, *row in table.rows}
+
+
+def significant(text):
+    return len(text.split("e")[0].replace("-", "").replace(".", "").lstrip("0"))
+
+
+def test_large_data_show_standard_errors_and_intervals():
+    rng = np.random.default_rng(0)
+    n = 400_000
+    x = rng.standard_normal(n)
+    fit = sq.ols("y ~ x", {"x": x, "y": 2 + x + 0.01 * rng.standard_normal(n)})
+    for row in coefficients(fit).values():
+        assert significant(row["std err"]) == 4
+        assert float(row["std err"]) == pytest.approx(0.01 / math.sqrt(n), rel=0.02)
+        low, coefficient, high = (float(row[name]) for name in ("[0.025", "coef", "0.975]"))
+        assert high - low == pytest.approx(2 * 1.96 * 0.01 / math.sqrt(n), rel=0.05)
+        assert low < coefficient < high
+    page = str(fit.summary())
+    assert "No. Observations:              400,000" in page
+    assert "Df Residuals:                  399,998" in page
+
+
+@pytest.mark.parametrize(
+    "formula", ["mpg ~ weight", "mpg ~ I(weight * 1e6)", "mpg ~ I(weight * 100) + horsepower", "I(mpg * 1e5) ~ weight"]
+)
+def test_no_number_but_a_p_value_is_shown_as_zero(formula):
+    fit = sq.ols(formula, CARS)
+    for name, row in coefficients(fit).items():
+        shown = {column: float(text) for column, text in row.items() if column != "P>|t|"}
+        exact = {
+            "coef": fit.params[name], "std err": fit.bse[name], "t": fit.tvalues[name],
+            "[0.025": fit.conf_int().loc[name, 0], "0.975]": fit.conf_int().loc[name, 1],
+        }  # fmt: skip
+        for column, value in shown.items():
+            assert value == pytest.approx(exact[column], rel=0.02), (name, column)
+
+
+def test_ordinary_numbers_look_as_in_statsmodels():
+    rows = coefficients(sq.ols("mpg ~ displacement", CARS))
+    assert list(rows["displacement"].values()) == ["-0.0603", "0.002", "-26.926", "0.000", "-0.065", "-0.056"]
+
+
+def test_a_perfect_fit_is_called_perfect():
+    """R warns of an essentially perfect fit where the variance of the residuals is below 1e-30 of the mean square of the fit."""
+    x, note = np.arange(20.0), "The fit is essentially perfect"
+    for y in (3 * x + 1, 0.1 * x + 1):
+        page = sq.ols("y ~ x", {"x": x, "y": y}).summary()
+        assert sum(text.startswith(note) for text in page.notes) == 1
+    for y in (3 * x + 1 + 1e-9 * np.sin(x), np.ones(20)):
+        assert note not in str(sq.ols("y ~ x", {"x": x, "y": y}).summary())

@@ -30,7 +30,7 @@ from squarely.data.query import keyboard_interrupts
 from squarely.data.scan.progress import report_scan
 from squarely.data.source import with_row_positions
 from squarely.errors import OptionError
-from squarely.show.progress import Stage, render_stage, terminal_progress
+from squarely.show.progress import Stage, new_progress, render_stage
 from tests.sources.test_partitions import Parted
 from tests.support.checks import CARS, need, nist, nist_columns, running
 
@@ -246,6 +246,30 @@ LINES = [
 ]  # fmt: skip
 
 
+def test_the_line_of_training_has_its_losses():
+    stage = Stage(
+        label="Training",
+        unit="epochs",
+        count=20_000,
+        total=60_000,
+        seconds=1.0,
+        values=lambda: {"loss": 0.312345, "val_loss": 12345678.0},
+    )
+    console = Console(width=100, force_terminal=True, color_system=None)
+    with console.capture() as drawing:
+        console.print(render_stage(stage, 100))
+    assert drawing.get().startswith("Training ━")
+    assert drawing.get().endswith(" 20.0K of 60.0K epochs 20.0K/s 0:02 left loss 0.3123 val_loss 1.235e+07\n")
+
+
+def test_training_reports_its_last_losses():
+    need("torch")
+    run, events = watched(lambda: sq.train("y ~ x", rows(300), lr=0.1, epochs=3, validation=0.2))
+    losses = [event.values() for event in events if event.unit == "epochs"]
+    assert losses[-1] == {"loss": run.history["loss"].iloc[-1], "val_loss": run.history["val_loss"].iloc[-1]}
+    assert all(event.values() == {} for event in events if event.unit == "rows")
+
+
 @pytest.mark.parametrize("case", LINES)
 def test_the_line_fits_the_terminal(case):
     label, done, total, seconds, width, line = case
@@ -293,11 +317,11 @@ def slowly(pause, *words):
 
 
 def in_terminal(command, interrupt_at=None, **variables):
-    """Run a command in a terminal of 80 columns and 24 lines, press Ctrl-C once a text has appeared; give exit code and output."""
+    """Run a command in a terminal of 78 columns and 24 lines, press Ctrl-C once a text has appeared; give exit code and output."""
     child, terminal = pty.fork()
     if child == 0:
-        os.execve(command[0], command, {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24", **variables})  # noqa: S606
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        os.execve(command[0], command, {**os.environ, "TERM": "xterm-256color", "COLUMNS": "78", "LINES": "24", **variables})  # noqa: S606
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 78, 0, 0))
     output, pressed = b"", None
     try:
         while select.select([terminal], [], [], 60)[0]:
@@ -350,7 +374,7 @@ def test_a_slow_fit_shows_its_passes_and_leaves_only_its_summary(parquet):
     lines, seen, cursor = screen(output)
     assert code == 0
     assert cursor
-    assert max(map(len, seen)) <= 80
+    assert max(map(len, seen)) <= 78
     assert any(re.fullmatch(r"Pass 1 of 2: cross-products ━+.* rows( .*/s)? .*(so far|left)", line) for line in seen)
     assert any(re.fullmatch(r"Pass 2 of 2: residuals ━+[╸╺]?━* +[0-9.K]+ of 197K rows .*/s \d:\d\d left", line) for line in seen)
     piped = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
@@ -433,8 +457,8 @@ def test_ctrl_c_while_the_engine_works_is_no_error_of_the_engine():
         work()
 
 
-def test_a_notebook_and_a_pipe_get_no_line(capsys):
-    assert terminal_progress() is None
+def test_a_pipe_gets_no_line(capsys):
+    assert new_progress() is None
     with sq.progress():
         assert report_scan(open_source(rows(5)), batches := iter(())) is batches
 

@@ -212,7 +212,7 @@ def test_the_users_axes_are_drawn_into_and_returned():
     assert right.get_title() == "Excess over the optimum"
     assert sq.sweep(ONE, CARS, lr=[0.1, 0.2], epochs=3).plot(ax=right) is right
     assert figure.axes == [left, right]
-    for wrong, text in ((3, "ax is 'int'"), ([left] * 3, "ax is 3 items"), ([], "ax is 'list'"), ("left", "ax is 'str'")):
+    for wrong, text in ((3, "ax is 'int'"), ([left] * 3, "ax is 3 pairs"), ([], "ax is 'list'"), ("left", "ax is 'str'")):
         with pytest.raises(InputError, match=text):
             run.plot(ax=wrong)
     plt.close("all")

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from squarely.data import Scan, listen
-from squarely.show import terminal_progress
+from squarely.show import Stage, new_progress
 
 
 @contextmanager
 def progress() -> Iterator[None]:
     """Show how far each pass over the rows has come: its number and purpose, rows, rows per second, and the time left.
 
-    The line is on stderr, and only if stderr is a terminal. It appears when the passes of one fit have taken a second, and is
-    removed when they are done.
+    Training shows its epochs, or the steps of its batches, with the last loss and validation loss. In a notebook the line is below
+    the cell; elsewhere it is on stderr, and only if that is a terminal. It appears after a second, and is removed at the end.
 
     Examples
     --------
@@ -23,7 +23,7 @@ def progress() -> Iterator[None]:
     >>> with progress():
     ...     fit = sq.ols("y ~ x", {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]})
     """
-    line = terminal_progress()
+    line = new_progress()
     if line is None:
         yield
         return
@@ -39,7 +39,8 @@ def progress() -> Iterator[None]:
         else:
             now = time.monotonic()
             first_began = now if scan.number == 1 else first_began
-            line.begin(_label(scan), unit=scan.unit, total=scan.rows, start_time=first_began if scan.number else now)
+            stage = Stage(label=_label(scan), unit=scan.unit, count=0, total=scan.rows, seconds=0.0, values=scan.values)
+            line.begin(stage, start_time=first_began if scan.number else now)
 
     try:
         with listen(listener):

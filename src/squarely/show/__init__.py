@@ -1,10 +1,10 @@
-"""Results as text, HTML, figures and a terminal progress bar; nothing here computes results.
+"""Results as text, HTML, figures and a progress line; nothing here computes results.
 
 `escape_controls` makes any text safe to show. `Page` has tables and notes, for a terminal or a notebook. `draw` makes a figure of
-panels with matplotlib. `terminal_progress` is a progress line on a terminal.
+panels with matplotlib. `new_progress` is a progress line on a terminal or in a notebook.
 """
 
 from squarely.show.page import KeyValueTable, Page, Table
 from squarely.show.panels import Curve, Level, Panel, Point, draw, save
-from squarely.show.progress import terminal_progress
+from squarely.show.progress import Stage, new_progress
 from squarely.show.text import escape_controls

@@ -11,7 +11,7 @@ from matplotlib.backends import backend_registry
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from squarely.show.notebook import display, is_notebook
+from squarely.show.notebook import is_notebook, show_below_cell
 
 
 class Figure(MatplotlibFigure):
@@ -37,7 +37,7 @@ class Figure(MatplotlibFigure):
         window: a warning says what to do, unless `warn` is False.
         """
         if is_notebook():
-            display(self)
+            show_below_cell(self)
             return
         name = mpl.get_backend()
         canvas = backend_registry.load_backend_module(name).FigureCanvas

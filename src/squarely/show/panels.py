@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,16 +39,6 @@ class Curve:
     dots: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Band:
-    """The area between two curves `low` and `high` (m,)."""
-
-    x: Any
-    low: Any
-    high: Any
-    color: int = 1
-
-
 @dataclass(frozen=True, slots=True)
 class Level:
     """A thin line across the panel at a value of y, or of x, which the legend names."""
@@ -79,7 +69,7 @@ class Panel:
     title: str
     x_label: str
     y_label: str
-    marks: Sequence[Curve | Band | Level | Point]
+    marks: Sequence[Curve | Level | Point]
     log_y: bool = False
     log_x: bool = False
     top: float | None = None
@@ -112,10 +102,11 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def _draw_into(panels: Sequence[Panel], ax: Any) -> Any:
-    every = [ax] if hasattr(ax, "plot") else list(getattr(ax, "flat", ax))
-    if not every or len(every) > len(panels) or not all(hasattr(axes, "plot") for axes in every):
+    every = [ax] if hasattr(ax, "plot") or not isinstance(ax, Iterable) else list(getattr(ax, "flat", ax))
+    are_axes = bool(every) and all(hasattr(axes, "plot") for axes in every)
+    if not are_axes or len(every) > len(panels):
         of = "one pair of matplotlib axes" if len(panels) == 1 else f"up to {len(panels)} pairs of matplotlib axes"
-        found = repr(type(ax).__name__) if len(every) <= len(panels) else pluralize(len(every), "item")
+        found = pluralize(len(every), "pair") if are_axes else repr(type(ax).__name__)
         raise InputError(f"ax is {found}, and this picture takes {of}. Create them with matplotlib.pyplot.subplots.")
     for axes, panel in zip(every, panels, strict=False):
         _draw_panel(axes, panel)
@@ -134,8 +125,6 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
     for mark in panel.marks:
         if isinstance(mark, Curve):
             _draw_curve(axes, mark)
-        elif isinstance(mark, Band):
-            axes.fill_between(mark.x, mark.low, mark.high, color=COLORS[mark.color % len(COLORS)], alpha=0.15, linewidth=0)
     _limit_heights(axes, panel)
     for mark in panel.marks:
         if isinstance(mark, Level):
@@ -232,7 +221,7 @@ def _place_labels(axes: Any, curves: Sequence[Curve]) -> dict[int, float]:
     """Return the heights of labels, as parts of the panel, by the position of curves that end in it; none if they need a legend."""
     to_panel = axes.transData + axes.transAxes.inverted()
     ends = {i: to_panel.transform((c.x[-1], c.y[-1])) for i, c in enumerate(curves) if not (c.dashed or c.dots)}
-    inside = sorted((end[1], i) for i, end in ends.items() if (abs(end - 0.5) <= 0.5).all())
+    inside = sorted((end[1], i) for i, end in ends.items() if all(0.0 <= part <= 1.0 for part in end))
     heights: dict[int, float] = {}
     lowest = 0.0
     for end, i in inside:

@@ -1,11 +1,11 @@
-"""Show progress on one line of the terminal, which appears after a second and disappears at the end."""
+"""Show progress on one line of a terminal or below a notebook cell, which appears after a second and disappears at the end."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import RLock, Timer
@@ -17,40 +17,45 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from squarely.show.notebook import Output, is_notebook
 from squarely.show.text import align_left, escape_controls
 
 _DELAY = 1.0  # seconds: shorter work needs no line
 _REFRESHES = 8  # a second
+_NOTEBOOK_PAUSE = 0.25  # seconds between two updates of a notebook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One stage of work: what it does, and how many units of how many, None if unknown, are done after how many seconds."""
+    """One stage of work: what it does, and how many units of how many, None if unknown, are done after how many seconds.
+
+    `values` returns numbers to show beside it, by name, such as the loss.
+    """
 
     label: str
     unit: str
     count: int
     total: int | None
     seconds: float
+    values: Callable[[], Mapping[str, float]] = dict
 
 
-class Progress:
-    """A line on a terminal for one stage of work after another; `end` removes it."""
+class TerminalProgress:
+    """A line on a terminal, which another thread draws."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._lock = RLock()  # other threads draw the line
+        self._lock = RLock()
         self._stage: Stage | None = None
         self._start = 0.0
         self._timer: Timer | None = None
         self._live: Live | None = None
 
-    def begin(self, label: str, *, unit: str, total: int | None, start_time: float) -> None:
+    def begin(self, stage: Stage, *, start_time: float) -> None:
         """Begin a stage of work that started at `start_time` by `time.monotonic`; the delay counts from there."""
         self.end()
         with self._lock:
-            self._start = time.monotonic()
-            self._stage = Stage(label=label, unit=unit, count=0, total=total, seconds=0.0)
+            self._start, self._stage = time.monotonic(), stage
             self._timer = Timer(max(start_time + _DELAY - self._start, 0.0), self._show)
             self._timer.daemon = True
             with _without_interrupts():
@@ -62,7 +67,7 @@ class Progress:
             self._stage = replace(self._stage, count=done)
 
     def end(self) -> None:
-        """End the stage, if any, remove the line and show the cursor."""
+        """End the stage, if any, and remove the line."""
         with self._lock:
             self._stage = None
             if self._timer is not None:
@@ -103,16 +108,55 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def terminal_progress() -> Progress | None:
-    """Return a progress line on stderr; None if stderr is not an interactive terminal."""
+class NotebookProgress:
+    """A line below the cell of a notebook, drawn when units are done: kernels show nothing of other threads."""
+
+    def __init__(self) -> None:
+        self._output: Output | None = None
+        self._stage: Stage | None = None
+        self._start = self._next = 0.0
+
+    def begin(self, stage: Stage, *, start_time: float) -> None:
+        """Begin a stage of work that started at `start_time` by `time.monotonic`; the delay counts from there."""
+        self._stage, self._start = stage, time.monotonic()
+        self._next = max(self._next, start_time + _DELAY)
+
+    def reach(self, done: int) -> None:
+        """Set how many units are done."""
+        now = time.monotonic()
+        if self._stage is None or now < self._next:
+            return
+        self._next = now + _NOTEBOOK_PAUSE
+        self._output = self._output or Output()
+        text = describe_stage(replace(self._stage, count=done, seconds=now - self._start))
+        total = self._stage.total
+        bar = "" if not total else f'<progress value="{min(done, total)}" max="{total}"></progress> '
+        self._output.update(text, f"<div>{bar}{escape_controls(text, 'html')}</div>")
+
+    def end(self) -> None:
+        """End the stage, if any, and remove the line."""
+        if self._output is not None:
+            self._output.update("", "")
+        self._stage = None
+
+
+def new_progress() -> TerminalProgress | NotebookProgress | None:
+    """Return a progress line for a notebook, or on stderr if it is an interactive terminal; else None."""
+    if is_notebook():
+        return NotebookProgress()
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     console = Console(stderr=True)
-    return Progress(console) if console.is_interactive else None
+    return TerminalProgress(console) if console.is_interactive else None
+
+
+def describe_stage(stage: Stage) -> str:
+    """Write a stage in one line: label, count, rate, time left or so far, and values."""
+    return f"{escape_controls(stage.label)}: {_format_numbers(stage)}"
 
 
 def render_stage(stage: Stage, width: int) -> Table:
-    """Lay out one line: label, bar, count, rate, and time left or so far.
+    """Lay out one line: label, bar, count, rate, time left or so far, and values.
 
     On a narrow terminal the bar is omitted first; then the label is cut.
     """
@@ -133,7 +177,8 @@ def _format_numbers(stage: Stage) -> str:
         time_text = f"{format_time(stage.seconds)} so far"
     else:
         time_text = f"{format_time(max(stage.total - stage.count, 0) / rate)} left"
-    return f"{count} {format_count(round(rate))}/s {time_text}" if rate else f"{count} {time_text}"
+    values = "".join(f" {name} {value:.4g}" for name, value in stage.values().items())
+    return f"{count} {format_count(round(rate))}/s {time_text}{values}" if rate else f"{count} {time_text}{values}"
 
 
 def format_count(number: int) -> str:

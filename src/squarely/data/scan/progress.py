@@ -6,7 +6,7 @@ the passes to come. Without a listener a scan is unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -30,6 +30,7 @@ class Scan:
     rows : number of rows, None if unknown.
     is_over : whether it has ended, at the last row or before.
     unit : what is counted: "rows", "partitions", or "epochs" of training.
+    values : returns the present losses of training by name; empty for rows.
     """
 
     purpose: str
@@ -39,6 +40,7 @@ class Scan:
     rows: int | None = None
     is_over: bool = False
     unit: str = "rows"
+    values: Callable[[], Mapping[str, float]] = dict
 
 
 Listener = Callable[[Scan], None]
@@ -158,16 +160,18 @@ def _begin_scan() -> Scan:
 
 
 @contextmanager
-def report_count(purpose: str, total: int, unit: str = "epochs") -> Iterator[Callable[[int], None]]:
+def report_count(
+    purpose: str, total: int, unit: str = "epochs", values: Callable[[], Mapping[str, float]] = dict
+) -> Iterator[Callable[[int], None]]:
     """Report progress other than that of a scan: call the function that this yields with the number of `total` done.
 
-    Scans in this context are not reported.
+    `values` returns numbers to show beside it, by name, whenever a listener asks for them. Scans in this context are not reported.
     """
     reporter = _REPORTER.get()
     if reporter is None:
         yield lambda done: None
         return
-    scan = Scan(purpose=purpose, rows=total, unit=unit)
+    scan = Scan(purpose=purpose, rows=total, unit=unit, values=values)
     reporter.listener(scan)
     try:
         with silent(True):

@@ -66,7 +66,7 @@ def run_moments_loop(
     w, g = flat
     H, h = (torch.from_numpy(a).to(w) for a in (problem.H, problem.h))
     step, log = state.optimizer.step, state.history
-    with report_count("training", options.epochs) as reached:
+    with report_count("training", options.epochs, "epochs", log.last_losses) as reached:
         while True:
             iterates = torch.empty(min(_EPOCHS_PER_BLOCK, options.epochs - state.epoch) + 1, len(w), dtype=w.dtype, device=w.device)
             *rows, final = iterates.unbind()

@@ -51,6 +51,10 @@ class History:
         for name, value in values.items():
             self.columns.setdefault(name, []).append(value)
 
+    def last_losses(self) -> dict[str, float]:
+        """Return the last logged loss, and that of the validation rows if there are any."""
+        return {name: self.columns[name][-1] for name in ("loss", "val_loss") if self.columns.get(name)}
+
     def watch(self, loss: float, epoch: int, gain: float) -> bool:
         """Record a watched loss, and return whether it is lower than all before by more than `gain`."""
         if loss < self.best_loss - gain:

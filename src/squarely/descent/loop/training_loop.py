@@ -113,7 +113,8 @@ def run_loop(
     `save` is called at each moment from which a run can resume.
     """
     steps, is_full = steps_per_epoch(rows, options), options.is_full_batch
-    count = report_count("training", options.epochs * steps, "epochs" if is_full else "steps")
+    unit, losses = "epochs" if is_full else "steps", state.history.last_losses
+    count = report_count("training", options.epochs * steps, unit, losses)
     try:
         with threads_for(rows.n * rows.features), count as report:
             while True:

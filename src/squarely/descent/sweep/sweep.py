@@ -15,7 +15,7 @@ from squarely.descent.results.summary import describe_rows
 from squarely.descent.results.training import Training
 from squarely.descent.sweep.outcome import describe_options, final_loss, has_validation, is_finite, option_value
 from squarely.descent.sweep.sweep_figure import MAX_CURVES, ends_panel, losses_panel
-from squarely.errors import listed
+from squarely.errors import listed, short_traceback
 from squarely.numerics import round_apart, round_down
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.show import Page, Table, draw
@@ -99,6 +99,7 @@ class Sweep:
     def plot(self, ax: None = None) -> Figure: ...
     @overload
     def plot(self, ax: Any) -> Any: ...
+    @short_traceback
     def plot(self, ax: Any = None) -> Any:
         """Draw the losses of up to twelve runs by epoch; of more, the final losses by learning rate (or another varied option).
 
