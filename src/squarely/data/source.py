@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import narwhals as nw
 import numpy as np
@@ -268,30 +268,6 @@ class DerivedSource(Source):
 
     def index(self, rows: np.ndarray) -> Any:
         return self.parent.index(self.parent_rows(rows))
-
-
-class DetachedSource(Source):
-    """The name and columns of data whose rows are not available; `file` is the file of the loaded fit."""
-
-    def __init__(
-        self, label: str, columns: Mapping[str, str], notes: tuple[str, ...] = (), file: str = "", *, is_redrawn: bool = False
-    ) -> None:
-        self._is_redrawn = is_redrawn
-        self.label, self.notes, self.file = label, notes, file
-        self.columns = dict(columns)
-
-    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> NoReturn:
-        raise DataError(
-            f"This needs the rows of {self.label}, which a loaded or merged result does not have. Fit the data again; predictions "
-            "need only new rows."
-        )
-
-    @property
-    def is_redrawn(self) -> bool:
-        return self._is_redrawn
-
-    def kind(self, name: str) -> NoReturn:
-        self.read([name])
 
 
 def is_aggregate_only(source: Source) -> bool:

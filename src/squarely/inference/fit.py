@@ -9,7 +9,6 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
-from scipy.special import stdtr
 
 from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series
 from squarely.design import Design, iter_predictions, predict_batches
@@ -20,7 +19,7 @@ from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.plain_numbers import to_plain_numbers
 from squarely.inference.prediction import make_predictor, require_other_file, write_predicted
 from squarely.inference.serialize import solution_to_json
-from squarely.inference.statistics import Statistics, covariance_of, statistics_of, t_quantile
+from squarely.inference.statistics import Statistics, covariance_of, p_values, statistics_of, t_quantile, t_values
 from squarely.inference.summary import summary_page
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
@@ -84,12 +83,12 @@ class Fit(Statistics):
     @property
     def tvalues(self) -> pd.Series:
         """Coefficients over their standard errors."""
-        return self._label_params(self._t_values())
+        return self._label_params(t_values(self.solution.params, self.standard_errors))
 
     @property
     def pvalues(self) -> pd.Series:
         """Two-sided p-values of the t statistics with df_resid degrees of freedom."""
-        return self._label_params(self._p_values())
+        return self._label_params(p_values(self.solution.params, self.standard_errors, self.df_resid))
 
     @property
     def digits(self) -> pd.Series:
@@ -292,8 +291,8 @@ class Fit(Statistics):
         columns = {
             "params": self.solution.params,
             "bse": self.standard_errors,
-            "tvalues": self._t_values(),
-            "pvalues": self._p_values(),
+            "tvalues": t_values(self.solution.params, self.standard_errors),
+            "pvalues": p_values(self.solution.params, self.standard_errors, self.df_resid),
             "digits": self.solution.digits,
             "digits_bse": self.solution.digits_bse,
             "conf_int": np.column_stack(self._confidence_limits(0.05)),
@@ -305,13 +304,6 @@ class Fit(Statistics):
 
     def __repr__(self) -> str:
         return f"<Fit {self.design.formula.text!r}: n={self.nobs}, R-squared {self.rsquared:.3f}; print(fit.summary())>"
-
-    def _t_values(self) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):  # a perfect fit has standard errors of zero
-            return np.asarray(self.solution.params / self.standard_errors)
-
-    def _p_values(self) -> Array:
-        return np.asarray(2 * stdtr(self.df_resid, -np.abs(self._t_values())))
 
     def _confidence_limits(self, alpha: float) -> tuple[Array, Array]:
         half = t_quantile(self.df_resid, alpha) * self.standard_errors

@@ -11,13 +11,13 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, grouped_digits_pattern
 from squarely.data.files.csv.byte_search import ByteSearch, measure_longest_line
+from squarely.data.files.csv.connection import connect, quote_sql
 from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
 from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
 from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text
@@ -42,11 +42,6 @@ _BUFFER = 2**25  # bytes, as many as DuckDB reads at a time
 _SAMPLE = 20_480  # rows, as many as DuckDB samples
 _ENGINE_ERRORS = (duckdb.Error, OSError, pa.ArrowException, UnicodeError)  # DuckDB's errors come through Arrow as OSError
 _OTHER_TYPES = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
-_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "python_enable_replacements": "false",
-}
 
 
 class CsvSource(Source):
@@ -86,7 +81,7 @@ class CsvSource(Source):
         """Detect names, line ends, decimal sign and types; again with longer lines if DuckDB finds them too long."""
         notes = self.notes
         try:
-            with keyboard_interrupts(), self._connection() as connection:
+            with keyboard_interrupts(), connect(self._text) as connection:
                 self._detect_columns(connection)
         except _ENGINE_ERRORS as error:
             if LONG_LINE in str(error) and not self._longest_line:
@@ -110,8 +105,8 @@ class CsvSource(Source):
         """Detect names, line ends, decimal sign and types, in this order."""
         text, options = self._text, self._options
         compression = f"compression = '{'gzip' if text.is_gzip else 'none'}'"
-        quote = _quote_sql(text.quotes.sign)
-        self._dialect = f"delim = {_quote_sql(self._delimiter)}, quote = {quote}, escape = {quote}, {compression}, {_DIALECT}"
+        quote = quote_sql(text.quotes.sign)
+        self._dialect = f"delim = {quote_sql(self._delimiter)}, quote = {quote}, escape = {quote}, {compression}, {_DIALECT}"
         query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}{self._long_lines_sql}) LIMIT 1"
         first = connection.execute(query, [text.pattern]).fetchall()
         self._width = len(first[0]) if first else 0
@@ -132,7 +127,7 @@ class CsvSource(Source):
         if decimal or self._delimiter == ",":
             self._comma_values = CommaValues(is_decimal=decimal == ",")
         else:
-            between = _quote_sql(options.thousands or "")
+            between = quote_sql(options.thousands or "")
             columns_sql = f"replace(COLUMNS(*), {between}, '')" if options.thousands else "*"
             self._comma_values = detect_commas(self._select(connection, columns_sql).limit(_SAMPLE).to_arrow_table())
         if self._comma_values.is_decimal:
@@ -174,7 +169,7 @@ class CsvSource(Source):
     def head(self, names: Sequence[str], rows: int) -> pa.Table:
         columns = ", ".join(f"c{self._names.index(name)} AS v{j}" for j, name in enumerate(names)) or "1 AS v0"
         try:
-            with keyboard_interrupts(), self._connection() as connection:
+            with keyboard_interrupts(), connect(self._text) as connection:
                 table = self._select(connection, columns, nulls=("",)).limit(rows).to_arrow_table()
         except _ENGINE_ERRORS as error:
             raise unreadable_error(self._text, self._delimiter, error) from error
@@ -205,27 +200,27 @@ class CsvSource(Source):
 
     def _null_sql(self, number: str) -> str:
         """Return SQL that makes the numbers among `na_values` NULL, as pandas does: -999.0 is -999."""
-        numbers = ", ".join(f"CAST({_quote_sql(repr(value))} AS DOUBLE)" for value in self._options.na_numbers)
+        numbers = ", ".join(f"CAST({quote_sql(repr(value))} AS DOUBLE)" for value in self._options.na_numbers)
         return f"CASE WHEN {number} IN ({numbers}) THEN NULL ELSE {number} END" if numbers else number
 
     def _number_sql(self, place: int) -> str:
         """Return SQL that writes the texts of a column with a decimal point, and makes those invalid that are not numbers."""
         text = f"c{place}"
         if self._options.thousands:
-            text = f"replace({text}, {_quote_sql(self._options.thousands)}, '')"
+            text = f"replace({text}, {quote_sql(self._options.thousands)}, '')"
         text = f"translate({text}, '.,', '?.')" if self._comma_values.is_decimal else text
         odd = " OR ".join(self._odd_text_sql(place))
         return f"CASE WHEN {odd} THEN '?' || {text} ELSE {text} END" if odd else text
 
     def _odd_text_sql(self, place: int) -> list[str]:
         """Return SQL conditions for texts that only DuckDB reads as numbers, or 1.234 beside small integers in the sample."""
-        odd = [f"contains(c{place}, {_quote_sql(sign)})" for sign in self._odd_signs if sign != self._options.thousands]
+        odd = [f"contains(c{place}, {quote_sql(sign)})" for sign in self._odd_signs if sign != self._options.thousands]
         if sign := self._options.thousands:  # 3,5 is not 35
             groups = grouped_digits_pattern(sign)
-            odd.append(f"contains(c{place}, {_quote_sql(sign)}) AND NOT regexp_full_match(c{place}, {_quote_sql(groups)})")
+            odd.append(f"contains(c{place}, {quote_sql(sign)}) AND NOT regexp_full_match(c{place}, {quote_sql(groups)})")
         if place in self._comma_values.small_columns:
             sign = "," if self._comma_values.is_decimal else "."
-            odd.append(f"contains(c{place}, '{sign}') AND regexp_full_match(c{place}, {_quote_sql(AMBIGUOUS_THOUSANDS)})")
+            odd.append(f"contains(c{place}, '{sign}') AND regexp_full_match(c{place}, {quote_sql(AMBIGUOUS_THOUSANDS)})")
         return odd
 
     def _find_number_column(self, name: str) -> int:
@@ -287,19 +282,8 @@ class CsvSource(Source):
             pass
         return other
 
-    @contextmanager
-    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open an embedded DuckDB that loads no extension, sees no Python variable and reads no other file."""
-        with duckdb.connect(":memory:", config=_SETTINGS) as connection:
-            connection.execute("SET enable_progress_bar = false")  # it would be printed among the results
-            paths = f"{_quote_sql(str(self._text.path))}, {_quote_sql(self._text.pattern)}"
-            connection.execute(f"SET allowed_paths = [{paths}]")
-            connection.execute("SET enable_external_access = false")
-            connection.execute("SET lock_configuration = true")
-            yield connection
-
     def _query(self, columns: str, types: Mapping[str, str] | None = None) -> Iterator[pa.RecordBatch]:
-        with keyboard_interrupts(), self._connection() as connection:
+        with keyboard_interrupts(), connect(self._text) as connection:
             yield from self._select(connection, columns, types).to_arrow_reader(BATCH_ROWS)
 
     @property
@@ -335,7 +319,7 @@ class CsvSource(Source):
         """Select SQL columns of the file; all of it is text, or DuckDB detects the types but for those in `types`."""
         names = ", ".join(f"'c{i}'" for i in range(self._width))
         found = [word for word in self._null_words if not word or self._found is None or word in self._found]
-        words = ", ".join(map(_quote_sql, found if nulls is None else nulls))  # each word takes time
+        words = ", ".join(map(quote_sql, found if nulls is None else nulls))  # each word takes time
         chosen = ", ".join(f"{c}: '{kind}'" for c, kind in (types or {}).items())
         cast = ", all_varchar = true" if types is None else f", types = {{{chosen}}}" if types else ""
         header = f"header = {self._options.has_header}, names = [{names}]"
@@ -366,7 +350,3 @@ class CsvSource(Source):
             return next(((row, text) for row, (text, is_bad) in enumerate(values, 1) if is_bad and text is not None), None)
         except _ENGINE_ERRORS:
             return None  # the file breaks for another reason, which the caller reports in the engine's own words
-
-
-def _quote_sql(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
