@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
@@ -256,7 +256,9 @@ class CsvSource(Source):
             return
         search = ByteSearch((*_NOT_IN_NUMBERS, *self._null_words), has_header=self._options.has_header)
         with self._file.reading("CSV"):
-            other = self._find_other_line(search.watch(self._iter_bytes()))
+            pieces = search.watch(self._iter_bytes())
+            other = self._line_ends.find_other_line(pieces)
+            deque(pieces, maxlen=0)  # search the rest, too
         if other is not None:
             extra, fields = self._line_ends.has_extra_field, self._line_ends.fields
             before = f"the {'header' if self._options.has_header else 'first line'} has {fields:,}"
@@ -274,13 +276,6 @@ class CsvSource(Source):
         """Yield the bytes of the text in pieces, decompressed."""
         path = self._text.path
         return (piece for piece, _ in read_gzip(path)) if self._text.is_gzip else iter_pieces(path, _PIECE)
-
-    def _find_other_line(self, pieces: Iterator[bytes]) -> tuple[int, int] | None:
-        """Return the first line that ends in another way, its number and its fields; read all pieces."""
-        other = self._line_ends.find_other_line(pieces)
-        for _ in pieces:
-            pass
-        return other
 
     def _query(self, columns: str, types: Mapping[str, str] | None = None) -> Iterator[pa.RecordBatch]:
         with keyboard_interrupts(), connect(self._text) as connection:
