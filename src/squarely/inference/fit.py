@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,12 +24,10 @@ from squarely.inference.summary import summary_page
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.storage.disk import write_text
-from squarely.types import ArrowTable, Data, Duplicates, PandasFrame, PathLike, PolarsFrame, PredictOptions, RankDeficient, Unseen
+from squarely.types import Data, Duplicates, RankDeficient, Unseen, typed_predict
 
 if TYPE_CHECKING:
     import pandas as pd
-    import polars as pl
-    import pyarrow as pa
 
     from squarely.show import Page
 
@@ -137,24 +135,12 @@ class Fit(Statistics):
         """Return the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""
         return to_frame(self.covariance, list(self.design.names), list(self.design.names))
 
-    @overload
-    def predict(self, new: PathLike | Sequence[PathLike], **options: Unpack[PredictOptions]) -> pd.Series: ...
-    @overload
-    def predict(self, new: Mapping[str, Any] | np.ndarray, **options: Unpack[PredictOptions]) -> Array: ...
-    @overload
-    def predict(self, new: PandasFrame, **options: Unpack[PredictOptions]) -> pd.Series: ...
-    @overload
-    def predict(self, new: ArrowTable, **options: Unpack[PredictOptions]) -> pa.ChunkedArray: ...
-    @overload
-    def predict(self, new: PolarsFrame, **options: Unpack[PredictOptions]) -> pl.Series: ...
-    @overload
-    def predict(self, new: Data | None = None, **options: Unpack[PredictOptions]) -> Any: ...
-
+    @typed_predict
     @short_traceback
     @scan_purpose("predictions")
     def predict(
         self,
-        new: Any = None,
+        new: Data | None = None,
         *,
         read: Mapping[str, object] | None = None,
         unseen: Unseen = "error",

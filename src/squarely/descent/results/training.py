@@ -18,16 +18,18 @@ from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.convergence import FAILED, describe_end, judge_end, measure_distance
 from squarely.descent.results.loss_figure import draw_run
 from squarely.descent.results.predicted_curve import PredictedCurve
+from squarely.descent.results.prediction import make_predictor
 from squarely.descent.results.run_theory import RunTheory
 from squarely.descent.results.serialize import RUN_FILE, SavedTexts, run_to_json
 from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name
-from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
+from squarely.design import Design, predict_batches, require_rank_deficient
 from squarely.errors import NumericalError, short_traceback
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.show import KeyValueTable, Page, Table
 from squarely.storage.disk import local_path, write_text
+from squarely.types import Data, RankDeficient, Status, Unseen, typed_predict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 _PLAIN_OPTIONS = ("average", "stop", "engine", "gradient", "stream", "dtype", "seed", "device")
-_MIN_WEIGHT = 1e-6  # of a direction of length one: a smaller weight is rounding
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
@@ -116,7 +117,7 @@ class Training:
         return self.moments.account
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         """How the run ended, in a word or three.
 
         "converged" : within 0.01 standard errors of least squares, or the distance of `stop`; "epochs used up" : farther away.
@@ -167,9 +168,15 @@ class Training:
         """
         return to_frame({name: np.array(values) for name, values in self._history_columns().items()})
 
+    @typed_predict
     @short_traceback
     def predict(
-        self, new: object, *, read: Mapping[str, object] | None = None, unseen: str = "error", rank_deficient: str = "nan"
+        self,
+        new: Data,
+        *,
+        read: Mapping[str, object] | None = None,
+        unseen: Unseen = "error",
+        rank_deficient: RankDeficient = "nan",
     ) -> Any:
         """Predict the response for new rows, in its unit: one value a row, in the library of the rows.
 
@@ -181,35 +188,9 @@ class Training:
         if self.has_failed:
             raise NumericalError(f"The run is {self.status}, so it has nothing to predict with. {' '.join(self._describe_end())}")
         require_rank_deficient(rank_deficient)
-        source, problem, w = open_new_rows(new, self.design.formula.names, read), self.problem, self.result.end
-        predictor = LinearPredictor(
-            design=self.design,
-            selected=range(len(self.design.columns)),
-            level=problem.intercept_in_units(w),
-            slopes=problem.slopes_in_units(w),
-            center=problem.center[:-1],
-            check=self._dependency_check() if rank_deficient == "nan" else None,
-        )
+        source, check = open_new_rows(new, self.design.formula.names, read), rank_deficient == "nan"
+        predictor = make_predictor(self.moments, self.problem, self.theory.spectrum, self.result.end, check=check)
         return predict_batches(predictor, source, unseen=unseen)
-
-    def _dependency_check(self) -> Check | None:
-        """Return the directions along which the loss does not change: training rows have almost no component there."""
-        problem, lam = self.problem, self.theory.spectrum
-        if not lam.flat_directions:
-            return None
-        V = lam.vectors[:, : lam.flat_directions]
-        names = np.array(["Intercept", *(column.name for column in self.design.columns)])
-        rounding = math.sqrt(self.moments.n * lam.flat_threshold / 2)  # a squared length along a direction is n lam / 2
-        return Check(
-            dropped_columns=np.zeros(0, dtype=int),
-            weights=V if problem.intercept else np.vstack([np.zeros(lam.flat_directions), V]),
-            errors=np.full(lam.flat_directions, rounding),
-            standard_error_scale=np.zeros(len(names)),
-            centers=np.concatenate([[0.0], problem.shift[:-1]]),
-            scales=np.concatenate([[1.0], problem.scale[:-1]]),
-            messages=tuple(" and ".join(names[np.abs(v) > _MIN_WEIGHT].tolist()) + " depend on each other" for v in V.T),
-            reason="Columns depend on each other in the rows of the training, and these break it",
-        )
 
     @overload
     def plot(self, ax: None = None) -> Figure: ...
