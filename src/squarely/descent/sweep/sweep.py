@@ -179,13 +179,14 @@ class Sweep:
         return columns
 
     def _make_row(self, run: Training) -> dict[str, str]:
-        curve, count = run.prediction, len(self._options)
+        curve, count = None if run.result.has_diverged else run.prediction, len(self._options)  # a diverging curve has no end
         row = {_SHORT_NAMES.get(name, name): f"{option_value(run, name):g}" for name in self._options}
         row["status"] = run.status
         row |= {"first loss": f"{run.result.losses[0]:.5g}"} if count == 1 else {}
         row["last loss"] = f"{run.result.final_values['loss']:.5g}"
-        row |= {"predicted": "unknown" if curve is None else f"{curve.final_loss:.5g}"} if count < 4 else {}
-        row["excess left"] = "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %"
+        unknown = "-" if run.result.has_diverged else "unknown"
+        row |= {"predicted": unknown if curve is None else f"{curve.final_loss:.5g}"} if count < 4 else {}
+        row["excess left"] = unknown if curve is None else f"{100 * curve.remaining_fraction:.2g} %"
         return row | ({"val loss": f"{run.result.final_values['val_loss']:.5g}"} if has_validation(self.best) else {})
 
 
