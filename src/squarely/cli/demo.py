@@ -227,12 +227,12 @@ def _print_text(text: str) -> None:
 
 
 def _print_item(text: str) -> None:
-    print(_wrap(text, initial_indent="* ", subsequent_indent="  "))
+    print(_wrap(text, first="* ", rest="  "))
 
 
-def _wrap(text: str, **indents: str) -> str:
+def _wrap(text: str, *, first: str = "", rest: str = "") -> str:
     """Break lines where a page of results does, on a wide terminal earlier."""
-    return textwrap.fill(text, min(terminal_width(), _WIDEST), **indents)
+    return textwrap.fill(text, min(terminal_width(), _WIDEST), initial_indent=first, subsequent_indent=rest)
 
 
 def _save(folder: Path, name: str, figure: Any) -> None:
