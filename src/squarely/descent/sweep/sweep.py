@@ -87,10 +87,8 @@ class Sweep:
         sentence = f"{describe_options(best, self._options)} ends lowest: its {criterion} is {final_loss(best):.6g}"
         if others and is_finite(others[0]):
             difference = final_loss(others[0]) - final_loss(best)
-            gap = f"{difference:.3g} below" if difference > 0 else "no lower than"
-            sentence += f", {gap} that of {describe_options(others[0], self._options)}" + (
-                "" if difference > 0 else ", which comes later"
-            )
+            gap = f"{difference:.3g} below that of" if difference > 0 else "tied with"
+            sentence += f", {gap} {describe_options(others[0], self._options)}"
         lost = sum(not is_finite(run) for run in self.runs)
         diverged = f" {lost:,} of {len(self.runs):,} runs diverged." if lost else ""
         return f"{sentence}.{diverged} {_describe_limits(best)}".strip()
