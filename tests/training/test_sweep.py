@@ -294,7 +294,7 @@ def test_the_best_and_why():
 def test_equals_are_reported():
     sweep = sq.sweep(ONE, ROWS, lr=[0.5, 0.25], seed=0, epochs=3000, dtype="float64", start=[0.0, 0.0], batch_size=[None, 999])
     assert sweep.best is sweep.runs[0]
-    assert "no lower than that of lr = 0.5, batch_size = 398, which comes later" in sweep.why
+    assert "tied with lr = 0.5, batch_size = 398" in sweep.why
 
 
 def test_auto_and_remarks():

@@ -51,7 +51,7 @@ class Page:
     lead: Sequence[str] = ()
 
     def __repr__(self) -> str:
-        return self.as_text(_terminal_width())
+        return self.as_text(terminal_width())
 
     def as_text(self, width: int = WIDTH) -> str:
         """Return the page as text of this many columns."""
@@ -78,7 +78,7 @@ class Page:
         return render_page(self.title, tables, lead=self.lead, footer=self.footer, notes=self.notes)
 
 
-def _terminal_width() -> int:
+def terminal_width() -> int:
     """Return the width of a page on the terminal that Python prints to; in files and pipes it is always the same."""
     if sys.stdout is None or not sys.stdout.isatty():
         return WIDTH

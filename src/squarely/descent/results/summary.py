@@ -95,7 +95,7 @@ def list_outcome(
         *([(validation, f"{final['val_loss']:.6g}")] if "val_loss" in final else []),
         ("Loss at the optimum:", "unknown" if least is None else f"{least:.6g}"),
         ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.remaining_fraction:.3g}"),
-        *([("Noise keeps it off by:", f"{theory.floor_se:.2g} std err")] if theory.floor_se is not None else []),
+        *([("Mini-batch noise floor:", f"{theory.floor_se:.2g} std err")] if theory.floor_se is not None else []),
         *_list_rates(theory),
         ("Condition (kappa):", f"{theory.kappa:.6g}"),
     ]

@@ -87,10 +87,8 @@ class Sweep:
         sentence = f"{describe_options(best, self._options)} ends lowest: its {criterion} is {final_loss(best):.6g}"
         if others and is_finite(others[0]):
             difference = final_loss(others[0]) - final_loss(best)
-            gap = f"{difference:.3g} below" if difference > 0 else "no lower than"
-            sentence += f", {gap} that of {describe_options(others[0], self._options)}" + (
-                "" if difference > 0 else ", which comes later"
-            )
+            gap = f"{difference:.3g} below that of" if difference > 0 else "tied with"
+            sentence += f", {gap} {describe_options(others[0], self._options)}"
         lost = sum(not is_finite(run) for run in self.runs)
         diverged = f" {lost:,} of {len(self.runs):,} runs diverged." if lost else ""
         return f"{sentence}.{diverged} {_describe_limits(best)}".strip()
@@ -179,13 +177,14 @@ class Sweep:
         return columns
 
     def _make_row(self, run: Training) -> dict[str, str]:
-        curve, count = run.prediction, len(self._options)
+        curve, count = None if run.result.has_diverged else run.prediction, len(self._options)  # a diverging curve has no end
         row = {_SHORT_NAMES.get(name, name): f"{option_value(run, name):g}" for name in self._options}
         row["status"] = run.status
         row |= {"first loss": f"{run.result.losses[0]:.5g}"} if count == 1 else {}
         row["last loss"] = f"{run.result.final_values['loss']:.5g}"
-        row |= {"predicted": "unknown" if curve is None else f"{curve.final_loss:.5g}"} if count < 4 else {}
-        row["excess left"] = "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %"
+        unknown = "-" if run.result.has_diverged else "unknown"
+        row |= {"predicted": unknown if curve is None else f"{curve.final_loss:.5g}"} if count < 4 else {}
+        row["excess left"] = unknown if curve is None else f"{100 * curve.remaining_fraction:.2g} %"
         return row | ({"val loss": f"{run.result.final_values['val_loss']:.5g}"} if has_validation(self.best) else {})
 
 
