@@ -416,8 +416,8 @@ def test_predict_and_preview_take_the_options(tmp_path):
         (table().encode("utf-16-le"), "read={'encoding': 'utf-16-le'}"),
         (table().encode("utf-16-be"), "read={'encoding': 'utf-16-be'}"),
         (b"\n" + table().encode(), "read={'skip_rows': 1}"),
-        (table().replace("7.5", "?"), "read={'na_values': '?'}"),
-        (table().replace("7.5,3", "7.5,?"), "read={'na_values': '?'}"),
+        (table().replace("7.5", "?"), "read={'na_values': ['?']}"),
+        (table().replace("7.5,3", "7.5,?"), "read={'na_values': ['?']}"),
     ],
 )
 def test_an_error_names_the_option_that_helps(content, says, tmp_path):
@@ -431,7 +431,7 @@ def test_an_error_names_the_option_that_helps(content, says, tmp_path):
 def test_where_cannot_make_numbers_of_text_but_na_values_can(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(table().replace("7.5,3", "7.5,?"))
-    with pytest.raises(DataError, match=r"holds numbers in every row that is used, and text in others.*'na_values': '\?'"):
+    with pytest.raises(DataError, match=r"holds numbers in every row that is used, and text in others.*'na_values': \['\?'\]"):
         sq.ols("y ~ x", path, where="x != '?'")
     assert sq.ols("y ~ x", path, read={"na_values": "?"}).nobs == len(ROWS) - 1
 
