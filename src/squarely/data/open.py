@@ -251,7 +251,7 @@ def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
     if kind in ("Excel", "Stata", "SPSS", "SAS"):
         return _open_in_memory(kind, file, options)
     if kind != "CSV":
-        options.require_only((), file.label, kind)
+        options.require_only(("na_values",) if kind == "JSON lines" else (), file.label, kind)
     if kind == "Parquet":
         from squarely.data.files.parquet import ParquetSource
 
@@ -261,22 +261,23 @@ def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
 
         return IpcSource(file)
     if kind == "JSON lines":
-        return _open_json(file)
+        return _open_json(file, options)
     from squarely.data.files.csv.source import CsvSource
 
     return CsvSource(file, options)
 
 
-def _open_json(file: LocalFile) -> Source:
+def _open_json(file: LocalFile, options: ReadOptions) -> Source:
     from squarely.data.files.json_lines import JsonLinesSource
     from squarely.data.files.staging.json_array import copy_as_lines
+    from squarely.data.views.quoted_numbers import QuotedNumbersSource
 
     lines, place = copy_as_lines(file)
     source = JsonLinesSource(lines)
     if place != "lines" and source.pandas_call is not None:
         call = source.pandas_call
         source.pandas_call = replace(call, options={**call.options, "lines": False}) if place == "array" else None
-    return source
+    return QuotedNumbersSource(source, options)
 
 
 def _open_in_memory(kind: str, file: LocalFile, options: ReadOptions) -> Source:
