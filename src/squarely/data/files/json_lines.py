@@ -117,7 +117,7 @@ class JsonLinesSource(Source):
                 yield first, _count(block), block
 
     def _iter_rows(self) -> Iterator[tuple[int, list[tuple[str, Any]]]]:
-        for first, block in self._iter_blocks():
+        for first, _, block in self._iter_blocks():
             yield from self._parse_lines(block, first)
 
     def _check_block(self, block: bytes, first: int) -> bytes:
