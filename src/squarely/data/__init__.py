@@ -36,7 +36,7 @@ from squarely.data.source import (
     require_local,
     unsupported_column_error,
 )
-from squarely.data.views.detached import DetachedSource
 from squarely.data.views.cached import CachedSource
+from squarely.data.views.detached import DetachedSource
 from squarely.data.views.shard import shard_of
 from squarely.data.views.split import SplitSource, split_source
