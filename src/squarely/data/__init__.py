@@ -24,6 +24,7 @@ from squarely.data.pandas_io import (
 from squarely.data.query import ColumnInfo, Engine, Query, Row, Stage
 from squarely.data.scan.account import CAUSES, RowAccount
 from squarely.data.scan.batch import Batch, CategoricalColumn, NumericColumn, is_all_finite, to_plain_level
+from squarely.data.scan.batch_store import read_cache_limit
 from squarely.data.scan.fold import fold_parts, iter_batches, map_batches
 from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
@@ -35,7 +36,7 @@ from squarely.data.source import (
     require_local,
     unsupported_column_error,
 )
-from squarely.data.views.cached import CachedSource, read_cache_limit
+from squarely.data.views.cached import CachedSource
 from squarely.data.views.detached import DetachedSource
 from squarely.data.views.shard import shard_of
 from squarely.data.views.split import SplitSource, split_source
