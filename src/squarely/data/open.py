@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeGuard
 
 import narwhals as nw
@@ -16,7 +17,7 @@ import pyarrow as pa
 from squarely.data.files.concat import ConcatSource
 from squarely.data.files.file_kinds import ADVICE, is_json, named_kind, named_suffix
 from squarely.data.files.hive_partitions import HivePartitionSource, parse_constants, read_folder_keys
-from squarely.data.files.lake_formats import require_no_lake_table
+from squarely.data.files.lake.detection import detect_readable_table, require_no_lake_table
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.paths import copy_remote, find_files, is_pattern, plain_file_path
 from squarely.data.files.read_options import ReadOptions, parse_read_options
@@ -35,6 +36,12 @@ _ACCEPTED_DATA = (
     "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation, a Spark or Dask DataFrame, an "
     "Ibis table or a dict of arrays."
 )
+_ONCE_READ = {  # what gives its rows once, although a fit reads them several times
+    "pyarrow._dataset.Scanner": "It gives its rows once: pass the dataset itself, or scanner.to_table().",
+    "pandas.io.parsers.readers.TextFileReader": "It gives its rows once: pass the path of the file, or pandas.concat(reader).",
+    "pandas.io.json._json.JsonReader": "It gives its rows once: pass the path of the file, or pandas.concat(reader).",
+    "pandas.io.stata.StataReader": "It gives its rows once: pass the path of the file, or reader.read().",
+}
 PathLike = str | bytes | os.PathLike[Any]
 _TEXT_KINDS = ("CSV", "JSON lines")
 _TEXT_SUFFIXES = (".xls",)  # many programs write text with tabs under this name
@@ -74,6 +81,10 @@ def _open_any(data: object) -> Source:
         return ArraysSource(data)
     if isinstance(data, pa.Table):
         return ArrowSource(data)  # narwhals refuses duplicate names
+    if "pyarrow.dataset" in sys.modules and isinstance(data, sys.modules["pyarrow.dataset"].Dataset):
+        from squarely.data.frames.arrow_dataset import ArrowDatasetSource
+
+        return ArrowDatasetSource(data)
     if "duckdb" in sys.modules and isinstance(data, sys.modules["duckdb"].DuckDBPyRelation):
         from squarely.data.engines.duckdb import DuckDBSource
 
@@ -128,6 +139,9 @@ def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
 
 
 def _advise(data: object) -> str:
+    name = f"{type(data).__module__}.{type(data).__name__}"
+    if name in _ONCE_READ:
+        return _ONCE_READ[name]
     if isinstance(data, nw.Series):
         return "It is a single column: put the columns into a DataFrame or a dict."
     if isinstance(data, np.ndarray):
@@ -154,6 +168,11 @@ def _open_paths(data: PathLike | Sequence[PathLike], options: ReadOptions) -> So
     if (copy := copy_remote(text)) is not None:
         return _open_copy(copy, options)
     path = local_path(text)
+    if (kind := detect_readable_table(path)) is not None:
+        from squarely.data.files.lake.tables import open_lake_table
+
+        options.require_only((), text, kind.partition(" ")[2])
+        return open_lake_table(path, kind, text)
     if os.path.isdir(path) or is_pattern(text):
         return _open_files([text], options, is_list=False)
     file = LocalFile.open(path)
@@ -248,6 +267,8 @@ def _open_file(kind: str, file: LocalFile, options: ReadOptions) -> Source:
 
 def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
     """Open a file of a kind, and import its reader only now."""
+    if kind == "ORC":
+        return _open_orc(file, options)
     if kind in ("Excel", "Stata", "SPSS", "SAS"):
         return _open_in_memory(kind, file, options)
     if kind != "CSV":
@@ -265,6 +286,17 @@ def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
     from squarely.data.files.csv.source import CsvSource
 
     return CsvSource(file, options)
+
+
+def _open_orc(file: LocalFile, options: ReadOptions) -> Source:
+    from pyarrow import dataset
+
+    from squarely.data.frames.arrow_dataset import ArrowDatasetSource
+
+    options.require_only((), file.label, "ORC")
+    with file.reading("ORC"):
+        rows = dataset.dataset(str(file.path), format="orc")
+    return ArrowDatasetSource(rows, file.label, partial(file.reading, "ORC"))
 
 
 def _open_json(file: LocalFile) -> Source:
