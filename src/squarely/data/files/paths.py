@@ -74,7 +74,7 @@ def copy_remote(text: str) -> LocalFile | None:
     if text == STANDARD_INPUT:
         return copy_standard_input()
     if _URL.match(text):
-        from squarely.data.files.staging.download import download  # libraries for networks take time to import
+        from squarely.data.files.staging.remote import download  # libraries for networks take time to import
 
         return download(text)
     return copy_pipe(local_path(text)) if is_pipe(local_path(text)) else None
