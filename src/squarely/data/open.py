@@ -29,9 +29,9 @@ from squarely.errors import DataError, OptionError, first_line, pluralize
 from squarely.storage.disk import local_path
 
 _ACCEPTED_DATA = (
-    "Give the path or URL of a CSV, Parquet, Arrow, JSON or Excel file, of a folder of them or a pattern such as 'data/*.csv', a "
-    "list of paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table or dataset, a DuckDB relation, a Spark or Dask "
-    "DataFrame, an Ibis table or a dict of arrays."
+    "Give the path or URL of a CSV, Parquet, Arrow, JSON or Excel file, of a folder of them or a pattern such as 'data/*.csv', "
+    "a list of paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table or dataset, a DuckDB relation, a Spark or "
+    "Dask DataFrame, an Ibis table or a dict of arrays."
 )
 _ONCE_READ = {  # what gives its rows once, although a fit reads them several times
     "pyarrow._dataset.Scanner": "It gives its rows once: pass the dataset itself, or scanner.to_table().",
