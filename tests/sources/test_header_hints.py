@@ -3,7 +3,7 @@
 import pytest
 
 import squarely as sq
-from squarely.data.header_hints import are_values, header_hint
+from squarely.data.header_hints import header_hint
 from squarely.errors import DataError
 from tests.support.checks import CARS
 
@@ -13,13 +13,9 @@ ROWS = "1,2,3\n2,4,1\n3,6,2\n4,9,5\n"
 @pytest.mark.parametrize(
     ("content", "advice"),
     [
-        ("5.1,3.5,setosa\n4.9,3.0,setosa\n4.7,3.2,virginica\n", "give read={'header': False} if it is one, for columns x1, x2"),
-        ("7,3,1\n" + ROWS, "give read={'header': False}"),
         ("Survey of 2020,,\nx,y,z\n" + ROWS, "skip the lines before it, as with read={'skip_rows': 1}"),
         ("#a,b,c\nx,y,z\n" + ROWS, "skip the lines before it"),
-        ("x y z\n" + ROWS.replace(",", " "), "give read={'delimiter': 'whitespace'}"),
-        ("x^y^z\n" + ROWS.replace(",", "^"), "column"),
-        ("<!DOCTYPE html>\n<html>\n<p>404\n", "a web page and not a table"),
+        ("sep=;\nx,y,z\n" + ROWS, "give read={'delimiter': ','}"),
     ],
 )
 def test_the_remedy_is_named(content, advice, tmp_path):
@@ -34,7 +30,6 @@ def test_the_remedy_is_named(content, advice, tmp_path):
 def test_usual_names_have_no_advice(tmp_path):
     for names in (["x", "y"], ["", "x"], ["1990", "1991", "1992"], ["country", "1990", "1991"], ["q1", "2"], ["New York"[:3]], []):
         assert header_hint(names) == "", names
-        assert not are_values(names)
     with pytest.raises(DataError) as caught:
         sq.ols("mpg ~ wieght", CARS)
     assert str(caught.value).split("\n")[0].endswith("Did you mean 'weight'?")
