@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from squarely.descent.results.summary import torch_name
-
-if TYPE_CHECKING:
-    from squarely.descent.results.training import Training
 
 _PLAIN_OPTIONS = ("average", "stop", "engine", "gradient", "stream", "dtype", "seed", "device")
 
 
-def plain_numbers(run: Training, history: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return every number of a run. An option has its name in `train`; "last_loss" is the loss of the final parameters."""
+def plain_numbers(run: Any, history: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return every number of a run, a Training, whose module imports this one.
+
+    An option has its name in `train`; "last_loss" is the loss of the final parameters.
+    """
     options, theory, prediction = run.options, run.theory, run.prediction
     first = next(iter(options.parameter_groups), None)
     return {

@@ -49,7 +49,10 @@ class SavedTexts:
 
 
 def run_to_json(run: Any) -> str:
-    """Return a run as strict JSON, with numbers that are not finite as text, unless it is too large to be read back."""
+    """Return a run as strict JSON, with numbers that are not finite as text, unless it is too large to be read back.
+
+    `run` is a Training, whose module imports this one.
+    """
     columns, result, history = len(run.design.centers), run.result, run.result.history
     if columns > MAX_SAVED_COLUMNS:
         raise DataError(
@@ -87,8 +90,9 @@ def run_to_json(run: Any) -> str:
 
 
 def _describe_with_rows(run: Any) -> SavedTexts:
-    if run.saved is not None:
-        return run.saved
+    saved: SavedTexts | None = run.saved
+    if saved is not None:
+        return saved
     try:
         return SavedTexts(rows=run.describe_rows(), code=run.code())
     except SquarelyError as error:
