@@ -111,7 +111,7 @@ def test_train_sweep_and_certify(run):
     assert done.returncode == 0
     certificate = json.loads(done.out)
     assert certificate["verdict"] == "agree"
-    assert abs(certificate["coefficients"]["displacement"]["standard_errors"]) < 1e-3
+    assert abs(certificate["coefficients"]["displacement"]["gap_se"]) < 1e-3
 
 
 def test_train_ends_with_1_where_it_used_up_its_epochs(run):

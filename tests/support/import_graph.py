@@ -26,7 +26,7 @@ ORDER = {
         "engines views readers", "open first_rows",
     ],
     "design": ["formula", "encoding", "rounding", "design", "matrix engine", "learning merging serialize"],
-    "moments": ["cross_products change_of_basis engine", "moments qr gpu", "gather merge standardized", "gradient_noise"],
+    "moments": ["cross_products change_of_basis engine", "moments qr gpu", "gather merge standardized serialize", "gradient_noise"],
     "exact": [
         "rank condition_number", "factorization", "residuals whitening", "implicit_constant", "solution units", "estimability",
         "engine", "solve", "merge",

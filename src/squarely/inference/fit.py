@@ -8,18 +8,16 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series
 from squarely.design import Design, iter_predictions, predict_batches
 from squarely.errors import InputError, OptionError, short_traceback, show_value
 from squarely.exact import Solution, read_residuals
 from squarely.inference.deserialize import solution_from_json
 from squarely.inference.merge import detach_source, merge_solutions
-from squarely.inference.plain_numbers import to_plain_numbers
+from squarely.inference.plain_numbers import coefficient_table, to_plain_numbers
 from squarely.inference.prediction import make_predictor, require_other_file, write_predicted
 from squarely.inference.serialize import solution_to_json
-from squarely.inference.statistics import Statistics, covariance_of, p_values, statistics_of, t_quantile, t_values
+from squarely.inference.statistics import Statistics, confidence_limits, covariance_of, p_values, statistics_of, t_values
 from squarely.inference.summary import summary_page
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
@@ -128,8 +126,18 @@ class Fit(Statistics):
         """
         if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
             raise OptionError(f"alpha={show_value(alpha)} is not between 0 and 1. For limits at 95 % use alpha=0.05.")
-        low, high = self._confidence_limits(alpha)
+        low, high = confidence_limits(self.solution.params, self.standard_errors, self.df_resid, alpha)
         return to_frame({0: low, 1: high}, list(self.design.names))
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row for each coefficient: coef, std_err, t, p_value, conf_low and conf_high (95 %), digits and digits_std_err."""
+        return to_frame(coefficient_table(self, self.solution), list(self.design.names))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of the page."""
+        return tuple(self.summary().notes)
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""
@@ -263,35 +271,19 @@ class Fit(Statistics):
 
     def summary(self) -> Page:
         """Return the results as a page laid out as in statsmodels, with the row account and the digits as extra lines."""
-        return summary_page(self, self.solution, self.source.notes, self._to_plain())
+        return summary_page(self, self.solution, self.source.notes, to_plain_numbers(self, self.solution))
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values under the names of the attributes, as `--json` prints them."""
         names = self.design.names
         rows = [dict(zip(names, row, strict=True)) for row in self.covariance.tolist()]
-        return {**self._to_plain(), "cov_params": dict(zip(names, rows, strict=True))}
-
-    def _to_plain(self) -> Mapping[str, Any]:
-        columns = {
-            "params": self.solution.params,
-            "bse": self.standard_errors,
-            "tvalues": t_values(self.solution.params, self.standard_errors),
-            "pvalues": p_values(self.solution.params, self.standard_errors, self.df_resid),
-            "digits": self.solution.digits,
-            "digits_bse": self.solution.digits_bse,
-            "conf_int": np.column_stack(self._confidence_limits(0.05)),
-        }
-        return to_plain_numbers(self, self.solution, columns)
+        return {**to_plain_numbers(self, self.solution), "cov_params": dict(zip(names, rows, strict=True))}
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
 
     def __repr__(self) -> str:
         return f"<Fit {self.design.formula.text!r}: n={self.nobs}, R-squared {self.rsquared:.3f}; print(fit.summary())>"
-
-    def _confidence_limits(self, alpha: float) -> tuple[Array, Array]:
-        half = t_quantile(self.df_resid, alpha) * self.standard_errors
-        return self.solution.params - half, self.solution.params + half
 
     def _read_residuals(self) -> tuple[Array, Array, Any]:
         return read_residuals(self.solution.moments, self.source, self.solution.factor.columns, self.solution.scaled_params)

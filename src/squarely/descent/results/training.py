@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -17,6 +17,7 @@ from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.convergence import FAILED, describe_end, judge_end, measure_distance
 from squarely.descent.results.loss_figure import draw_run
+from squarely.descent.results.plain_numbers import plain_numbers
 from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.prediction import make_predictor
 from squarely.descent.results.run_theory import RunTheory
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from torch import nn
-
-_PLAIN_OPTIONS = ("average", "stop", "engine", "gradient", "stream", "dtype", "seed", "device")
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
@@ -107,6 +106,17 @@ class Training:
         return self.result.optimizer
 
     @property
+    def table(self) -> pd.DataFrame:
+        """One row for each coefficient: coef, in the units of the data; standardized, and start, before the training."""
+        columns = {"coef": self.coefficients, "standardized": self.result.end, "start": self.result.start}
+        return to_frame(columns, list(self.problem.names))
+
+    @property
+    def nobs(self) -> int:
+        """The number of rows to train on."""
+        return self.problem.n
+
+    @property
     def design(self) -> Design:
         """The frozen design."""
         return self.moments.design
@@ -148,9 +158,14 @@ class Training:
         return measure_distance(self.problem, self.theory, self.options, self.result)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """The remarks, the notes of the design, the warnings of theory, and why the run ended where it did."""
+    def notes(self) -> tuple[str, ...]:
+        """The notes of the page: remarks, notes of the design, warnings of theory, and why the run ended where it did."""
         return self.remarks + self.design.notes + self.theory.warnings + self._describe_end()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Another name of `notes`."""
+        return self.notes
 
     @property
     def optimal_loss(self) -> float | None:
@@ -291,40 +306,7 @@ class Training:
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values: the output of `--json`."""
-        options, theory, prediction = self.options, self.theory, self.prediction
-        first = next(iter(options.parameter_groups), None)
-        return {
-            "formula": self.design.formula.text,
-            "params": dict(zip(self.problem.names, self.coefficients.tolist(), strict=True)),
-            "status": self.status,
-            "distance_se": self.distance_se,
-            "lr": None if math.isnan(options.rate) else options.rate,
-            "epochs": options.epochs,
-            "batch_size": options.batch_size,
-            "criterion": options.loss,
-            "optimizer": torch_name(options.optimizer),
-            "momentum": options.momentum if first is None or first.momentum is None else first.momentum,
-            "nesterov": options.nesterov,
-            "weight_decay": options.weight_decay if first is None else first.weight_decay,
-            "groups": [{**asdict(group), "lr": None if math.isnan(group.lr) else group.lr} for group in options.parameter_groups],
-            "scheduler": None if options.scheduler is None else torch_name(options.scheduler),
-            **{name: getattr(options, name) for name in _PLAIN_OPTIONS},
-            "loss": self.result.final_values["loss"],
-            "start": self.result.start.tolist(),
-            "theory": {
-                **{name: getattr(theory, name) for name in ("lr_limit", "lr_best", "kappa", "rate")},
-                "noise_floor": theory.floor,
-                "noise_floor_se": theory.floor_se,
-                "excess_left": None if prediction is None else prediction.remaining_fraction,
-                "form": None if prediction is None else prediction.form or "exact",
-            },
-            "warnings": list(self.warnings),
-            "history": self._history_columns(),
-            "rows": self.rows.as_dict(),
-            "validation_rows": None if self.validation_rows is None else self.validation_rows.as_dict(),
-            "rounded": dict(self.rows.rounded),
-            "casts": dict(self.rows.casts),
-        }
+        return plain_numbers(self, self._history_columns())
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
@@ -346,7 +328,9 @@ class Training:
 
     def _list_outcome(self) -> list[tuple[str, str]]:
         least, distance = self.optimal_loss, self.distance_se
-        return list_outcome(self.result, self.theory, self.prediction, status=self.status, least=least, distance=distance)
+        return list_outcome(
+            self.result, self.theory, self.prediction, status=self.status, least=least, distance=distance, dtype=self.options.dtype
+        )
 
     def _describe_end(self) -> tuple[str, ...]:
         return describe_end(self.problem, self.theory, self.options, self.result, self.distance_se)

@@ -51,13 +51,24 @@ class Sweep:
     program: str = ""
 
     @property
-    def frame(self) -> pd.DataFrame:
-        """One row a run: the varied options, status, last_loss, lowest_loss, epochs, predicted_loss, excess_left, and val_loss.
+    def table(self) -> pd.DataFrame:
+        """One row a run: varied options, status, last_loss, lowest_loss, epochs, predicted_loss, predicted_excess, and val_loss.
 
         last_loss and val_loss belong to the final parameters: of the last epoch, the best ones, or the average. lowest_loss is the
-        lowest one logged. predicted_loss and excess_left are the prediction for the final parameters, NaN without a curve.
+        lowest one logged. predicted_loss and predicted_excess are the prediction for the final parameters, NaN without a curve;
+        predicted_excess is the fraction of the excess at the start that is left, at least the rounding of the dtype.
         """
         return to_frame(self._make_columns())
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Another name of `table`."""
+        return self.table
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of all runs, each once."""
+        return tuple(dict.fromkeys(note for run in self.runs for note in run.notes))
 
     @property
     def history(self) -> pd.DataFrame:
@@ -121,14 +132,14 @@ class Sweep:
         shown = list(self.runs) if len(self.runs) <= _MAX_SHOWN_RUNS else self._ranked_runs[:_MAX_SHOWN_RUNS]
         rows = [self._make_row(run) for run in shown]
         hidden = len(self.runs) - len(shown)
-        more = [f"These are the best {_MAX_SHOWN_RUNS}; the other {hidden:,} runs are in sweep.frame."] if hidden else []
+        more = [f"These are the best {_MAX_SHOWN_RUNS}; the other {hidden:,} runs are in sweep.table."] if hidden else []
         first, program = self.runs[0], [f"{self.program}."] if self.program else []
         used = describe_rows(first.source, first.rows, first.validation, first.validation_rows)
         return Page(
             "Learning Rates" if self._options == ("lr",) else "Sweep",
             [Table(list(rows[0]), [list(row.values()) for row in rows])],
             footer=[used, *more, *program, self.why],
-            notes=list(dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.warnings)),
+            notes=list(dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.notes)),
         )
 
     def as_dict(self) -> Mapping[str, Any]:
@@ -139,7 +150,8 @@ class Sweep:
             "best": self.runs.index(self.best),
             "best_lr": self.best.options.rate,
             "why": self.why,
-            "frame": {name: np.asarray(values).tolist() for name, values in self._make_columns().items()},
+            "notes": list(self.notes),
+            "table": {name: np.asarray(values).tolist() for name, values in self._make_columns().items()},
             "runs": [run.as_dict() for run in self.runs],
         }
 
@@ -170,7 +182,7 @@ class Sweep:
             "lowest_loss": np.array([np.fmin.reduce(run.result.losses) for run in self.runs]),
             "epochs": np.array([len(run.result.losses) - 1 for run in self.runs]),
             "predicted_loss": np.array([math.nan if curve is None else curve.final_loss for curve in curves]),
-            "excess_left": np.array([math.nan if curve is None else curve.remaining_fraction for curve in curves]),
+            "predicted_excess": np.array([_predicted_excess(run) for run in self.runs]),
         }
         if any(map(has_validation, self.runs)):
             columns["val_loss"] = np.array([run.result.final_values["val_loss"] for run in self.runs])
@@ -184,8 +196,13 @@ class Sweep:
         row["last loss"] = f"{run.result.final_values['loss']:.5g}"
         unknown = "-" if run.result.has_diverged else "unknown"
         row |= {"predicted": unknown if curve is None else f"{curve.final_loss:.5g}"} if count < 4 else {}
-        row["excess left"] = unknown if curve is None else f"{100 * curve.remaining_fraction:.2g} %"
+        if count < 5:
+            row["predicted excess"] = unknown if curve is None else f"{100 * _predicted_excess(run):.2g} %"
         return row | ({"val loss": f"{run.result.final_values['val_loss']:.5g}"} if has_validation(self.best) else {})
+
+
+def _predicted_excess(run: Training) -> float:
+    return math.nan if run.prediction is None else run.prediction.visible_fraction(run.options.dtype)
 
 
 def _describe_limits(run: Training) -> str:
