@@ -276,7 +276,7 @@ class Training:
         used = [
             ("Dep. Variable:", self.design.response),
             *list_options(options, result, has_user_model=self.has_user_model),
-            ("No. Observations:", str(problem.n)),
+            ("No. Observations:", f"{problem.n:,}"),
         ]
         tables: list[KeyValueTable | Table] = [
             KeyValueTable(used, self._list_outcome()),
