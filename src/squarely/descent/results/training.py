@@ -325,7 +325,7 @@ class Training:
         }
 
     def _repr_html_(self) -> str:
-        return self.summary()._repr_html_()
+        return self.summary().shorten()._repr_html_()
 
     def __repr__(self) -> str:
         options = self.options
