@@ -98,3 +98,17 @@ def test_the_html_of_a_result_is_that_of_its_page(results):
         page = result._repr_html_()
         assert page.count("<table") == result.summary()._repr_html_().count("<table")
         assert np.all([tag in page for tag in ("<h3>", "<table", "</div>")])
+
+
+def test_a_notebook_shows_the_ends_of_a_long_table():
+    n = 400
+    levels = [f"level {i % 100:03}" for i in range(n)]
+    fit = sq.ols("y ~ g", {"g": levels, "y": np.sin(np.arange(n))})
+    html = fit._repr_html_()
+    assert "... 40 more: print the summary" in html
+    assert html.count('scope="row"') < 100
+    assert "level 001" in html
+    assert "level 050" not in html
+    assert "level 099" in html
+    for text in (str(fit.summary()), fit.summary()._repr_html_()):
+        assert "level 050" in text

@@ -172,6 +172,7 @@ def test_a_missing_extra_is_named(monkeypatch):
     with pytest.raises(MissingExtraError, match=r"pip install 'squarely\[torch\]'"):
         train("mpg ~ displacement", CARS)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "squarely.show.figure", raising=False)
     from squarely.show import draw
 
     with pytest.raises(MissingExtraError, match=r"pip install 'squarely\[plots\]'"):

@@ -1,7 +1,9 @@
 """Figures of runs and sweeps: what they draw and mark, where they appear, and that they can be read without color vision."""
 
+import copy
 import io
 import itertools
+import pickle
 import sys
 import types
 
@@ -134,6 +136,31 @@ def test_when_every_run_diverges_all_are_drawn():
     (axes,) = sq.sweep(ONE, CARS, lr=[2.0, 3.0], epochs=100).plot().axes
     assert axes.get_yscale() == "log"
     assert texts(axes) == ["lr = 2 (diverged)", "lr = 3 (diverged)"]
+    (axes,) = sq.sweep(ONE, CARS, lr=np.linspace(2, 3, 13), epochs=50).plot().axes
+    assert texts(axes) == ["Every run diverged.", "diverged"]
+    assert len([line for line in axes.lines if line.get_marker() == "x"]) == 13
+
+
+def test_a_long_legend_is_beside_the_panel():
+    figure = sq.sweep(ONE, CARS, lr=[0.1, 0.2], momentum=[0.0, 0.3, 0.6, 0.9], weight_decay=[0.0, 0.01], epochs=5).plot()
+    (axes,) = figure.axes
+    figure.canvas.draw()
+    assert len(legend(axes)) == 10
+    assert axes.get_legend().get_window_extent().x0 > axes.get_window_extent().x1
+    assert axes.get_legend().get_window_extent().x1 <= figure.bbox.x1
+    assert axes.get_window_extent().width > 400
+
+
+def test_a_run_whose_second_loss_is_infinite_has_a_dot():
+    (axes,) = sq.train(ONE, CARS, lr=1e30, epochs=20).plot().axes
+    assert axes.get_yscale() == "log"
+    assert drawn(axes)["measured, float32"].get_marker() == "o"
+
+
+def test_a_figure_can_be_copied():
+    figure = sq.sweep(ONE, CARS, lr=np.geomspace(0.01, 0.1, 13), epochs=3).plot()
+    for other in (pickle.loads(pickle.dumps(figure)), copy.deepcopy(figure)):  # noqa: S301
+        assert other._repr_png_() == figure._repr_png_()
 
 
 def test_seeds_share_a_color():
@@ -145,8 +172,9 @@ def test_seeds_share_a_color():
     medians = sweep.frame.query("batch_size == 50").groupby("lr")["last_loss"].median()
     assert_close(lines["batch_size = 50"].get_ydata(), medians, rtol=0)
     assert sorted(len(points.get_offsets()) for points in axes.collections) == [12, 12]
-    assert f"best: lr = {best.options.lr:g}, batch_size = {best.options.batch_size or 398}" in texts(axes)
-    assert "A dot is a run, a line the median of 4 seeds." in texts(axes)
+    (note, _) = texts(axes)
+    described = f"Best: lr = {best.options.lr:g}, batch_size = {best.options.batch_size or 398}."
+    assert note == f"{described} A dot is a run, a line the median of 4 seeds."
     assert lines["batch_size = 50"].get_color() != lines["batch_size = 398"].get_color()
     (axes,) = sq.sweep(ONE, CARS, lr=[0.1, 0.2], seed=[0, 1], epochs=3).plot().axes
     assert {line.get_color() for line in axes.lines if line.get_linewidth() > 2} == {"#440154", "#5ec962"}

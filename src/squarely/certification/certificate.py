@@ -124,7 +124,7 @@ class Certificate:
         return repr(self.summary())
 
     def _repr_html_(self) -> str:
-        return self.summary()._repr_html_()
+        return self.summary().shorten()._repr_html_()
 
     def summary(self) -> Page:
         """Return the certificate as a page."""

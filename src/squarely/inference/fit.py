@@ -280,7 +280,7 @@ class Fit(Statistics):
         return {**to_plain_numbers(self, self.solution), "cov_params": dict(zip(names, rows, strict=True))}
 
     def _repr_html_(self) -> str:
-        return self.summary()._repr_html_()
+        return self.summary().shorten()._repr_html_()
 
     def __repr__(self) -> str:
         return f"<Fit {self.design.formula.text!r}: n={self.nobs}, R-squared {self.rsquared:.3f}; print(fit.summary())>"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
@@ -18,6 +18,7 @@ from squarely.show.text import align_left, align_right, escape_controls, wrap_te
 
 WIDTH = 78
 _NARROWEST, _WIDEST = 60, 120
+_SHOWN_ROWS = 30  # at both ends of a long table that is shown unasked
 _GAP = 2  # columns between two pairs
 
 
@@ -70,12 +71,24 @@ class Page:
             lines += wrap_text(f"[{number}] {escape_controls(note)}", width, indent="    ")
         return "\n".join(lines)
 
+    def shorten(self) -> Page:
+        """Return the page with the first and last rows of long tables, for results that a notebook shows unasked."""
+        return replace(self, blocks=[_shorten(block) if isinstance(block, Table) else block for block in self.blocks])
+
     def _repr_html_(self) -> str:
         tables = [
             render_pairs(block.left, block.right) if isinstance(block, KeyValueTable) else render_table(block.header, block.rows)
             for block in self.blocks
         ]
         return render_page(self.title, tables, lead=self.lead, footer=self.footer, notes=self.notes)
+
+
+def _shorten(table: Table) -> Table:
+    hidden = len(table.rows) - 2 * _SHOWN_ROWS
+    if hidden <= 0:
+        return table
+    gap = (f"... {hidden:,} more: print the summary", *[""] * (len(table.header) - 1))
+    return replace(table, rows=[*table.rows[:_SHOWN_ROWS], gap, *table.rows[-_SHOWN_ROWS:]])
 
 
 def terminal_width() -> int:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _LABEL_HEIGHT = 0.055  # of the height of a panel
 _MAX_SHIFT = 2.5  # label heights from the end of a curve to its label, beyond which a legend is clearer
-_FEW_DECADES = 2.0  # a log axis that spans less has ticks within its decades
+_MAX_INSIDE = 6  # labels of a legend within the panel; a longer one is beside it
+_FEW_DECADES = 2.5  # a log axis that spans less has ticks within its decades
 _GRAY = "#555555"
 
 
@@ -61,7 +62,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One pair of axes and its marks. The y axis begins at `bottom` and ends at `top`, if they are numbers.
+    """One pair of axes and its marks. The y axis begins at `bottom` and ends at `top`, if they are given; `whole_x` is for counts.
 
     With `label_ends` the labels of curves are at their right ends, if they do not overlap there, and else in a legend. `note` is a
     sentence below the title.
@@ -73,6 +74,7 @@ class Panel:
     marks: Sequence[Curve | Level | Point | Contours]
     log_y: bool = False
     log_x: bool = False
+    whole_x: bool = False
     top: float | None = None
     bottom: float | None = None
     label_ends: bool = False
@@ -87,10 +89,16 @@ def draw(panels: Sequence[Panel], ax: Any = None) -> Any:
         raise MissingExtraError("Drawing a figure", "matplotlib", "plots") from None
     if ax is not None:
         return _draw_into(panels, ax)
-    figure = Figure(6.4 * len(panels) if len(panels) > 1 else 8.0, 4.4)
+    figure = Figure(sum(map(_width, panels)) if len(panels) > 1 else 1.25 * _width(panels[0]), 4.4)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_panel(axes, panel)
     return figure
+
+
+def _width(panel: Panel) -> float:
+    """Return the width of a panel in inches, with room for a long legend beside it."""
+    named = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Curve | Level))
+    return 8.4 if named > _MAX_INSIDE and not panel.label_ends else 6.4
 
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
@@ -132,6 +140,8 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
             _draw_point(axes, mark)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+    if panel.whole_x and not panel.log_x:
+        axes.xaxis.get_major_locator().set_params(integer=True)
     for axis, is_log in ((axes.xaxis, panel.log_x), (axes.yaxis, panel.log_y)):
         if is_log:
             _set_plain_ticks(axis)
@@ -158,7 +168,8 @@ def _draw_curve(axes: Any, curve: Curve) -> None:
     elif curve.dashed:
         axes.plot(curve.x, curve.y, color="black", linewidth=1.0, linestyle=(0, (4, 5)), label=label, zorder=4)
     else:
-        axes.plot(curve.x, curve.y, color=color, linestyle=DASHES[curve.dash % len(DASHES)], linewidth=2.4, label=label, zorder=3)
+        dash, marker = DASHES[curve.dash % len(DASHES)], "o" if len(curve.y) == 1 else None
+        axes.plot(curve.x, curve.y, color=color, linestyle=dash, linewidth=2.4, marker=marker, label=label, zorder=3)
 
 
 def _limit_heights(axes: Any, panel: Panel) -> None:
@@ -206,7 +217,11 @@ def _set_plain_ticks(axis: Any) -> None:
         subs = (1.0, 2.0, 5.0) if decades > 0.9 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
         axis.set_major_locator(LogLocator(subs=subs))
     if low >= 1e-5 and high <= 1e7:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value < 1000 else f"{value:,.0f}"))
+        axis.set_major_formatter(FuncFormatter(_format_tick))
+
+
+def _format_tick(value: float, _: int) -> str:
+    return f"{value:g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _label_curves(axes: Any, panel: Panel) -> None:
@@ -221,7 +236,8 @@ def _label_curves(axes: Any, panel: Panel) -> None:
     labels = [curve.label for i, curve in enumerate(curves) if i not in heights] + labels
     named = [label for label in (escape_controls(label, "figure") for label in labels) if label in drawn]
     if named:
-        axes.legend([drawn[name] for name in named], named, frameon=False)
+        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(named) > _MAX_INSIDE else {}
+        axes.legend([drawn[name] for name in named], named, frameon=False, **outside)
 
 
 def _place_labels(axes: Any, curves: Sequence[Curve]) -> dict[int, float]:

@@ -28,8 +28,9 @@ def draw_run(
     ax: Any = None,
 ) -> Any:
     """Draw the loss, and, where theory predicts it, the excess over the optimum on a logarithmic axis beside it."""
-    validation, last = result.history.column("val_loss"), len(result.losses) - 1
-    marks: list[Curve | Level | Point] = [Curve(x=_epochs(result.losses), y=result.losses, label=_measured(options), color=0)]
+    validation, last, is_finite = result.history.column("val_loss"), len(result.losses) - 1, np.isfinite(result.losses)
+    drawn = result.losses[is_finite]
+    marks: list[Curve | Level | Point] = [Curve(x=_epochs(is_finite)[is_finite], y=drawn, label=_measured(options), color=0)]
     if len(validation):
         marks.append(Curve(x=_epochs(validation), y=validation, label="validation", dash=1))
     if prediction is not None:
@@ -38,13 +39,13 @@ def draw_run(
     if optimal_loss is not None:
         marks.append(Level(optimal_loss, f"optimum {optimal_loss:.4g}"))
     marks += _mark_end(options, result, validation)
-    drawn = result.losses[np.isfinite(result.losses)]
     loss = Panel(
         title=f"Loss by epoch, lr = {options.rate:g}",
         x_label="epoch",
         y_label=f"{LOSS_NAMES[options.loss]} (standardized)",
         marks=marks,
-        log_y=bool(drawn.min() > 0 and drawn.max() > _LOG_RATIO * drawn.min()),
+        log_y=bool(drawn.min() > 0 and (drawn.max() > _LOG_RATIO * drawn.min() or result.has_diverged)),
+        whole_x=True,
         note=_describe_divergence(options, result, run_theory),
     )
     if prediction is None or result.has_diverged:
@@ -75,6 +76,7 @@ def _excess_panel(options: TrainingOptions, result: LoopResult, run_theory: RunT
         y_label="excess MSE",
         marks=marks,
         log_y=True,
+        whole_x=True,
         bottom=bottom if lowest <= rounding else None,
     )
 

@@ -293,7 +293,7 @@ class Training:
         used = [
             ("Dep. Variable:", self.design.response),
             *list_options(options, result, has_user_model=self.has_user_model),
-            ("No. Observations:", str(problem.n)),
+            ("No. Observations:", f"{problem.n:,}"),
         ]
         tables: list[KeyValueTable | Table] = [
             KeyValueTable(used, self._list_outcome()),
@@ -309,7 +309,7 @@ class Training:
         return plain_numbers(self, self._history_columns())
 
     def _repr_html_(self) -> str:
-        return self.summary()._repr_html_()
+        return self.summary().shorten()._repr_html_()
 
     def __repr__(self) -> str:
         options = self.options

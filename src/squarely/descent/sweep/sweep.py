@@ -15,7 +15,7 @@ from squarely.descent.results.summary import describe_rows
 from squarely.descent.results.training import Training
 from squarely.descent.sweep.outcome import describe_options, final_loss, has_validation, is_finite, option_value
 from squarely.descent.sweep.sweep_figure import MAX_CURVES, ends_panel, losses_panel
-from squarely.errors import listed, short_traceback
+from squarely.errors import listed, pluralize, short_traceback
 from squarely.numerics import round_apart, round_down
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.show import Page, Table, draw
@@ -160,7 +160,7 @@ class Sweep:
         for name in self._options:
             values = [f"{value:g}" for value in dict.fromkeys(option_value(run, name) for run in self.runs)]
             parts.append(f"{name} {listed(values, most=8)}")
-        return f"<Sweep of {'; '.join(parts)}: {len(self.runs):,} runs; print(sweep.summary())>"
+        return f"<Sweep of {'; '.join(parts)}: {pluralize(len(self.runs), 'run')}; print(sweep.summary())>"
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

@@ -49,6 +49,7 @@ def losses_panel(runs: Sequence[Training], varied: tuple[str, ...], best: Traini
         y_label="loss (standardized)",
         marks=marks,
         log_y=not sound,
+        whole_x=True,
         top=top,
         label_ends=True,
         note=f"Curves of one color and dash differ in their seed ({seeds} seeds)." if seeds > 1 else "",
@@ -109,6 +110,8 @@ def ends_panel(runs: Sequence[Training], varied: tuple[str, ...], best: Training
     marks += [*([] if has_validation(best) else _draw_optimum(runs)), *_mark_ends(runs, sound, across, best, numbers)]
     ends = [final_loss(run) for run in sound]
     seeds = len({option_value(run, "seed") for run in runs}) if across != "seed" else 1
+    notes = [f"Best: {describe_options(best, numbers, _DIGITS)}."] if sound else ["Every run diverged."]
+    notes += [f"A dot is a run, a line the median of {pluralize(seeds, 'seed')}."] if seeds > 1 else []
     loss = "validation loss" if has_validation(best) else "last loss"
     return Panel(
         title=f"Where {len(runs):,} runs ended",
@@ -117,7 +120,7 @@ def ends_panel(runs: Sequence[Training], varied: tuple[str, ...], best: Training
         marks=marks,
         log_x=across in ("lr", "batch_size"),
         log_y=bool(ends) and min(ends) > 0 and max(ends) > _LOG_RATIO * min(ends),
-        note=f"A dot is a run, a line the median of {pluralize(seeds, 'seed')}." if seeds > 1 else "",
+        note=" ".join(notes),
     )
 
 
@@ -135,9 +138,8 @@ def _mark_ends(
     runs: Sequence[Training], sound: Sequence[Training], across: str, best: Training, names: Sequence[str]
 ) -> Iterator[Level | Point]:
     """Mark the best run, the values where runs diverged or rose, at the top, and the limit of the learning rate in theory."""
-    if not sound:
-        return
-    top, ended = max(map(final_loss, sound)), {id(run) for run in sound}
+    ended = {id(run) for run in sound}
+    top = max(map(final_loss, sound)) if sound else max(float(run.result.losses[0]) for run in runs)
     lost = sorted({option_value(run, across) for run in runs if id(run) not in ended})
     for i, value in enumerate(lost):
         yield Point(value, top, "" if i else "diverged", symbol="x")
@@ -146,4 +148,5 @@ def _mark_ends(
         of = "in theory" if len(names) == 1 else "of the best run in theory"
         drawn = "" if batches is None else ", rows drawn with replacement"
         yield Level(limit, f"limit {of}: {limit:.3g}{drawn}", across="x")
-    yield Point(option_value(best, across), final_loss(best), f"best: {describe_options(best, names, _DIGITS)}", symbol="*")
+    if sound:
+        yield Point(option_value(best, across), final_loss(best), "best", symbol="*")
