@@ -12,7 +12,7 @@ from squarely.descent.results.summary import torch_name
 _PLAIN_OPTIONS = ("average", "stop", "engine", "gradient", "stream", "dtype", "seed", "device")
 
 
-def plain_numbers(run: Any, history: Mapping[str, Any]) -> Mapping[str, Any]:
+def to_plain_numbers(run: Any, history: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return every number of a run, a Training, whose module imports this one.
 
     An option has its name in `train`; "last_loss" is the loss of the final parameters.

@@ -17,7 +17,7 @@ from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.convergence import FAILED, describe_end, judge_end, measure_distance
 from squarely.descent.results.loss_figure import draw_run
-from squarely.descent.results.plain_numbers import plain_numbers
+from squarely.descent.results.plain_numbers import to_plain_numbers
 from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.prediction import make_predictor
 from squarely.descent.results.run_theory import RunTheory
@@ -306,7 +306,7 @@ class Training:
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values: the output of `--json`."""
-        return plain_numbers(self, self._history_columns())
+        return to_plain_numbers(self, self._history_columns())
 
     def _repr_html_(self) -> str:
         return self.summary().shorten()._repr_html_()
