@@ -33,6 +33,7 @@ READ_OPTIONS = (
     "delimiter", "header", "names", "skip_rows", "na_values", "decimal", "thousands", "encoding", "comment", "quote", "sheet",
 )  # fmt: skip
 
+_LONGEST_VALUE = 202  # characters of a value in a message
 _SHORT = Context(prec=17, Emax=MAX_EMAX)  # digits of a long whole number in a message
 
 
@@ -142,14 +143,15 @@ def read_float(name: str, value: SupportsFloat) -> float:
 
 
 def show_value(value: object) -> str:
-    """Return the `repr` of a value, and a whole number of many digits in scientific notation.
+    """Return the `repr` of a value; a whole number of many digits in scientific notation, and a long text cut.
 
-    >>> show_value("a"), show_value(2**70), show_value(-(10**400))
-    ("'a'", '1180591620717411303424', '-1e+400')
+    >>> show_value("a"), show_value(2**70), show_value(-(10**400)), len(show_value("a" * 10**6))
+    ("'a'", '1180591620717411303424', '-1e+400', 202)
     """
     if isinstance(value, int) and abs(value) >= 10**30:
         return f"{_SHORT.normalize(Decimal(value)):g}"
-    return repr(value)
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 4]}...{text[-1]}"
 
 
 def changed_error(label: str, before: str = "", now: str = "") -> DataError:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from squarely.errors import DataError
+from squarely.errors import DataError, show_value
 from squarely.numerics import EXACT_INTEGERS, Array
 
 
@@ -60,8 +60,8 @@ def merge_level_orders(name: str, orders: Mapping[str, Sequence[Level]]) -> tupl
             place = levels.index(level) if level in levels else at
             if place < at:
                 raise DataError(
-                    f"The file {file!r} puts the level {level!r} of column {name!r} after {levels[at - 1]!r}, and an earlier file "
-                    "puts it before. Declare one order in all files, or convert the column to text."
+                    f"The file {file!r} puts the level {show_value(level)} of column {name!r} after "
+                    f"{show_value(levels[at - 1])}, and an earlier file puts it before. Declare one order in all files, or convert the column to text."
                 )
             if level not in levels:
                 levels.insert(at, level)

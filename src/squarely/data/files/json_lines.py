@@ -25,7 +25,7 @@ from squarely.data.pandas_io import pandas_read_call
 from squarely.data.scan.batch_store import read_cache_limit
 from squarely.data.scan.threads import map_in_order
 from squarely.data.source import Source, record_batches, unsupported_column_error
-from squarely.errors import DataError
+from squarely.errors import DataError, show_value
 
 _BLOCK = 2**23  # bytes
 _LONGEST_LINE = 2**28
@@ -166,8 +166,8 @@ class JsonLinesSource(Source):
                 if name in names and _type_of(value) not in fitting:
                     expected = "numbers" if kind in {"INT64", "DOUBLE"} else f"{kind.lower()} values"
                     return DataError(
-                        f"Column {name!r} of {self.label} holds {expected}, then something else: {value!r} in data row {row:,}. "
-                        "Correct that value, or make it null."
+                        f"Column {name!r} of {self.label} holds {expected}, then something else: {show_value(value)} in data row "
+                        f"{row:,}. Correct that value, or make it null."
                     )
         return None
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from squarely.data.dtypes import Level, kind_of, nearest_doubles
 from squarely.data.scan.account import CAUSES, RowAccount
 from squarely.data.source import Source, unsupported_column_error
-from squarely.errors import DataError
+from squarely.errors import DataError, show_value
 from squarely.numerics import EXACT_INTEGERS, Array
 
 
@@ -212,8 +212,8 @@ def _not_numeric_error(source: Source, name: str, column: pa.Array, first: int) 
     for row, value in enumerate(column.to_pylist(), start=first):
         if value is not None and not source.parses_as_number(value):
             return DataError(
-                f"Column {name!r} of {source.label} holds text, not a number: {value!r} in data row {source.row_number(row):,}. "
-                "Correct or clear that value. Categories are for predictors, not for the response or arithmetic."
+                f"Column {name!r} of {source.label} holds text, not a number: {show_value(value)} in data row "
+                f"{source.row_number(row):,}. Correct or clear that value. Categories are for predictors, not for the response or arithmetic."
             )
     return DataError(
         f"Column {name!r} of {source.label} is stored as text, not as numbers. Convert it, for example with pandas.to_numeric."

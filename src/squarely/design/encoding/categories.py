@@ -15,7 +15,7 @@ from squarely.data import TRUTH_WORDS, Batch, CategoricalColumn, Level, Source, 
 from squarely.design.encoding.dates import is_date
 from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in
 from squarely.design.formula.factors import Categorical
-from squarely.errors import DataError, FormulaError, join_words, listed, option_hint, pluralize, suggest_name
+from squarely.errors import DataError, FormulaError, join_words, listed, option_hint, pluralize, show_value, suggest_name
 from squarely.numerics import Array
 
 MOST_LEVELS = 10_000
@@ -46,9 +46,9 @@ class ContrastCoding:
         """Describe levels that look like a missing value, that look the same or, in a column named alone, like dates or numbers."""
         name = self.column if self.column.isidentifier() else f"`{self.column}`"
         notes = [
-            f"Level {level!r} of {self.column} looks like a missing value: {pluralize(rows, 'row')}. "
+            f"Level {show_value(level)} of {self.column} looks like a missing value: {pluralize(rows, 'row')}. "
             f"If it is one, give {option_hint('na_values', [level])} for a file of text, or leave such rows out with "
-            f'where="{name} != {level!r}".'
+            f'where="{name} != {show_value(level)}".'
             for level, rows in self.marks.items()
         ]
         texts = [level for level in self.levels if isinstance(level, str)]
@@ -107,7 +107,7 @@ class ContrastCoding:
         labels = batch.labels[self.column]
         value = self._to_level(labels.values[labels.codes[row]])
         return DataError(
-            f"Column {self.column!r} of {source.label} has {value!r}{row_phrase(source, batch.start + row)}, but the fit "
+            f"Column {self.column!r} of {source.label} has {show_value(value)}{row_phrase(source, batch.start + row)}, but the fit "
             f"has no such level; known levels: {listed(map(repr, self.levels))}. Leave such rows out, fit again with them, or "
             "predict with unseen='nan'."
         )
@@ -213,8 +213,8 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
         odd = decorated[0]
         what = "with a unit or sign" if odd in numbers.numbers_with_unit else "with signs or separators"
         raise DataError(
-            f"Column {column!r} of {source.label} holds numbers {what}: {odd!r}{row_phrase(source, texts[odd])}. Write them as "
-            f"1234.5, or write {c} if the values are categories."
+            f"Column {column!r} of {source.label} holds numbers {what}: {show_value(odd)}{row_phrase(source, texts[odd])}. Write "
+            f"them as 1234.5, or write {c} if the values are categories."
         )
     number, odd = min(sorted(numbers.all), key=texts.__getitem__), others[0]
     if numbers.plain_numbers and 2 * len(numbers.all) <= numbers.count:  # the kind that appears later is the exception
@@ -222,12 +222,14 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
         if texts[odd] == UNKNOWN_ROW:
             odd = number if len(numbers.all) < len(others) else others[0]  # or the kind with fewer levels, where no row is known
     what = "a number among text" if odd == number else "text among numbers"
-    such, write = (f" such as {decorated[0]!r}", ", and write numbers as 1234.5,") if decorated and odd != number else ("", ",")
+    such, write = (
+        (f" such as {show_value(decorated[0])}", ", and write numbers as 1234.5,") if decorated and odd != number else ("", ",")
+    )
     clear = "Correct or clear that value"
     if odd != number and not decorated and not source.typed:
         clear = f"Give {option_hint('na_values', [odd])} if it means a missing value, or correct it"
     raise DataError(
-        f"Column {column!r} of {source.label} holds {what}{such}: {odd!r}{row_phrase(source, texts[odd])}. "
+        f"Column {column!r} of {source.label} holds {what}{such}: {show_value(odd)}{row_phrase(source, texts[odd])}. "
         f"{clear}{write} or write {c} if its values are categories."
     )
 
@@ -239,7 +241,7 @@ def _order_levels(factor: Categorical, found: Mapping[Level, int], source: Sourc
             if level not in listed_levels:
                 where = row_phrase(source, found[level]) or " there"
                 raise FormulaError(
-                    f"levels={list(listed_levels)!r} of {factor.text} lacks {level!r}, which is{where}. "
+                    f"levels={list(listed_levels)!r} of {factor.text} lacks {show_value(level)}, which is{where}. "
                     "List every level, or leave such rows out with where=."
                 )
     declared = listed_levels or source.category_order(factor.name.name)
@@ -269,7 +271,8 @@ def position_of(factor: Categorical, levels: tuple[Level, ...]) -> int:
         return level % len(levels)  # as in patsy: a number that is not a level counts places
     column, many = factor.name.name, pluralize(len(levels), "level")
     raise FormulaError(
-        f"{factor.text} names {level!r}, not among the {many} of {column!r} in the rows that are used. {_level_hint(level, levels)}"
+        f"{factor.text} names {show_value(level)}, not among the {many} of {column!r} in the rows that are used. "
+        f"{_level_hint(level, levels)}"
     )
 
 

@@ -26,7 +26,7 @@ from squarely.design.formula.expression import (
 )
 from squarely.design.formula.expression_parser import MOST_PLACES
 from squarely.design.formula.where import COMPARISONS, Comparison, IsIn, Outcome, Where, evaluate_condition
-from squarely.errors import DataError
+from squarely.errors import DataError, show_value
 from squarely.numerics import EXACT_INTEGERS
 
 
@@ -157,10 +157,12 @@ def _is_one_of(name: Name, value: Any, values: tuple[Any, ...]) -> bool:
         number = exact_number(value)
         if isinstance(number, str):
             raise DataError(
-                f"where= compares {name.name!r} with {numbers[0]!r}, but it holds text such as {value!r}. Compare it with a text "
-                f"in quotes, as in == {value!r}."
+                f"where= compares {name.name!r} with {numbers[0]!r}, but it holds text such as {show_value(value)}. Compare it "
+                f"with a text in quotes, as in == {show_value(value)}."
             )
         value = number
     if not isinstance(value, str) and not numbers:
-        raise DataError(f"where= compares {name.name!r} with the text {values[0]!r}, but it holds {value!r}. Leave the quotes out.")
+        raise DataError(
+            f"where= compares {name.name!r} with the text {values[0]!r}, but it holds {show_value(value)}. Leave the quotes out."
+        )
     return value in (tuple(float(x) if isinstance(x, Decimal) else x for x in values) if isinstance(value, float) else values)

@@ -16,7 +16,7 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric,
 from squarely.design.formula.formula import Formula
 from squarely.design.formula.source_text import caret_line
 from squarely.design.formula.where import Where, bind_where
-from squarely.errors import DataError, listed, option_hint, pluralize
+from squarely.errors import DataError, listed, option_hint, pluralize, show_value
 
 _KIND_TEXTS = {"means": "mean", "levels": "levels", "ranges": "range", "knots": "knots", "polynomials": "orthogonal polynomials"}
 _NO_VALUE = " An expression has no value where it divides by zero, or takes a root or logarithm of a number that is too small."
@@ -128,7 +128,7 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
         raise unsupported_column_error(source, response.name, source.columns[response.name])
     value, row, has_numbers = _first_text(source, response.name) if reading else ("", 0, False)
     kind = "text" if isinstance(value, str) else "categories"
-    first = f", {value!r} in data row {row:,}" if reading else ""
+    first = f", {show_value(value)} in data row {row:,}" if reading else ""
     if not has_numbers:
         advice = "Make numbers of its groups, such as 0 and 1 of two"
     elif source.typed:

@@ -30,7 +30,7 @@ from squarely.data.files.read_options import ReadOptions
 from squarely.data.pandas_io import PandasReadCall, pandas_read_csv_call
 from squarely.data.query import keyboard_interrupts
 from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source
-from squarely.errors import DataError, option_hint
+from squarely.errors import DataError, option_hint, show_value
 
 # The words for an empty field, as in R and pandas: each is counted as "null" in the row account.
 NULL_WORDS = ("", "NA", "N/A", "NULL", "null", "#N/A")
@@ -238,11 +238,11 @@ class CsvSource(Source):
         place = self._names.index(name)
         if value := self._comma_values.mixed_values.get(place):
             raise DataError(
-                f"Column {name!r} of {self.label} has values such as {value!r} and another column has "
+                f"Column {name!r} of {self.label} has values such as {show_value(value)} and another column has "
                 "decimal points: some columns write 1,5 and others 1.5. Write one kind of decimal sign."
             )
         if value := self._comma_values.ambiguous_values.get(place):
-            raise self._ambiguous_sign_error(place, value, f"values such as {value!r}")
+            raise self._ambiguous_sign_error(place, value, f"values such as {show_value(value)}")
         return place
 
     def _ambiguous_sign_error(self, place: int, value: str, values: str) -> DataError:
@@ -329,11 +329,11 @@ class CsvSource(Source):
             if found := self._find_first_text(i):
                 row, value = found
                 if i in self._comma_values.small_columns and re.fullmatch(AMBIGUOUS_THOUSANDS, value):
-                    return self._ambiguous_sign_error(i, value, f"small whole numbers and {value!r} in data row {row:,}")
+                    return self._ambiguous_sign_error(i, value, f"small whole numbers and {show_value(value)} in data row {row:,}")
                 kind = self._types[i]
                 what = f"{kind.lower()} values, then something else" if kind in _OTHER_TYPES else "text, not a number"
                 return DataError(
-                    f"Column {self._names[i]!r} of {self.label} holds {what}: {value!r} in data row {row:,}. "
+                    f"Column {self._names[i]!r} of {self.label} holds {what}: {show_value(value)} in data row {row:,}. "
                     "Correct or clear that value. Categories, as C(...), are for predictors, not for the response or arithmetic, "
                     f"and {option_hint('na_values', [value])} makes it missing."
                 )
