@@ -61,7 +61,8 @@ def merge_level_orders(name: str, orders: Mapping[str, Sequence[Level]]) -> tupl
             if place < at:
                 raise DataError(
                     f"The file {file!r} puts the level {show_value(level)} of column {name!r} after "
-                    f"{show_value(levels[at - 1])}, and an earlier file puts it before. Declare one order in all files, or convert the column to text."
+                    f"{show_value(levels[at - 1])}, and an earlier file puts it before. "
+                    "Declare one order in all files, or convert the column to text."
                 )
             if level not in levels:
                 levels.insert(at, level)

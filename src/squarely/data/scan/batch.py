@@ -213,7 +213,8 @@ def _not_numeric_error(source: Source, name: str, column: pa.Array, first: int) 
         if value is not None and not source.parses_as_number(value):
             return DataError(
                 f"Column {name!r} of {source.label} holds text, not a number: {show_value(value)} in data row "
-                f"{source.row_number(row):,}. Correct or clear that value. Categories are for predictors, not for the response or arithmetic."
+                f"{source.row_number(row):,}. Correct or clear that value. "
+                "Categories are for predictors, not for the response or arithmetic."
             )
     return DataError(
         f"Column {name!r} of {source.label} is stored as text, not as numbers. Convert it, for example with pandas.to_numeric."
