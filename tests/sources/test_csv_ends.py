@@ -17,7 +17,7 @@ from tests.support.scripts import run_script
 
 SHIFTED = "price,size,note\n980,50,\n750,51,\n890,52,\n1,250,53,\n870,54,\n990,55,\n640,56,\n"
 SAYS = "Line 5 of .* has 4 fields, and the header has 3"
-NOTE = "Read with a delimiter at the end of every line, behind which nothing stands."
+NOTE = "Read with a delimiter at the end of every line, with nothing after it."
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
         raise OptionError(f"intercept={inputs.intercept!r} is not a boolean. Give True or False.")
     if inputs.loader is not None:
         if inputs.read:
-            raise OptionError("read= says how to read a file, and loader= is no file. Leave it out.")
+            raise OptionError("read= says how to read a file, and loader= is not a file. Leave it out.")
         return _open_loader(inputs, inputs.loader)
     if inputs.X is None and inputs.y is None:
         if inputs.formula is None or inputs.data is None:
@@ -154,7 +154,7 @@ def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
         source = open_source(inputs.data, inputs.read)
         return parse_formula(inputs.formula, source.dot_columns), source
     if inputs.read:
-        raise OptionError("read= says how to read a file, and X= and y= are no file. Leave it out.")
+        raise OptionError("read= says how to read a file, and X= and y= are not files. Leave it out.")
     if inputs.X is None or inputs.y is None or inputs.formula is not None or inputs.data is not None:
         raise InputError("X= and y= go together, without a formula and data. Give X= and y=, or a formula and data.")
     arrays, names, response = open_xy(inputs.X, inputs.y)

@@ -207,7 +207,7 @@ def _judge_expected(case: Discrepancy) -> tuple[str, str]:
     c = facts.spectrum.vectors.T @ (run.result.start - case.optimum)
     required = None if facts.is_floor_rough else theory.expected_epochs(facts.noise, c, facts.batches, _target_excess(case))
     if required is None or required <= case.epochs:
-        return "not converged", join_sentences("By its noise alone it should be nearer on average; runs differ.", best)
+        return "not converged", join_sentences("Mini-batch noise alone would leave it nearer on average; single runs differ.", best)
     expected = f"{pluralize(required, 'epoch')} from the start are expected to suffice.{_advise_float64(case, run.options.rate)}"
     return "not converged", join_sentences(expected, best)
 

@@ -16,6 +16,7 @@ import numpy as np
 from squarely import datasets
 from squarely.api import certify, ols, sweep, train
 from squarely.cli.demo_figures import bowl_panel, gap_panel, lines_panel, rates_panels, residual_panel, scatter_panel
+from squarely.cli.output import print_text
 from squarely.errors import InputError, MissingExtraError
 from squarely.numerics import Array, round_down
 from squarely.show import draw, save, terminal_width
@@ -78,16 +79,16 @@ def _log_weights(epoch: Any, weights: list[list[float]]) -> None:
 
 def _look_at_the_data(cars: pd.DataFrame, folder: Path) -> None:
     _print_section("1. The data", f"{len(cars)} cars of the model years 1970 to 1982. Larger engines use more fuel.")
-    print(cars[["name", "model", "displacement", "weight", "mpg"]].head().to_string(index=False))
+    print_text(cars[["name", "model", "displacement", "weight", "mpg"]].head().to_string(index=False))
     _save(folder, "1-scatter", draw([scatter_panel(cars, title="Fuel efficiency by engine size")]))
 
 
 def _least_squares(cars: pd.DataFrame) -> Fit:
     _print_section("2. Least squares", "The line with the smallest sum of squared residuals, from an exact solution.")
     fit = ols(FORMULA, cars)
-    print(fit.summary())
+    print_text(fit.summary())
     intercept, slope = fit.params.tolist()
-    print(f"\nThe line: mpg = {intercept:.6g} {slope:+.6g} * displacement".replace("-", "- "))
+    print_text(f"\nThe line: mpg = {intercept:.6g} - {-slope:.6g} * displacement")
     return fit
 
 
@@ -112,23 +113,25 @@ def _check_the_line(cars: pd.DataFrame, fit: Fit, folder: Path) -> None:
 def _standardize(cars: pd.DataFrame, run: Training) -> None:
     _print_section("4. Standardization", "Subtract the mean and divide by the (population) standard deviation, in both columns.")
     for name, shift, scale in zip(("displacement:", "mpg:"), run.problem.shift, run.problem.scale, strict=True):
-        print(f"{name:<13} mean {np.float32(shift)!s}, sd {np.float32(scale)!s}")
+        print_text(f"{name:<13} mean {np.float32(shift)!s}, sd {np.float32(scale)!s}")
     table = ((cars[["displacement", "mpg"]].to_numpy() - run.problem.shift) / run.problem.scale).astype(np.float32)
     x, y = table[:, :1], table[:, 1:]
-    print(f"shapes: {x.shape}, {y.shape}")
-    print(f"after:  means {x.mean():.1e} and {y.mean():.1e}, sds {x.std():.6f} and {y.std():.6f}")
+    print_text(f"shapes: {x.shape}, {y.shape}")
+    print_text(f"after:  means {x.mean():.1e} and {y.mean():.1e}, sds {x.std():.6f} and {y.std():.6f}")
 
 
 def _training_loop(run: Training, folder: Path) -> None:
     _print_section("5. The training loop", "A linear layer with one input and one output is the same line: weight * x + bias.")
-    print(f"{run.model}\ndevice: {run.options.device}; MSELoss; SGD with lr = {LR}, {EPOCHS:,} epochs.\n\nEach epoch does this:")
+    print_text(
+        f"{run.model}\ndevice: {run.options.device}; MSELoss; SGD with lr = {LR}, {EPOCHS:,} epochs.\n\nEach epoch does this:"
+    )
     for code, meaning in _LOOP:
-        print(f"  {code}\n      {meaning}")
-    print("\n Epoch       Loss    Above the optimum   Predicted by theory")
+        print_text(f"  {code}\n      {meaning}")
+    print_text("\n Epoch       Loss    Above the optimum   Predicted by theory")
     assert run.prediction is not None  # noqa: S101  # SGD on all rows has a curve
     for epoch in _LOGGED:
         loss, excess = run.result.losses[epoch], run.prediction.excess[epoch]
-        print(f"{epoch:6,} {loss:10.6f}{loss - run.prediction.floor:21.2e}{excess:22.2e}")
+        print_text(f"{epoch:6,} {loss:10.6f}{loss - run.prediction.floor:21.2e}{excess:22.2e}")
     theory = run.theory
     _print_text(
         "Theory predicts this curve without training. The loss is a bowl, and its curvature is "
@@ -147,10 +150,10 @@ def _learning_rates(cars: pd.DataFrame, folder: Path) -> Sweep:
         "from where it stopped.",
     )
     rates = sweep(FORMULA, cars, lr=RATES, epochs=EPOCHS)
-    print(f"{rates.summary()}\n\nLoss by epoch and learning rate:")
+    print_text(f"{rates.summary()}\n\nLoss by epoch and learning rate:")
     table = rates.history.pivot(index="epoch", columns="lr", values="loss")[list(RATES)].loc[[0, 1, 2, 10, 100, 1000]]
     table = table.rename(columns="lr = {:g}".format).rename_axis(columns=None).reset_index()
-    print(table.to_string(index=False, float_format=lambda x: f"{x:.6g}", na_rep="stopped", col_space=12))
+    print_text(table.to_string(index=False, float_format=lambda x: f"{x:.6g}", na_rep="stopped", col_space=12))
     _save(folder, "4-learning-rates", draw(rates_panels(rates)))
     return rates
 
@@ -189,9 +192,9 @@ def _two_predictors(cars: pd.DataFrame, folder: Path) -> None:
 def _compare(cars: pd.DataFrame, fit: Fit, run: Training, weights: Array, folder: Path) -> Certificate:
     _print_section("8. The two answers meet", "Predictions of both, in miles per gallon:")
     both = cars[["name", "displacement", "mpg"]].assign(trained=run.predict(cars), exact=fit.predict(cars))
-    print(both.head().to_string(index=False))
+    print_text(both.head().to_string(index=False))
     certificate = certify(fit, run)
-    print(f"\n{certificate}")
+    print_text(f"\n{certificate}")
     _print_text(
         "Why both agree: they minimize the same function, the mean squared error of a line. Least squares sets its derivatives to "
         "zero and solves. Gradient descent moves down the same function, which has one minimum, and with a small enough learning "
@@ -212,22 +215,22 @@ def _what_next(cars: pd.DataFrame, folder: Path) -> None:
     path = folder / "cars.csv"
     cars.to_csv(path, index=False)
     _print_section("What to try next", f"The figures are in {folder}, and a copy of the data is {path}.")
-    print(f"More columns, with every statistic:\n  squarely ols 'mpg ~ displacement + weight' {path}")
-    print(f"A learning rate above the limit:\n  squarely train '{FORMULA}' {path} --lr 1.1")
-    print(f"A run that stops too early, and how many more epochs it needs:\n  squarely certify '{FORMULA}' {path} --lr 0.0001")
-    print("Then your own file and formula; squarely --help lists the other commands.")
+    print_text(f"More columns, with every statistic:\n  squarely ols 'mpg ~ displacement + weight' {path}")
+    print_text(f"A learning rate above the limit:\n  squarely train '{FORMULA}' {path} --lr 1.1")
+    print_text(f"A run that stops too early, and how many more epochs it needs:\n  squarely certify '{FORMULA}' {path} --lr 0.0001")
+    print_text("Then your own file and formula; squarely --help lists the other commands.")
 
 
 def _print_section(heading: str, text: str) -> None:
-    print(f"\n{heading}\n{'-' * len(heading)}\n{_wrap(text)}")
+    print_text(f"\n{heading}\n{'-' * len(heading)}\n{_wrap(text)}")
 
 
 def _print_text(text: str) -> None:
-    print(f"\n{_wrap(text)}")
+    print_text(f"\n{_wrap(text)}")
 
 
 def _print_item(text: str) -> None:
-    print(_wrap(text, first="* ", rest="  "))
+    print_text(_wrap(text, first="* ", rest="  "))
 
 
 def _wrap(text: str, *, first: str = "", rest: str = "") -> str:
@@ -236,4 +239,4 @@ def _wrap(text: str, *, first: str = "", rest: str = "") -> str:
 
 
 def _save(folder: Path, name: str, figure: Any) -> None:
-    print(f"\nFigure: {save(figure, folder, name)}")
+    print_text(f"\nFigure: {save(figure, folder, name)}")

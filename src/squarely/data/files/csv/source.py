@@ -128,7 +128,7 @@ class CsvSource(Source):
         self._names = choose_names(names, columns, options, self.label)
         self._check = TextCheck(text, self._line_ends, (*_NOT_IN_NUMBERS, *self._null_words), has_header=options.has_header)
         if self._line_ends.has_extra_field:
-            self.notes += ("a delimiter at the end of every line, behind which nothing stands",)
+            self.notes += ("a delimiter at the end of every line, with nothing after it",)
         decimal = options.decimal or {".": ",", ",": "."}.get(options.thousands or "")
         if decimal or self._delimiter == ",":
             self._comma_values = CommaValues(is_decimal=decimal == ",")

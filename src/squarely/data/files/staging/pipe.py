@@ -33,7 +33,7 @@ def _copy_stdin(stream: Any) -> LocalFile:
     opened = getattr(stream, "buffer", None)
     if opened is None or stream.closed or stream.isatty():
         raise DataError(
-            "'-' stands for standard input, and nothing is piped into it. Write < file behind the command, or give a path."
+            "'-' stands for standard input, and nothing is piped into it. Write < file after the command, or give a path."
         )
     return LocalFile.of_copy(TemporaryCopy(_read_pieces(opened.read), "standard input"), "standard input", "")
 
