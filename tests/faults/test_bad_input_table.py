@@ -22,6 +22,10 @@ def why_not(row, side):
 
 def words(options):
     for name, value in options.items():
+        if name == "read":
+            lists = {key: ",".join(each) if isinstance(each, list) else each for key, each in value.items()}
+            yield from words({key: each for key, each in lists.items() if each is not None})
+            continue
         flag = f"--{name.replace('_', '-')}"
         for one in value if isinstance(value, list) else [value]:
             yield from [flag] if one is True else [flag, str(one)]

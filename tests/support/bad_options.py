@@ -16,6 +16,10 @@ def _where(name: str, where: Any, says: str = "", raises: type[SquarelyError] | 
     return Row(**{"name": name, "data": TABLE, "options": {"where": where}, "says": says, "raises": raises, **more})
 
 
+def _read(name: str, says: str, raises: type[SquarelyError] | None = None, **read: Any) -> Row:
+    return Row(name=name, data=File(b"y,x\n1,2\n2,4\n3,\xff\xff\n"), options={"read": read}, says=says, raises=raises)
+
+
 _READ_BY_TYPER = "the command line reads this option as a number and refuses others itself"
 _FLAG = "on the command line it is a flag"
 _NO_START = "the command line has no such option"
@@ -98,4 +102,14 @@ OPTIONS = [
     _where("where: the same in training", "x = 3", "Equality is written ==.", FormulaError, call="train"),
     _where("where: a number", 3, "where=3 is of type int, not text.", FormulaError, python_only=NO_OBJECTS),
     _where("where: & and |", "x < 5 & z > 0 | x > 100", params=ON_A_LINE, data=File("x,y,z\n1,2,1\n2,4,1\n3,6,1\n9,0,1\n")),
+    _read("read: one sign for two things", "The delimiter and the decimal sign of read= are both ','. Give two signs",
+          delimiter=",", decimal=","),
+    _read("read: too few names", "There is 1 name for the 2 columns of <data>. Give one for each.",
+          header=True, names=["y"], encoding="latin-1"),
+    _read("read: names for a file that has some", "The first line of <data>, y, x, looks like names. Replace them by yours with",
+          DataError, names=["a", "b"]),
+    _read("read: all lines skipped", "The file '<data>' has no line but blank, skipped and comment lines.", DataError, skip_rows=9),
+    _read("read: an unknown encoding", "is not the name of an encoding, such as 'latin-1',", encoding="utf_42"),
+    _read("read: a wrong encoding", "The file '<data>' is not encoded in 'shift_jis'", DataError, encoding="shift_jis"),
+    _read("read: two signs as delimiter", "is not a single character, 'tab' or 'whitespace'.", delimiter="||"),
 ]  # fmt: skip

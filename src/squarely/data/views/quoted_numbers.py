@@ -54,21 +54,22 @@ class QuotedNumbersSource(DerivedSource):
 
     def _find_kind(self, name: str) -> Kind:
         kind: Kind = "null"
-        for values in self._iter_values(name):
+        for column in self._iter_columns(name):
+            values = self._remove_missing(column).drop_null()
+            if not len(values):
+                continue
             if not pc.all(pc.match_substring_regex(values, _NUMBER)).as_py():
                 return "text"
             kind = "number"
         return kind
 
-    def _iter_values(self, name: str) -> Iterator[pa.Array]:
-        """Yield the values of a column of text that are not missing: first those of some rows, which are parsed fast."""
+    def _iter_columns(self, name: str) -> Iterator[pa.Array]:
+        """Yield some values of a column of text, which are parsed fast, then all of them."""
         first = self.parent.head([name], _FIRST_ROWS).column(0)
-        columns = (batch.column(0) for batch in self.parent.read([], [name]))
         if pa.types.is_string(first.type):
-            columns = (column for part in (iter([first.combine_chunks()]), columns) for column in part)
-        for column in columns:
-            if len(values := self._remove_missing(column).drop_null()):
-                yield values
+            yield from first.chunks
+        for batch in self.parent.read([], [name]):
+            yield batch.column(0)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         quoted = {i for i, name in enumerate(numbers) if self.parent.kind(name) == "text" and self.kind(name) != "text"}

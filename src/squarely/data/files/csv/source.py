@@ -246,11 +246,11 @@ class CsvSource(Source):
         return place
 
     def _ambiguous_sign_error(self, place: int, value: str, values: str) -> DataError:
-        sign, longer = ("comma", "1,2340") if "," in value else ("point", "1.2340")
+        sign, name = (",", "comma") if "," in value else (".", "point")
         return DataError(
-            f"Column {self._names[place]!r} of {self.label} has {values}, in which the {sign} may stand for a decimal point or "
-            "separate thousands. Remove it if it separates thousands (1234), or add a zero to one value if it is "
-            f"decimal ({longer})."
+            f"Column {self._names[place]!r} of {self.label} has {values}, in which the {name} may stand for a decimal point or "
+            f"separate thousands. Give {option_hint('thousands', sign)} if it separates thousands, or "
+            f"{option_hint('decimal', sign)} if it is decimal."
         )
 
     @property
