@@ -20,7 +20,7 @@ from scipy.linalg import cholesky
 from statsmodels.formula.api import ols as peer_ols
 
 import squarely as sq
-from exact_data import SEED, columns, grouped_file, numbers_file, numbers_folder, weighted_file
+from exact_data import SEED, columns, grouped_file, numbers_file, numbers_folder, text_files, weighted_file
 from measure import faster, head, in_turns, machine, memory, peak_megabytes, refused, within
 
 PACKAGES = ["numpy", "scipy", "pandas", "pyarrow", "duckdb", "polars", "statsmodels", "polars-ds"]
@@ -233,6 +233,24 @@ def within_levels(path, levels):
     return sxy / sxx, np.sqrt((syy - sxy**2 / sxx) / (groups["n"].sum() - levels - 1) / sxx)
 
 
+def parse_once(name, rows, scale, folder):
+    """Measure files of text against one DuckDB scan, which sums each column of numbers and counts the values of each text."""
+    n = int(rows * scale)
+    for path, kind in text_files(folder, n).items():
+        reader = "read_json" if path.suffix == ".jsonl" else "read_csv"
+        query = f"SELECT {', '.join([*sums(8), 'count(DISTINCT g)'])} FROM {reader}('{path}')"  # noqa: S608  # a path of this script
+        text = f"y ~ {' + '.join(f'x{j}' for j in range(1, 9))} + g"
+        with duckdb.connect() as connection:
+            works = {
+                "ours": functools.partial(summary, text, path),
+                "scan": functools.partial(lambda connection, query: connection.sql(query).fetchall(), connection, query),
+            }
+            took = in_turns(works, 5)
+        work = f"{n:,} rows of nine numbers and a text in {kind}, full summary"
+        within(name, work, took["ours"], ("one DuckDB scan", took["scan"]), most=1.6)
+        memory(name, work, peak_megabytes(text, path), most=2_000)
+
+
 WORK = {
     "E1": (in_memory, 2_000_000),
     "E2": (wide, 50_000),
@@ -240,12 +258,13 @@ WORK = {
     "E4": (many_files, 100_000_000),
     "E5": (growth, 20_000_000),
     "E6": (many_levels, 5_000_000),
+    "E10": (parse_once, 5_000_000),
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", nargs="*", metavar="E1 ... E6", help="which to run; the default is all")
+    parser.add_argument("which", nargs="*", metavar="E1 ... E10", help="which to run; the default is all")
     parser.add_argument("--quick", action="store_true", help="use a hundredth of the rows: shows that it runs")
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the rows by this")
     parser.add_argument("--data", type=Path, help="folder in which the data files are written once, about 12 GB in total")

@@ -1,7 +1,8 @@
-"""Rows for the benchmarks: generated from a seed, in memory or as Parquet files that are written once."""
+"""Rows for the benchmarks: generated from a seed, in memory or as files that are written once."""
 
 import os
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -76,3 +77,21 @@ def numbers_folder(folder, n, p, files=5):
 
 def grouped_file(folder, n, levels):
     return written(folder / f"grouped-{n}x{levels}.parquet", n, lambda rows, seed: grouped(rows, levels, seed))
+
+
+def text_files(folder, n):
+    """Write n rows of nine numbers of six digits and a text of seven levels as CSV, gzipped CSV and JSON lines: path -> kind."""
+    levels = np.array(["north", "south", "east", "west", "central", "coast", "hill"])
+    rng = np.random.default_rng([SEED, n])
+    table = pa.table({name: x.round(6) for name, x in weighted(n, 8).items()} | {"g": levels[rng.integers(0, 7, n)]})
+    kinds = {
+        folder / f"text-{n}.csv": ("CSV", "FORMAT csv"),
+        folder / f"text-{n}.csv.gz": ("gzipped CSV", "FORMAT csv, COMPRESSION gzip"),
+        folder / f"text-{n}.jsonl": ("JSON lines", "FORMAT json"),
+    }
+    with duckdb.connect() as connection:
+        connection.register("written_table", table)
+        for path, (_, how) in kinds.items():
+            if not path.exists():
+                connection.execute(f"COPY written_table TO '{path}' ({how})")
+    return {path: kind for path, (kind, _) in kinds.items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import duckdb
+
+from squarely.data.files.csv.encoding import CsvText
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -15,8 +17,9 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 
 
 @contextmanager
-def connect_to(paths: Iterable[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an embedded DuckDB that loads no extension, sees no Python variable and reads only the files at some paths."""
+def connect(text: CsvText, pipe: str = "") -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an embedded DuckDB that loads no extension, sees no Python variable and reads nothing but a text, or a pipe."""
+    paths = [pipe] if pipe else [str(text.path), text.pattern]
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         connection.execute("SET enable_progress_bar = false")  # it would be printed among the results
         connection.execute(f"SET allowed_paths = [{', '.join(map(quote_sql, paths))}]")

@@ -11,19 +11,20 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import duckdb
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, grouped_digits_pattern
 from squarely.data.files.csv.byte_search import measure_longest_line
-from squarely.data.files.csv.connection import connect_to, quote_sql, struct_sql
+from squarely.data.files.csv.connection import connect, quote_sql, struct_sql
 from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
 from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
 from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text
 from squarely.data.files.csv.encoding import PATTERN_SIGNS
 from squarely.data.files.csv.line_ends import LineEnds
-from squarely.data.files.csv.text_check import TextCheck, iter_bytes
+from squarely.data.files.csv.text_check import TextCheck, find_text_columns, iter_bytes
 from squarely.data.files.csv.text_pipe import TextPipe
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
@@ -77,15 +78,11 @@ class CsvSource(Source):
         if len(self._names) > 1 and self._names[0] == "" and "" not in self.duplicate_names:
             self.index_columns = frozenset([""])  # the row labels that pandas and R write
 
-    @property
-    def _paths(self) -> tuple[str, str]:
-        return str(self._text.path), self._text.pattern
-
     def _detect_dialect(self) -> None:
         """Detect names, line ends, decimal sign and types; again with longer lines if DuckDB finds them too long."""
         notes = self.notes
         try:
-            with keyboard_interrupts(), connect_to(self._paths) as connection:
+            with keyboard_interrupts(), connect(self._text) as connection:
                 self._detect_columns(connection)
         except _ENGINE_ERRORS as error:
             if LONG_LINE in str(error) and not self._longest_line:
@@ -179,7 +176,7 @@ class CsvSource(Source):
     def head(self, names: Sequence[str], rows: int) -> pa.Table:
         columns = ", ".join(f"c{self._names.index(name)} AS v{j}" for j, name in enumerate(names)) or "1 AS v0"
         try:
-            with keyboard_interrupts(), connect_to(self._paths) as connection:
+            with keyboard_interrupts(), connect(self._text) as connection:
                 table = self._select(connection, columns, nulls=("",)).limit(rows).to_arrow_table()
         except _ENGINE_ERRORS as error:
             raise unreadable_error(self._text, self._delimiter, error) from error
@@ -195,7 +192,13 @@ class CsvSource(Source):
             self._kinds[name] = self._find_text_kind(place)
         return self._kinds[name]
 
+    @cached_property
+    def _text_places(self) -> frozenset[int]:
+        return find_text_columns(self._text, self._delimiter, self._null_words, has_header=self._options.has_header)
+
     def _find_text_kind(self, place: int) -> Kind:
+        if place in self._text_places:
+            return "text"
         columns = f"c{place} AS text, TRY_CAST({self._number_sql(place)} AS DOUBLE) AS number"
         kind: Kind = "null"
         try:
@@ -267,12 +270,12 @@ class CsvSource(Source):
             self._set_longest_line(self._check.longest_line)
 
     def _query(self, columns: str, types: Mapping[str, str] | None = None) -> Iterator[pa.RecordBatch]:
-        with keyboard_interrupts(), connect_to(self._paths) as connection:
+        with keyboard_interrupts(), connect(self._text) as connection:
             yield from self._select(connection, columns, types).to_arrow_reader(BATCH_ROWS)
 
     def _query_pipe(self, columns: str, types: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
         """Query a gzipped text that is decompressed and checked meanwhile; raise a DataError if it is damaged."""
-        with self._check.pipe() as path, keyboard_interrupts(), connect_to([path]) as connection:
+        with self._check.pipe() as path, keyboard_interrupts(), connect(self._text, path) as connection:
             yield from self._select(connection, columns, types, pipe=path).to_arrow_reader(BATCH_ROWS)
         self._check_bytes()
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from squarely.data.files.csv.byte_search import ByteSearch
 from squarely.data.files.csv.encoding import CsvText, iter_pieces, read_gzip
@@ -11,12 +14,25 @@ from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.csv.text_pipe import TextPipe
 from squarely.errors import DataError, pluralize
 
+_HEAD = 2**17  # characters
+_WORD = re.compile(r"(?![iInN])[^\W\d_]")  # not inf or nan
 _PIECE = 2**18  # bytes: what fits into a cache is counted faster
 
 
 def iter_bytes(text: CsvText) -> Iterator[bytes]:
     """Yield the bytes of a text in pieces, decompressed; the checksums of gzip are checked."""
     return (piece for piece, _ in read_gzip(text.path)) if text.is_gzip else iter_pieces(text.path, _PIECE)
+
+
+def find_text_columns(text: CsvText, delimiter: str, nulls: Sequence[str], *, has_header: bool) -> frozenset[int]:
+    """Return the places of columns that have a word among the first rows: whatever follows, they are not numbers."""
+    head, words = io.StringIO(text.read_head(_HEAD), newline=""), set(nulls)
+    places: set[int] = set()
+    with suppress(csv.Error):  # a field may be longer than Python reads
+        rows = [*csv.reader(head, delimiter=delimiter, quotechar=text.quotes.sign)]
+        for row in rows[int(has_header) : -1]:
+            places |= {i for i, value in enumerate(row) if _WORD.match(value) and value not in words}
+    return frozenset(places)
 
 
 class TextCheck:
