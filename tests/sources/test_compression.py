@@ -136,6 +136,23 @@ def test_what_a_zip_file_has_beside_one_table_is_left_out_and_noted(tmp_path):
     assert sq.ols("y ~ x", path).nobs == 4000
 
 
+def test_compressed_files_inside_one_another(tmp_path):
+    path = tmp_path / "t.csv.gz.zip"
+    for content in (gzip.compress(gzip.compress(CSV)), bz2.compress(gzip.compress(CSV)), zipped(zipped(CSV), "in.zip")):
+        path.write_bytes(zipped(content, "in"))
+        source = open_source(path)
+        assert sum(batch.num_rows for batch in source.read([])) == 4000
+    path.write_bytes(zipped(b""))
+    with pytest.raises(DataError, match="has changed"):
+        list(source.read([]))
+    content = CSV
+    for _ in range(5):
+        content = bz2.compress(content)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="is compressed many times over"):
+        open_source(path)
+
+
 def test_the_name_in_a_zip_file_says_that_tabs_are_delimiters(tmp_path):
     path = tmp_path / "t.zip"
     path.write_bytes(zipped(b"freq,unit\t2019\nA,PC\t4.5\nB,PC\t1.5\nC,PC\t2.5\n", "t.tsv"))

@@ -58,6 +58,7 @@ KINDS = {
     "t.csv": (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", r"pointer of Git LFS.*git lfs pull"),
     "t.html": (b"\xef\xbb\xbf\n  <!doctype HTML><html>", r"is a web page \(HTML\)"),
     "t.xml": (b'<?xml version="1.0"?><rows/>', r"is an XML file.*pandas.read_xml"),
+    "t.geojson": (b'{ "type": "FeatureCollection", "features": []}', r"is a GeoJSON file.*geopandas.read_file"),
     "t.ipynb": (b'{\n "cells": []\n}', "is a Jupyter notebook"),
     "t.7z": (b"7z\xbc\xaf\x27\x1c\0\4", "is a 7z archive. Unpack it with: 7z x"),
     "t.rar": (b"Rar!\x1a\x07\x01\0", "is a RAR archive. Unpack it with: unrar x"),

@@ -3,6 +3,7 @@
 import gzip
 import http.server
 import io
+import pathlib
 import re
 import socket
 import threading
@@ -194,6 +195,11 @@ def test_other_schemes(tmp_path):
     for url in ("ftp://127.0.0.1/cars.csv", "jdbc://x", "javascript://x"):
         with pytest.raises(DataError, match=r"begins with .*://, which is not supported. Give a path, or an https or s3 URL."):
             open_source(url)
+
+
+def test_a_path_object_is_no_url():
+    with pytest.raises(DataError, match=r"is a URL with one slash too few, as Path makes it. Give the URL as text"):
+        open_source(pathlib.Path("https://example.invalid/cars.csv"))
 
 
 def test_only_what_the_user_typed_is_fetched(web, tmp_path):

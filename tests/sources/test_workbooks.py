@@ -154,6 +154,17 @@ def test_truth_values_and_labels_of_rows(tmp_path):
     assert source.dot_columns == ["y", "b", "1990"]
 
 
+def test_predictions_are_pandas_objects(tmp_path):
+    path = tmp_path / "t.xlsx"
+    write_xlsx(path, {"s": ROWS})
+    fit = sq.ols("y ~ x", path)
+    np.testing.assert_array_equal(fit.predict(path), fit.predict(TABLE))
+    assert isinstance(fit.predict(path), pd.Series)
+    fit.save(tmp_path / "fit.json")
+    done = CliRunner().invoke(app, ["predict", str(tmp_path / "fit.json"), str(path)])
+    assert len(done.output.splitlines()) == 201
+
+
 def test_several_workbooks_are_one_table(tmp_path):
     for name in ("a", "b"):
         write_xlsx(tmp_path / f"{name}.xlsx", {"cars": ROWS, "notes": [["about"]]})

@@ -108,9 +108,9 @@ FILES = [
         says="cannot be read",
     ),
     Row(
-        name="the folder of a Delta table",
-        data=Files({"_delta_log/00000000000000000000.json": "{}", "part-0.csv": "x,y\n" + LINE}),
-        says="is a Delta table, whose files can hold changed or deleted rows that only its log marks.",
+        name="the folder of a Hudi table",
+        data=Files({".hoodie/hoodie.properties": "", "part-0.csv": "x,y\n" + LINE}),
+        says="is a Hudi table, whose files can hold changed or deleted rows that only its log marks.",
     ),
     Row(name="a missing file", data=At("missing.csv"), says="The file 'missing.csv' does not exist. Give the path of a"),
     Row(name="a misspelled file ending", data=At("cars.cvs"), says="The file 'cars.cvs' does not exist."),

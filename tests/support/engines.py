@@ -3,6 +3,7 @@
 import atexit
 import functools
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,6 +15,7 @@ import pyarrow as pa
 from tests.support.checks import hand_over, need
 from tests.support.postgres import server
 from tests.support.spark import handed, shared
+from tests.support.workbooks import write_xlsx
 
 _numbers = itertools.count()
 
@@ -127,6 +129,31 @@ def spark(table: pa.Table, folder: Path) -> object:
     return handed(shared(), table).cache()
 
 
+def orc(table: pa.Table, folder: Path) -> object:
+    from pyarrow import orc
+
+    orc.write_table(table, folder / "t.orc")
+    return folder / "t.orc"
+
+
+def arrow_dataset(table: pa.Table, folder: Path) -> object:
+    from pyarrow import dataset
+
+    dataset.write_dataset(table, folder / "dataset", format="parquet", max_rows_per_file=150, max_rows_per_group=150)
+    return dataset.dataset(folder / "dataset")
+
+
+def workbook(table: pa.Table, folder: Path) -> object:
+    def cell(value: object) -> object:
+        if isinstance(value, Decimal):
+            return float(value)
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
+    write_xlsx(folder / "t.xlsx", {"rows": [table.column_names, *([cell(value) for value in row] for row in rows)]})
+    return folder / "t.xlsx"
+
+
 ENGINES = {
     "pandas": Form(make=_form("pandas"), lacks={"causes": "pandas takes NULL for NaN"}),
     "polars": Form(make=_form("polars")),
@@ -135,6 +162,9 @@ ENGINES = {
     "arrow": Form(make=_form("arrow")),
     "csv": Form(make=_form("csv"), lacks={"causes": "an empty field is a gap, whatever it was"}),
     "parquet": Form(make=_form("parquet")),
+    "orc": Form(make=orc),
+    "arrow dataset": Form(make=arrow_dataset),
+    "workbook": Form(make=workbook, lacks={"causes": "a cell has neither NaN nor an infinity"}),
     "duckdb, batches": Form(make=relation, fold="batches"),
     "duckdb, aggregates": Form(make=relation, fold="aggregates", ordered=False),
     "dask": Form(make=dask),

@@ -44,9 +44,10 @@ def ols(
     Parameters
     ----------
     formula : such as "mpg ~ displacement * C(origin) + log(weight)". docs/formulas.md describes the language.
-    data : a path (CSV, Parquet, Arrow, JSON lines), a data frame (pandas, Polars, Arrow, Spark, Dask), a DuckDB relation, an Ibis
-        table, or a dict of arrays. Several files of one kind are one table: a folder or a pattern such as "data/**/*.parquet",
-        read in the order of the paths, or a list of paths, read in the order of the list.
+    data : a path or URL (CSV, Parquet, Arrow, JSON, Excel and more: docs/files.md), a data frame (pandas, Polars, Arrow, Spark,
+        Dask), a DuckDB relation, an Ibis table, an open file, or a dict of arrays; "-" is standard input. Several files of one
+        kind are one table: a folder or a pattern such as "data/**/*.parquet", read in the order of the paths, or a list of paths,
+        read in the order of the list.
     X, y : arrays of shapes (n, p) and (n,), or data frames, instead of formula and data. `intercept` adds an intercept to X.
     where : a condition on rows, such as "weight > 3000 and origin == 1". Other rows are left out and counted.
     missing : "drop" leaves out rows with missing values and counts them; "raise" raises a DataError.

@@ -25,7 +25,8 @@ FormulaText = Annotated[
 DataPath = Annotated[
     str,
     typer.Argument(
-        help="A CSV, Parquet, Arrow or JSON lines file; or several: a folder, or a pattern in quotes, such as 'data/*.csv'.",
+        help="A file (CSV, Parquet, JSON, Excel and more), a URL, or - for standard input; or several files: a folder, or a "
+        "pattern in quotes, such as 'data/*.csv'.",
         metavar="DATA",
     ),
 ]

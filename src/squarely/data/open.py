@@ -177,7 +177,7 @@ def _open_paths(data: PathLike | Sequence[PathLike], options: ReadOptions) -> So
     if (kind := detect_readable_table(path)) is not None:
         from squarely.data.files.lake.tables import open_lake_table
 
-        options.require_only((), text, kind.partition(" ")[2])
+        options.require_only((), text, kind.split(" ")[1])
         return open_lake_table(path, kind, text)
     if os.path.isdir(path) or is_pattern(text):
         return _open_files([text], options, is_list=False)

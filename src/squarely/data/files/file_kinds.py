@@ -45,6 +45,7 @@ _BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 _TEXT = {  # the beginning of a text, without a byte order mark and blanks
     "HTML": re.compile(rb"<!doctype html|<html|<head|<table", re.I),
     "XML": re.compile(rb"<\?xml", re.I),
+    "GeoJSON": re.compile(rb'\{\s*"type"\s*:\s*"FeatureCollection"'),
     "notebook": re.compile(rb'\{\s*"(cells|nbformat(_minor)?)"\s*:'),
 }
 _LOAD = "Load it in Python with {call}, and pass that as the data"
@@ -72,6 +73,7 @@ ADVICE = {  # kind -> what it is, and how its rows can be read
         "If it has the table, load it with pandas.read_html({path})[0]; else download the file itself, maybe after a login",
     ),
     "XML": ("an XML file", _LOAD.format(call="pandas.read_xml({path})") + ", or save it as CSV"),
+    "GeoJSON": ("a GeoJSON file", _LOAD.format(call="geopandas.read_file({path}).drop(columns='geometry')")),
     "notebook": ("a Jupyter notebook", "Give the file with the table itself"),
     "Git LFS": ("a pointer of Git LFS, not the file itself", "Get the file with: git lfs pull"),
     "tar": ("a tar archive", "Unpack it with: tar -xf {path}"),

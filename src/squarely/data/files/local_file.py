@@ -78,7 +78,7 @@ class LocalFile:
 
     def with_copy(self, copy: TemporaryCopy, compression: str, name: str, notes: tuple[str, ...] = ()) -> LocalFile:
         """Return the same file with its decompressed content as `path`; a change of the original is still noticed."""
-        original = self.path if self.copy is None else None
+        original = self.original or (self.path if self.copy is None else None)
         stamp = self.stamp if original else _read_stamp(copy.path)
         if copy.path.stat().st_size == 0:
             raise DataError(f"The file {self.label!r} is empty after decompression. Give a file with column names and rows.")

@@ -22,6 +22,7 @@ from squarely.storage.disk import local_path, printable_name
 _GLOB_SIGNS = "*?["
 _MOST_COPIES = 3  # pairs that are named
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PATH_OF_URL = re.compile(r"(https?|s3|gs):/(?!/)")
 _FILE_URL = re.compile(r"file://(localhost)?(?=/)", re.I)
 _HIDDEN_PREFIXES = (".", "_")  # markers and checksums of the programs that write folders of data
 
@@ -77,6 +78,8 @@ def copy_remote(text: str) -> LocalFile | None:
         from squarely.data.files.staging.remote import download  # libraries for networks take time to import
 
         return download(text)
+    if _PATH_OF_URL.match(text):
+        raise DataError(f"{text!r} is a URL with one slash too few, as Path makes it. Give the URL as text.")
     return copy_pipe(local_path(text)) if is_pipe(local_path(text)) else None
 
 

@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import narwhals as nw
 import pandas as pd
+import pyarrow as pa
 
+from squarely.data.files.in_memory.whole_file import WholeFileSource
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
-from squarely.data.frames.dataframe import DataFrameSource
 from squarely.errors import DataError, MissingExtraError, first_line
 
 _XPORT_RECORD = 80  # bytes; a transport file of SAS consists of such records
@@ -19,7 +19,7 @@ _LARGEST_HEADER = 2**24  # bytes
 Labels = Mapping[Any, str]  # value -> its label
 
 
-def open_stata(file: LocalFile, options: ReadOptions) -> DataFrameSource:
+def open_stata(file: LocalFile, options: ReadOptions) -> WholeFileSource:
     """Open a file of Stata. System and extended missing values, and empty texts, are missing."""
     options.require_only((), file.label, "Stata")
     if file.head(11) == b"<stata_dta>":
@@ -44,7 +44,7 @@ def open_stata(file: LocalFile, options: ReadOptions) -> DataFrameSource:
     return _open(file, "a Stata file", read_labeled)
 
 
-def open_spss(file: LocalFile, options: ReadOptions) -> DataFrameSource:
+def open_spss(file: LocalFile, options: ReadOptions) -> WholeFileSource:
     """Open a .sav, .zsav or .por file of SPSS. System and user-missing values, and empty texts, are missing."""
     library = _import_pyreadstat("Reading a file of SPSS")
     if file.head(3) == b"$FL":
@@ -53,7 +53,7 @@ def open_spss(file: LocalFile, options: ReadOptions) -> DataFrameSource:
     return _open_labeled(file, options, "SPSS", library.read_por)
 
 
-def open_sas(file: LocalFile, options: ReadOptions) -> DataFrameSource:
+def open_sas(file: LocalFile, options: ReadOptions) -> WholeFileSource:
     """Open a .sas7bdat or .xpt file of SAS. Missing values of every letter, and empty texts, are missing."""
     library = _import_pyreadstat("Reading a file of SAS")
     if file.head(6) != b"HEADER":
@@ -95,7 +95,7 @@ def _import_pyreadstat(verb: str) -> Any:
     return pyreadstat
 
 
-def _open_labeled(file: LocalFile, options: ReadOptions, program: str, read: Callable[..., Any]) -> DataFrameSource:
+def _open_labeled(file: LocalFile, options: ReadOptions, program: str, read: Callable[..., Any]) -> WholeFileSource:
     options.require_only(("encoding",), file.label, program)
     arguments = {} if options.encoding is None else {"encoding": options.encoding}
 
@@ -132,11 +132,13 @@ def _partial_note(name: str, label: str) -> str:
     return f"{name!r} as numbers, because some of its values have no label; one label is {label!r}"
 
 
-def _open(file: LocalFile, kind: str, read: Callable[[], tuple[pd.DataFrame, tuple[str, ...]]]) -> DataFrameSource:
+def _open(file: LocalFile, kind: str, read: Callable[[], tuple[pd.DataFrame, tuple[str, ...]]]) -> WholeFileSource:
     try:
         with file.reading(kind), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pandas, about text that is not in the encoding of the format
             frame, notes = read()
+    except DataError:
+        raise
     except (ValueError, ArithmeticError, LookupError, RuntimeError) as error:
         raise DataError(
             f"The file {file.label!r} cannot be read as {kind}: {first_line(error)}. Write or copy it again."
@@ -150,6 +152,4 @@ def _open(file: LocalFile, kind: str, read: Callable[[], tuple[pd.DataFrame, tup
         ) from error
     texts = [name for name in frame if pd.api.types.is_string_dtype(frame[name]) and frame[name].dtype != "category"]
     frame = frame.assign(**{name: frame[name].mask(frame[name] == "") for name in texts})
-    source = DataFrameSource(nw.from_native(frame), file.label)
-    source.notes = notes
-    return source
+    return WholeFileSource(pa.Table.from_pandas(frame, preserve_index=False), file.label, notes)

@@ -14,9 +14,9 @@ import pyarrow as pa
 from squarely.data.dtypes import parses_as_number
 from squarely.data.files.csv.dialect import choose_names
 from squarely.data.files.csv.source import NULL_WORDS
+from squarely.data.files.in_memory.whole_file import WholeFileSource
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
-from squarely.data.frames.arrow import ArrowSource
 from squarely.errors import DataError, MissingExtraError, first_line, join_words, listed
 from squarely.numerics import EXACT_INTEGERS
 
@@ -31,7 +31,7 @@ _TEMPORAL = (datetime.date, datetime.time, datetime.timedelta)
 Cells = list[Any]  # None where a cell is empty or has an error
 
 
-def open_workbook(file: LocalFile, options: ReadOptions) -> ArrowSource:
+def open_workbook(file: LocalFile, options: ReadOptions) -> WholeFileSource:
     """Open a sheet as a table: the first one, or that of the option `sheet`.
 
     The first row with a value is the header, and the rows that `skip_rows` counts are those of the sheet. Empty rows and columns
@@ -68,10 +68,9 @@ def open_workbook(file: LocalFile, options: ReadOptions) -> ArrowSource:
         converted += [label] if is_converted else []
     if converted:
         notes += (f"numbers that are stored as text in {join_words([*map(repr, converted)])}",)
-    source = ArrowSource(pa.Table.from_arrays(arrays, names=[label for label, _ in columns]), file.label)
+    source = WholeFileSource(pa.Table.from_arrays(arrays, names=[label for label, _ in columns]), file.label, notes)
     if source.columns and columns[0][0] == "":
         source.index_columns = frozenset([""])  # the row labels that pandas and R write
-    source.notes = notes
     return source
 
 

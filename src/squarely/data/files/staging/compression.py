@@ -25,8 +25,10 @@ _CONTENTS = {  # what a zip file is, by the beginning of a name in it
 }  # fmt: skip
 
 
-def decompress(file: LocalFile) -> LocalFile:
+def decompress(file: LocalFile, most: int = 3) -> LocalFile:
     """Return a file whose `path` is a decompressed copy; the same file if it is not compressed, or is gzipped text.
+
+    A compressed file inside is decompressed, too, up to `most` levels: a zip file may have itself inside.
 
     Raises
     ------
@@ -34,12 +36,17 @@ def decompress(file: LocalFile) -> LocalFile:
     """
     with file.reading("a compressed file"):
         method = detect_compression(file.head(HEAD))
-        if method == "zip":
-            return file if detect_zip_kind(file) else _unzip(file)
-        if method is None or (method == "gzip" and _is_gzipped_text(file.path)):
+        if method is None or (method == "gzip" and _is_gzipped_text(file.path)) or (method == "zip" and detect_zip_kind(file)):
             return file
-        copy = TemporaryCopy(_iter_pieces(file.path, method), file.label)
-    return file.with_copy(copy, method, file.name)
+        if most == 0:
+            raise DataError(
+                f"The file {file.label!r} is compressed many times over. Unpack it, and give the path of what is in it."
+            )
+        if method == "zip":
+            inner = _unzip(file)
+        else:
+            inner = file.with_copy(TemporaryCopy(_iter_pieces(file.path, method), file.label), method, file.name)
+    return decompress(inner, most - 1)
 
 
 def detect_zip_kind(file: LocalFile) -> str | None:

@@ -81,6 +81,8 @@ def copy_open_file(opened: Any) -> LocalFile:
     label = f"the open file {os.path.basename(name)!r}" if isinstance(name, str) and name else "the open file"
     try:
         copy = TemporaryCopy(_read_pieces(opened.read), label)
+    except DataError:
+        raise
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{label} cannot be read: {error}. Open it with open(path, 'rb'), or give its path.") from error
     if copy.path.stat().st_size == 0:

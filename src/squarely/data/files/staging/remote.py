@@ -39,6 +39,8 @@ def download(url: str) -> LocalFile:
         name = unquote(urlsplit(url).path).rpartition("/")[2]
         pieces = _read_http(url) if scheme in ("http", "https") else _read_bucket(url)
         copy = TemporaryCopy(pieces, _shown(url))
+    except DataError:
+        raise
     except (OSError, http.client.HTTPException, ValueError, pa.ArrowException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
