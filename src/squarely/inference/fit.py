@@ -163,9 +163,8 @@ class Fit(Statistics):
         """Predict the response for new rows: one value a row, in the library that the rows are in.
 
         A Spark DataFrame gets a column "predicted"; a Dask DataFrame gives a lazy Series with the partitions and index of the
-        frame. Both predict where the rows are, when they are computed. Without new rows, return the fitted values.
-
-        A row with a missing predictor gives NaN. A condition `where=` applies to the fit only.
+        frame. Both predict where the rows are, when they are computed. Without new rows, return the fitted values. A row with a
+        missing predictor gives NaN. A condition `where=` applies to the fit only.
 
         If the fit has dropped a column, a dependency holds in every row of the fit, such as d = x + 2. The fit does not determine
         a prediction for a row that breaks it: such a row gives NaN, and a warning counts them. A dropped column may be absent from
@@ -207,9 +206,8 @@ class Fit(Statistics):
     ) -> int:
         """Predict as `predict` does, write the predictions to a file batch by batch, and return the number of rows.
 
-        The file has the columns `row`, counted from 1, those of the data in `keep`, such as ["id"] or "all", and `predicted`, empty
-        or NULL where `predict` gives NaN. Its name ends in .csv, .parquet, .arrow, .feather or .jsonl. The file is complete or not
-        written.
+        Its columns are `row`, counted from 1, those of the data in `keep`, such as ["id"] or "all", and `predicted`, which is empty
+        for NaN. The name ends in .csv, .parquet, .arrow, .feather or .jsonl. The file is complete or not written.
 
         Raises
         ------
