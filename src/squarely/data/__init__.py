@@ -12,6 +12,7 @@ from squarely.data.files.file_kinds import named_kind
 from squarely.data.files.write import write_columns
 from squarely.data.first_rows import PreviewedColumn, examine_first_rows
 from squarely.data.frames.arrays import ArraysSource, open_xy
+from squarely.data.frames.arrow import is_in_memory
 from squarely.data.open import open_new_rows, open_source
 from squarely.data.pandas_io import (
     PandasReadCall,

@@ -109,11 +109,14 @@ class Preview:
         return f"<Preview {self.formula!r}: {len(self.passes)} passes over the rows; print(preview.summary())>"
 
 
-def build_preview(plan: DesignPlan, *, fold: str = "auto", precision: str = "auto") -> Preview:
-    """Return the preview of a fit from the plan of its design, with the options `fold` and `precision` of `ols`."""
+def build_preview(plan: DesignPlan, names: tuple[str, ...] | None, *, fold: str = "auto", precision: str = "auto") -> Preview:
+    """Return the preview of a fit from the plan of its design and the names of its coefficients, None if they are unknown.
+
+    `fold` and `precision` are options of `ols`.
+    """
     require_fold(fold)
     require_precision(precision)
-    names, rows, response = plan.names, plan.source.rows, plan.formula.response.text
+    rows, response = plan.source.rows, plan.formula.response.text
     in_engine = fold == "aggregates" or is_aggregate_only(plan.source)
     if in_engine:
         how, precision = f"aggregates in {plan.source.require_engine().name}", "double"
