@@ -90,7 +90,9 @@ def _open_frame(data: Any) -> Source:
     try:
         frame = nw.from_native(data, pass_through=True, allow_series=True)
     except nw.exceptions.DuplicateError as error:
-        raise DataError(f"Two columns of the data frame have the same name. Rename one of them. ({error})") from error
+        if not nw.dependencies.is_pandas_dataframe(data):
+            raise DataError(f"Two columns of the data frame have the same name. Rename one of them. ({error})") from error
+        return _open_unique_columns(data)
     if isinstance(frame, nw.DataFrame):
         return DataFrameSource(frame)
     if isinstance(frame, nw.LazyFrame):
@@ -106,6 +108,15 @@ def _open_frame(data: Any) -> Source:
             "Give a table that was not read before, or a single column in a dict under its name."
         ) from error
     return ArrowSource(table, "the Arrow data")
+
+
+def _open_unique_columns(frame: Any) -> Source:
+    """Open a pandas frame in which columns share a name, which a formula then cannot use."""
+    twice = frame.columns.duplicated(keep=False)
+    source = DataFrameSource(nw.from_native(frame.loc[:, ~twice], eager_only=True))
+    source.duplicate_names = frozenset(name for name in frame.columns[twice] if isinstance(name, str))
+    source.columns = {**source.columns, **dict.fromkeys(source.duplicate_names, "object")}
+    return source
 
 
 def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
