@@ -33,6 +33,7 @@ READ_OPTIONS = (
     "delimiter", "header", "names", "skip_rows", "na_values", "decimal", "thousands", "encoding", "comment", "quote", "sheet",
 )  # fmt: skip
 
+_MAX_SHOWN = 120  # characters of a value in a message
 _SHORT = Context(prec=17, Emax=MAX_EMAX)  # digits of a long whole number in a message
 
 
@@ -141,14 +142,18 @@ def read_float(name: str, value: SupportsFloat) -> float:
 
 
 def show_value(value: object) -> str:
-    """Return the `repr` of a value, and a whole number of many digits in scientific notation.
+    """Return the `repr` of a value, cut if it is long, and a whole number of many digits in scientific notation.
 
     >>> show_value("a"), show_value(2**70), show_value(-(10**400))
     ("'a'", '1180591620717411303424', '-1e+400')
     """
     if isinstance(value, int) and abs(value) >= 10**30:
         return f"{_SHORT.normalize(Decimal(value)):g}"
-    return repr(value)
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # a list of integers of more digits than Python prints
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def changed_error(label: str, before: str = "", now: str = "") -> DataError:
@@ -161,8 +166,8 @@ def changed_error(label: str, before: str = "", now: str = "") -> DataError:
     return DataError(f"{label} has changed since it was first read{difference}. Run again when nothing writes to it.")
 
 
-def suggest_name(name: str, choices: Iterable[str]) -> str:
-    """Suggest the choice that is closest to `name`, or list the choices.
+def suggest_name(name: object, choices: Iterable[str]) -> str:
+    """Suggest the choice that is closest to `name`, or list the choices; a name that is not text is close to none.
 
     >>> suggest_name("displacment", ["mpg", "displacement"])
     "Did you mean 'displacement'?"
@@ -170,7 +175,8 @@ def suggest_name(name: str, choices: Iterable[str]) -> str:
     "Known names: 'mpg', 'displacement'."
     """
     names = list(choices)
-    near = difflib.get_close_matches(name, names, n=1) or [n for n in names if n.casefold() == name.casefold()]
+    text = name if isinstance(name, str) else ""
+    near = difflib.get_close_matches(text, names, n=1) or [n for n in names if n.casefold() == text.casefold()]
     if near:
         return f"Did you mean {near[0]!r}?"
     if not names:
