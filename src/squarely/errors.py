@@ -150,7 +150,11 @@ def show_value(value: object) -> str:
     """
     if isinstance(value, int) and abs(value) >= 10**30:
         return f"{_SHORT.normalize(Decimal(value)):g}"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a list of integers of more digits than Python prints
+        return f"<{type(value).__name__}>"
+    text = text if isinstance(value, str) else " ".join(text.split())  # an array has several lines
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 4]}...{text[-1]}"
 
 
@@ -164,8 +168,8 @@ def changed_error(label: str, before: str = "", now: str = "") -> DataError:
     return DataError(f"{label} has changed since it was first read{difference}. Run again when nothing writes to it.")
 
 
-def suggest_name(name: str, choices: Iterable[str]) -> str:
-    """Suggest the choice that is closest to `name`, or list the choices.
+def suggest_name(name: object, choices: Iterable[str]) -> str:
+    """Suggest the choice that is closest to `name`, or list the choices; a name that is not text is close to none.
 
     >>> suggest_name("displacment", ["mpg", "displacement"])
     "Did you mean 'displacement'?"
@@ -173,7 +177,8 @@ def suggest_name(name: str, choices: Iterable[str]) -> str:
     "Known names: 'mpg', 'displacement'."
     """
     names = list(choices)
-    near = difflib.get_close_matches(name, names, n=1) or [n for n in names if n.casefold() == name.casefold()]
+    text = name if isinstance(name, str) else ""
+    near = difflib.get_close_matches(text, names, n=1) or [n for n in names if n.casefold() == text.casefold()]
     if near:
         return f"Did you mean {near[0]!r}?"
     if not names:

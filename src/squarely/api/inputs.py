@@ -22,7 +22,17 @@ from squarely.data import (
     require_local,
     split_source,
 )
-from squarely.design import Formula, Where, formula_of, learn_from_rows, learn_in_engine, parse_formula, parse_where, plan_design
+from squarely.design import (
+    Formula,
+    Where,
+    formula_of,
+    learn_from_rows,
+    learn_in_engine,
+    parse_formula,
+    parse_where,
+    plan_design,
+    require_named,
+)
 from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of, show_value
 from squarely.inference import Fit, infer
 from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
@@ -67,7 +77,9 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
     remarks: tuple[str, ...] = ()
     if inputs.order_by is not None:
         if not isinstance(inputs.order_by, str):
-            raise OptionError(f"order_by={inputs.order_by!r} is not the name of a column. Give one, such as order_by='time'.")
+            raise OptionError(
+                f"order_by={show_value(inputs.order_by)} is not the name of a column. Give one, such as order_by='time'."
+            )
         source = source.sort_by(inputs.order_by)
         remarks = (f"Rows in the order of {inputs.order_by!r}.",)
     in_engine = choose_fold(inputs.fold, source, formula) != "batches"
@@ -136,7 +148,7 @@ def require_complete(inputs: ModelInputs, moments: Moments, source: Source) -> N
 def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
     """Parse the formula and open the rows, or raise an error if the inputs do not go together."""
     if not isinstance(inputs.intercept, bool | np.bool_):
-        raise OptionError(f"intercept={inputs.intercept!r} is not a boolean. Give True or False.")
+        raise OptionError(f"intercept={show_value(inputs.intercept)} is not a boolean. Give True or False.")
     if inputs.loader is not None:
         if inputs.read:
             raise OptionError("read= says how to read a file, and loader= is not a file. Leave it out.")
@@ -219,10 +231,18 @@ def _split_validation(inputs: ModelInputs, formula: Formula, source: Source, see
             source, "hold a fraction of them out", "Leave validation= out, give it other rows, such as a sample that is here"
         )
         return split_source(source, validation, seed)
+    try:
+        held_out = _open_validation(validation, formula, inputs.read)
+        require_named(formula, held_out)
+    except DataError as error:
+        raise DataError(f"The rows of validation= cannot be used. {error}") from error.__cause__
+    return source, held_out
+
+
+def _open_validation(validation: object, formula: Formula, read: Mapping[str, object] | None) -> Source:
     if formula.names is not None and isinstance(validation, tuple):
-        return source, _open_pair(validation, formula)
-    is_path = isinstance(validation, (str, bytes, os.PathLike))
-    return source, open_new_rows(validation, formula.names, inputs.read if is_path else None)
+        return _open_pair(validation, formula)
+    return open_new_rows(validation, formula.names, read if isinstance(validation, (str, bytes, os.PathLike)) else None)
 
 
 def _open_pair(validation: tuple[object, ...], formula: Formula) -> Source:

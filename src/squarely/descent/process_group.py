@@ -123,7 +123,7 @@ class ProcessGroup:
 
     def resolve_device(self, device: str) -> str:
         """Return the device that "auto" means in this process: its own GPU under NCCL, else the CPU."""
-        return self.device if device == "auto" and not self.is_single else device
+        return device if self.is_single or device != "auto" else self.device
 
     def _all_gather(self, mine: torch.Tensor) -> list[torch.Tensor]:
         if self.is_single:

@@ -39,7 +39,7 @@ from squarely.design.formula.where import (
 from squarely.design.learning.from_rows import learn_from_rows
 from squarely.design.learning.in_engine import learn_in_engine
 from squarely.design.learning.pilot import map_first_block
-from squarely.design.learning.plan import DesignPlan, describe_pass, no_rows_error, plan_design
+from squarely.design.learning.plan import DesignPlan, describe_pass, no_rows_error, plan_design, require_named
 from squarely.design.matrix.block import Block, IndicatorColumn, ScaledBlock, dense_table, scaled_blocks, take_indicators
 from squarely.design.matrix.model_matrix import fold_blocks, iter_blocks
 from squarely.design.matrix.prediction import Check, LinearPredictor, iter_predictions, predict_batches, require_rank_deficient

@@ -60,7 +60,7 @@ def write_predicted(path: str | os.PathLike[str], predictions: Iterator[Array], 
 
 def _columns_to_keep(keep: object, source: Source) -> list[str]:
     """Check the option `keep` and return the names of the columns."""
-    if keep == "all":
+    if isinstance(keep, str) and keep == "all":
         keep = [name for name in source.columns if name not in source.duplicate_names]
     names = list(dict.fromkeys(keep)) if isinstance(keep, list | tuple) else []
     if not isinstance(keep, list | tuple) or not all(isinstance(name, str) for name in names):

@@ -48,7 +48,9 @@ def checkpoint_policy(checkpoint: Any, every: Any = None, resume: Any = False) -
         if resume is True:
             raise OptionError("resume=True resumes from the folder of checkpoint=, which is not set. Give resume='the folder'.")
         if every is not None:
-            raise OptionError(f"checkpoint_every={every!r} says how often, but not where. Give checkpoint='a folder' too.")
+            raise OptionError(
+                f"checkpoint_every={show_value(every)} says how often, but not where. Give checkpoint='a folder' too."
+            )
         return None
     if find_spec("safetensors") is None:
         raise MissingExtraError("Saving checkpoints", "safetensors", "torch")
@@ -69,7 +71,7 @@ def checkpoint_policy(checkpoint: Any, every: Any = None, resume: Any = False) -
 
 def _check_folder(name: str, value: Any) -> Path:
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
-        raise OptionError(f"{name}={value!r} is not the path of a folder. Give one, such as {name}='runs/a'.")
+        raise OptionError(f"{name}={show_value(value)} is not the path of a folder. Give one, such as {name}='runs/a'.")
     return local_path(value)
 
 
@@ -83,5 +85,5 @@ def _parse_every(value: Any) -> tuple[float, str]:
     unit, size = _UNITS.get(match["unit"].lower(), ("", 0.0)) if match else ("", 0.0)
     number = size * float(match["number"]) if match else 0.0
     if not 0 < number < 1e12 or (unit != "seconds" and number != int(number)):
-        raise OptionError(f"checkpoint_every={value!r} is not an interval. {advice}")
+        raise OptionError(f"checkpoint_every={show_value(value)} is not an interval. {advice}")
     return number, unit

@@ -67,6 +67,10 @@ def check_options(options: TrainingOptions, model: torch.nn.Module | None = None
     )
     if isinstance(checked.scheduler, str) and checked.scheduler in BATCH_SCHEDULERS:
         checked = replace(checked, scheduler_per="batch")
+    if checked.weight_decay is not None and checked.weight_decay > torch.finfo(DTYPES[checked.dtype]).max:
+        raise OptionError(
+            f"weight_decay={checked.weight_decay:g} is beyond the range of {checked.dtype}. Usual values are 0 and 0.01."
+        )
     _require_torch_options(checked)
     require_model_parameters(checked, model)
     _require_compatible(checked)
@@ -102,7 +106,9 @@ def _require_torch_options(options: TrainingOptions) -> None:
     optimizer, is_named = options.optimizer, isinstance(options.optimizer, str)
     for name, mapping in (("optimizer_options", options.optimizer_options), ("scheduler_options", options.scheduler_options)):
         if not isinstance(mapping, Mapping) or not all(isinstance(key, str) for key in mapping):
-            raise OptionError(f"{name}={mapping!r} is not a dict of options by their names. Give one, such as {{'eps': 1e-6}}.")
+            raise OptionError(
+                f"{name}={show_value(mapping)} is not a dict of options by their names. Give one, such as {{'eps': 1e-6}}."
+            )
     for name in {"lr", "momentum", "nesterov", "weight_decay"} & set(options.optimizer_options):
         if name == "lr" or optimizer == "sgd" or (name == "weight_decay" and options.weight_decay is not None):
             raise OptionError(f"optimizer_options= has {name!r}, which is a separate option. Give {name}= instead.")
@@ -169,7 +175,7 @@ def _check_lr(value: Any, dtype: str) -> float | str:
     if isinstance(value, str):
         if value == "auto":
             return value
-        raise OptionError(f"lr={value!r} is not a number. Give one, such as lr=0.01, or lr='auto'.")
+        raise OptionError(f"lr={show_value(value)} is not a number. Give one, such as lr=0.01, or lr='auto'.")
     lr = _check_number("lr", value)
     if not (math.isfinite(lr) and lr > 0):
         raise OptionError(f"lr={show_value(value)} is not a learning rate: it must be a finite number above zero. Try lr=0.01.")
@@ -188,7 +194,7 @@ def _check_seed(value: Any) -> int:
 def _check_loss(value: Any) -> str:
     loss = value.lower().removesuffix("loss") if isinstance(value, str) else ""
     if loss not in LOSS_NAMES:
-        raise OptionError(f"loss={value!r} is not known. {suggest_name(str(value), LOSS_NAMES)}")
+        raise OptionError(f"loss={show_value(value)} is not known. {suggest_name(value, LOSS_NAMES)}")
     return loss
 
 
@@ -197,7 +203,9 @@ def _check_stop(value: Any) -> str | None:
         return value
     match = _STOP.fullmatch(value) if isinstance(value, str) else None
     if match is None or not float(match["tau"]) > 0:
-        raise OptionError(f"stop={value!r} is not understood. Use 'loss', 'validation' or '0.01 se', a distance to the optimum.")
+        raise OptionError(
+            f"stop={show_value(value)} is not understood. Use 'loss', 'validation' or '0.01 se', a distance to the optimum."
+        )
     return match.string
 
 
@@ -220,7 +228,7 @@ def _check_metrics(value: Any) -> tuple[str, ...]:
     names = _as_tuple(value)
     for name in names:
         if name not in METRICS:
-            raise OptionError(f"metrics={name!r} is not known. {suggest_name(str(name), METRICS)}")
+            raise OptionError(f"metrics={show_value(name)} is not known. {suggest_name(name, METRICS)}")
     return tuple(dict.fromkeys(names))
 
 
@@ -228,7 +236,7 @@ def _check_callbacks(value: Any) -> tuple[Callable[..., Any], ...]:
     functions = _as_tuple(value)
     for function in functions:
         if not callable(function):
-            raise OptionError(f"callbacks={function!r} cannot be called. Give functions of one argument, the epoch.")
+            raise OptionError(f"callbacks={show_value(function)} cannot be called. Give functions of one argument, the epoch.")
     return functions
 
 
@@ -243,26 +251,26 @@ def _check_start(start: Any, dtype: str) -> tuple[float, ...] | None:
         raise OptionError(f"start={show_value(start)} is not a list of numbers. Give one standardized coefficient for each column.")
     values = tuple(_check_number("start", value) for value in start)
     if not all(abs(value) <= torch.finfo(DTYPES[dtype]).max for value in values):
-        raise OptionError(f"start={list(values)!r} has a number that is not finite in {dtype}. Give finite numbers.")
+        raise OptionError(f"start={show_value(list(values))} has a number that is not finite in {dtype}. Give finite numbers.")
     return values
 
 
 def _check_device(name: str) -> torch.device:
-    if name == "auto":
+    if isinstance(name, str) and name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError, NotImplementedError) as error:
         raise OptionError(
-            f"device={name!r} cannot be used here. Use device='auto' or device='cpu'. PyTorch says: {first_line(error)}."
+            f"device={show_value(name)} cannot be used here. Use device='auto' or device='cpu'. PyTorch says: {first_line(error)}."
         ) from error
     return device
 
 
 def _check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
-        raise OptionError(f"{name}={value!r} is neither True nor False. Give one of them.")
+        raise OptionError(f"{name}={show_value(value)} is neither True nor False. Give one of them.")
     return bool(value)
 
 
@@ -282,12 +290,14 @@ def _check_in_range(name: str, value: Any) -> float:
 
 def _check_number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise OptionError(f"{name}={value!r} is of type {type(value).__name__}, not a number. Give a number, such as 0.01.")
+        raise OptionError(
+            f"{name}={show_value(value)} is of type {type(value).__name__}, not a number. Give a number, such as 0.01."
+        )
     return read_float(name, value)
 
 
 def _check_integer(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise OptionError(f"{name}={value!r} is not a whole number. Give one, such as 1000.")
+        raise OptionError(f"{name}={show_value(value)} is not a whole number. Give one, such as 1000.")
     read_float(name, value)  # else sizes and rates that are computed from it would overflow
     return int(value)

@@ -19,7 +19,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from squarely.descent.options.options import ParameterGroup, TrainingOptions
-from squarely.errors import OptionError, first_line, pluralize, suggest_name
+from squarely.errors import OptionError, first_line, pluralize, show_value, suggest_name
 from squarely.numerics import Array
 
 
@@ -60,7 +60,7 @@ def resolve_torch_class(option: str, value: Any) -> Any:
     if name is not None and (isinstance(value, str) or classes[name] is value):
         return name
     if isinstance(value, str) or not (callable(value) or isinstance(value, base)):
-        raise OptionError(f"{option}={value!r} is not known. {suggest_name(str(value), sorted(classes))}")
+        raise OptionError(f"{option}={show_value(value)} is not known. {suggest_name(value, sorted(classes))}")
     return value
 
 

@@ -47,8 +47,8 @@ def make_grid(options: Mapping[str, Any]) -> Grid:
         is_several = isinstance(value, list | tuple | set | range | np.ndarray)
         if is_several and name not in (*SWEPT, *_SEQUENCES):
             raise OptionError(
-                f"{name}={value!r} has several values, and only {join_words(SWEPT)} can vary within a sweep. Give one value, and "
-                "call sweep once for each."
+                f"{name}={show_value(value)} has several values, and only {join_words(SWEPT)} can vary within a sweep. "
+                "Give one value, and call sweep once for each."
             )
     axes = {name: _check_values(name, options[name]) for name in SWEPT if name in options}
     count = math.prod(map(len, axes.values()))

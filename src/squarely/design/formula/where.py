@@ -14,7 +14,7 @@ from squarely.design.formula.expression import Expression, Name, Number, column_
 from squarely.design.formula.expression_parser import parse_numeric
 from squarely.design.formula.python_syntax import PythonFragment, is_list_of_labels, list_items, parse_constant, parse_fragment
 from squarely.design.formula.source_text import caret_line, read_source
-from squarely.errors import DataError, FormulaError
+from squarely.errors import DataError, FormulaError, show_value
 from squarely.numerics import EXACT_INTEGERS
 
 COMPARISONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -83,7 +83,7 @@ def parse_where(text: str) -> Where:
     (('weight',), ('origin',))
     """
     if not isinstance(text, str):
-        raise FormulaError(f"where={text!r} is of type {type(text).__name__}, not text. {_EXAMPLE}")
+        raise FormulaError(f"where={show_value(text)} is of type {type(text).__name__}, not text. {_EXAMPLE}")
     if not text.strip() or len(text) > _MAX_CHARACTERS:
         raise FormulaError(f"where= has {len(text):,} characters; it needs a condition of at most {_MAX_CHARACTERS:,}. {_EXAMPLE}")
     source = read_source(text)

@@ -88,7 +88,7 @@ def plan_design(formula: Formula, source: Source, where: Where | None = None, *,
 
     Raises DataError if a column is missing or cannot be used.
     """
-    _require_named(formula, source)
+    require_named(formula, source)
     where = where and bind_where(where, source)
     _require_numeric_response(formula, source, reading=read_rows and not source.partitioned)
     factors = {text: _resolve_type(factor, source) for text, factor in formula.factors.items()}
@@ -111,7 +111,8 @@ def _plan_passes(inputs: RowInputs) -> tuple[LearningPass, ...]:
     return tuple(tasks for tasks in (*passes, (*levels, *first), tuple(polynomials)) if tasks)
 
 
-def _require_named(formula: Formula, source: Source) -> None:
+def require_named(formula: Formula, source: Source) -> None:
+    """Raise a DataError unless the source has every column of a formula."""
     for name in column_names(*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())):
         try:
             require_columns(source, [name.name])
