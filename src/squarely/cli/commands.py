@@ -209,7 +209,7 @@ def predict(
     cls=Command, epilog="Example: squarely merge 2023.json 2024.json -o all.json; squarely merge all.json --remove 2023.json"
 )
 def merge(
-    models: Annotated[list[Path], typer.Argument(help="Fits that ols --save or merge --out has written.", metavar="FIT...")],
+    models: Annotated[list[Path], typer.Argument(help="Fits that ols --save or merge --out has written.", metavar="FIT")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the merged fit as JSON.", rich_help_panel=OUTPUT)] = None,
     remove: Annotated[
         list[Path] | None,
