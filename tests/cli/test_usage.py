@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -56,8 +58,9 @@ def test_every_option_has_a_plain_sentence():
         (["ols"], ["FORMULA is missing.", "Usage: squarely ols [OPTIONS] FORMULA DATA", "Example: squarely ols 'mpg ~ "]),
         (["ols", FORMULA], ["DATA is missing."]),
         (["ols", FORMULA, CARS, "--wher", "weight > 1"], ["There is no option --wher. Did you mean --where?"]),
-        (["ols", FORMULA, CARS, "more"], ["more", "Usage: squarely ols"]),
+        (["ols", FORMULA, CARS, "more"], ["This is too much: more. Put a formula into quotes", "Usage: squarely ols"]),
         (["ols", FORMULA, CARS, "--where"], ["--where", "requires an argument", "Example: squarely ols"]),
+        (["merge"], ["FIT is missing.", "Usage: squarely merge [OPTIONS] FIT...\n"]),
         (["osl", FORMULA, CARS], ["There is no command 'osl'. Did you mean ols?"]),
         (["--verion"], ["There is no option --verion. Did you mean --version?"]),
         (["ols", FORMULA, CARS, "--missing", "dorp"], ["--missing dorp", "'drop' or 'raise'"]),
@@ -130,3 +133,49 @@ def test_output_to_head_ends_in_peace():
     command = f"{sys.executable} -m squarely help formulas | head -1"
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("# Formulas\n", "")
+
+
+def test_certify_compares_what_is_saved(run, tmp_path, monkeypatch):  # noqa: F811
+    need("torch")
+    monkeypatch.chdir(tmp_path)
+    assert run("ols", FORMULA, CARS, "--save", "fit.json").returncode == 0
+    assert run("train", FORMULA, CARS, "--save", "runs/a").returncode == 0
+    done = run("certify", "fit.json", "runs/a", "--json")
+    assert (done.returncode, json.loads(done.out)["verdict"]) == (0, "agree")
+    refused = run("certify", "fit.json", "runs/a", "--lr", "0.1")
+    assert refused.returncode == 2
+    assert "--lr has no effect" in refused.err
+    swapped = run("certify", "runs/a", "fit.json")
+    assert swapped.returncode == 2
+    assert "in this order" in swapped.err
+
+
+# nanobind, in which DuckDB 2 is written, prints what is left at the end of a process: narwhals keeps DuckDB's types in a cache.
+QUIET = {
+    "relation": "import duckdb, squarely as sq\ndata = duckdb.sql('SELECT i::DOUBLE x, 2 * i + sin(i) y FROM range(100) t(i)')",
+    "relation, Arrow first": "import pyarrow, duckdb, narwhals, squarely as sq\n"
+    "data = duckdb.sql('SELECT i::DOUBLE x, 2 * i + sin(i) y FROM range(100) t(i)')",
+    "lazy frame": "import polars, squarely as sq\ndata = polars.LazyFrame({'x': [1.0, 2.0, 3.0], 'y': [1.0, 2.0, 4.0]})",
+    "ibis": "import ibis, pandas, squarely as sq\n"
+    "data = ibis.memtable(pandas.DataFrame({'x': [1.0, 2.0, 3.0], 'y': [1.0, 2.0, 4.0]}))",
+    "csv": "import squarely as sq\nimport pandas\n"
+    "pandas.DataFrame({'x': [1, 2, 3], 'y': [1, 2, 4]}).to_csv('a.csv')\ndata = 'a.csv'",
+}
+
+
+@pytest.mark.parametrize("source", QUIET)
+def test_nothing_is_printed_at_the_end_of_a_process(source, tmp_path):
+    need("polars")
+    need("ibis")
+    script = f"{QUIET[source]}\nprint(sq.preview(data).summary())\nfit = sq.ols('y ~ x', data)\nprint(fit.params)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_page_lists_every_command_and_shows_what_is_printed(run, tmp_path, monkeypatch):  # noqa: F811
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    assert set(re.findall(r"^\| `squarely (\w+)", page, re.MULTILINE)) == set(COMMANDS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "78")
+    Path("sales.csv").write_text("id;unit price;sold\n1;1,5;?\n2;2,5;100\n3;NA;120\n4;3,25;130\n")
+    assert run("preview", "sales.csv").out == page.split("$ squarely preview sales.csv\n")[1].split("```")[0]

@@ -1,6 +1,8 @@
 """Spark sessions of other kinds: one that is stopped, executors that have no squarely, and such as lack what they need."""
 
+import os
 import re
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -105,3 +107,32 @@ def test_a_session_that_is_stopped_is_reported(opened, monkeypatch):
     assert type(actual.value.__cause__).__module__.startswith("pyspark")
     with pytest.raises(DataError, match="cannot be processed"):
         sq.ols("y ~ x", frame, fold="aggregates")
+
+
+def test_a_process_prints_nothing_of_other_libraries(tmp_path):
+    """Not even PySpark's warning of pandas, nor what is left at the end."""
+    need("pyspark")
+    script = """
+import sys
+import warnings
+from pyspark.sql import SparkSession
+import squarely as sq
+quiet = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.shuffle.partitions": "1"}
+spark = SparkSession.builder.master("local[1]").config(map=quiet).getOrCreate()
+spark.sparkContext.setLogLevel("OFF")
+rows = [(float(i), 2.0 * i + i % 3, "abc"[i % 3]) for i in range(50)]
+frame = spark.createDataFrame(rows, "x double, y double, g string")
+print("begin", file=sys.stderr, flush=True)
+preview = sq.preview(frame)
+print([(column.kind, column.values[:2]) for column in preview.columns], preview.rows)
+print(sq.ols("y ~ x + C(g)", frame).params.round(6).tolist())
+print(sq.ols("y ~ x + C(g)", frame, fold="batches", order_by="x").resid.abs().max() < 1e-9)
+print(sq.ols("y ~ x", frame).predict(frame).count())
+"""
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.partition("begin\n")[2] == ""
+    shown = "[('number', (0.0, 1.0)), ('number', (0.0, 3.0)), ('text', ('a', 'b'))] 50"
+    assert done.stdout.splitlines() == [shown, "[0.0, 1.0, 2.0, 2.0]", "True", "50"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +25,7 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        return [re.sub("[{}]", "", piece) for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments and then the options by their groups."""
@@ -83,6 +84,8 @@ def _describe_cause(error: Any, context: Any) -> str:
     if kind == "UsageError" and error.message.startswith("No such command"):
         word = error.message.split("'")[1]
         return f"There is no command {word!r}. {_suggest(word, list(context.command.commands), '--help lists the commands.')}"
+    if extra := re.fullmatch(r"Got unexpected extra argument\S* \((.*)\)", error.message):
+        return f"This is too much: {extra[1]}. Put a formula into quotes, and give one file, folder or pattern."
     if param is not None:
         return f"{max(param.opts, key=len)}: {error.message}"
     return str(error.format_message())

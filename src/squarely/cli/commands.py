@@ -209,7 +209,7 @@ def predict(
     cls=Command, epilog="Example: squarely merge 2023.json 2024.json -o all.json; squarely merge all.json --remove 2023.json"
 )
 def merge(
-    models: Annotated[list[Path], typer.Argument(help="Fits that ols --save or merge --out has written.", metavar="FIT...")],
+    models: Annotated[list[Path], typer.Argument(help="Fits that ols --save or merge --out has written.", metavar="FIT")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Save the merged fit as JSON.", rich_help_panel=OUTPUT)] = None,
     remove: Annotated[
         list[Path] | None,
@@ -302,10 +302,9 @@ def certify(
 
     Instead of a formula and data, give a saved fit and a saved run.
     """
-    if "~" not in formula and Path(formula).is_file():
+    if "~" not in formula and Path(formula).exists():
         _refuse_options(context, "a saved fit and a saved run")
-        saved: Any = squarely.load(data)
-        fit, run = squarely.load(formula), saved
+        fit, run = squarely.load(formula), squarely.load(data)
     elif isinstance(options["validation"], float):  # which takes rows away from the run
         run = squarely.train(formula, data, where=where, read=read, missing=missing, **options)
         fit = squarely.ols(formula, run.source, where=where, missing=missing)
