@@ -96,6 +96,16 @@ def test_the_estimate_is_a_number_on_the_page_and_in_json(fit):
     assert other.as_dict()["rounding_gap"] is None
 
 
+def test_a_closed_form_has_the_rounding_of_float64(fit):
+    assert certify(fit, lr=0.01, epochs=1000, engine="closed_form").dtype == "float64"
+
+
+def test_a_gap_that_nothing_explains_is_not_called_rounding(fit):
+    certificate = certify(fit, optimizer="rmsprop", lr=1e-4, epochs=3, start=[1e-4, -0.8045])
+    assert certificate.agree
+    assert certificate.cause.endswith("the cause is not known.")
+
+
 def test_a_run_that_left_all_numbers_still_has_a_certificate(fit):
     for lr in (1e10, 1e300):
         assert certify(fit, lr=lr, epochs=50, dtype="float64").verdict in {"diverged", "not finite"}

@@ -23,13 +23,14 @@ def test_the_engine_reads_nothing_but_the_named_file(tmp_path):
 
     import duckdb
 
-    from squarely.data.files.csv.source import CsvSource
+    from squarely.data.files.csv.connection import connect
+    from squarely.data.files.csv.encoding import open_text
     from squarely.data.files.local_file import LocalFile
     from squarely.data.files.read_options import ReadOptions
 
     other = tmp_path / "secret.csv"
     other.write_text("a\n1\n")
-    with CsvSource(LocalFile.open(Path(CARS)), ReadOptions())._connection() as connection:
+    with connect(open_text(LocalFile.open(Path(CARS)), ReadOptions())[0]) as connection:
         for query in (
             f"SELECT * FROM read_csv('{other}')",
             f"SELECT * FROM '{other}'",

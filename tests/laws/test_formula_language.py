@@ -21,7 +21,7 @@ seeds = st.integers(0, 10**6)
 
 
 def table(seed=0, n=90):
-    """Two numbers, two texts, whole numbers, a truth value, and a response that depends on all; every cell of levels is there."""
+    """Two numbers, two texts, whole numbers, a boolean, and a response that depends on all; every cell of levels is there."""
     rng = np.random.default_rng(seed)
     g, h, t = np.resize(["b", "a", "c"], n), np.resize(["u"] * 3 + ["v"] * 3, n), np.resize([True] * 6 + [False] * 6, n)
     k = np.resize([2, 10, 2, 7, 7], n)

@@ -1,4 +1,4 @@
-"""The laws with categories, interactions, rows with gaps, 4-byte floats, whole numbers and truth values."""
+"""The laws with categories, interactions, rows with gaps, 4-byte floats, whole numbers and booleans."""
 
 import numpy as np
 from hypothesis import given

@@ -297,7 +297,7 @@ def test_paths_that_name_nothing_or_too_much(tmp_path):
             tmp_path / "a.csv",
         ): "'a.csv' is given twice, and its rows would count twice.",
         (tmp_path / "a.csv", tmp_path / "no.csv"): "no.csv' does not exist",
-        (tmp_path / "a.csv", "https://example.org/b.csv"): "is a URL",
+        (tmp_path / "a.csv", "ftp://example.org/b.csv"): "begins with ftp://",
         (tmp_path / "a.csv", ""): "path of the data is empty",
     }
     for data, message in lists.items():

@@ -39,7 +39,7 @@ def test_kinds_values_and_missing_words_of_a_csv(odd):
     assert column(odd, "origin").missing_words == {"": 1}
     assert column(odd, "gap").missing_words == {"": 4}
     assert (odd.rows, odd.rows_examined) == (4, 4)
-    assert odd.dialect == {"format": "CSV", "delimiter": ";", "decimal": ",", "encoding": "UTF-8", "header": "line 1"}
+    assert odd.dialect == {"format": "CSV", "delimiter": ";", "decimal": ",", "encoding": "UTF-8", "header": "the first line"}
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,31 @@ def test_numbers_with_units_are_noticed():
     assert "'term' has numbers with signs or units, such as '12 months'" in note
 
 
-def test_a_first_line_of_values_is_noticed(tmp_path):
+def test_numbers_with_thousands_name_the_option():
+    (note,) = sq.preview({"price": ["1,200", "3,400", "950"], "n": [1, 2, 3]}).notes
+    assert "read={'thousands': ','}" in note
+
+
+def test_a_first_line_of_values_is_refused_until_it_is_said_to_be_a_row(tmp_path):
     path = tmp_path / "iris.csv"
     path.write_text("5.1,3.5,setosa\n4.9,3.0,setosa\n")
-    (note,) = sq.preview(path).notes
-    assert "'5.1', '3.5', which may be values" in note
-    assert "read={'header': False}" in note
+    with pytest.raises(DataError, match="looks like data and not like names"):
+        sq.preview(path)
+    preview = sq.preview(path, read={"header": False})
+    assert preview.rows == 2
+    assert preview.dialect["header"] == "none"
+    assert column(preview, "x1").values == ("5.1", "4.9")
+
+
+def test_options_of_reading_are_used_and_shown(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("Bericht\nname;preis\nK\xf6ln;1.234,5\n?;2.000,0\n".encode("latin-1"))
+    read = {"skip_rows": 1, "encoding": "latin-1", "thousands": ".", "na_values": ["?"], "delimiter": ";"}
+    preview = sq.preview(path, read=read)
+    assert column(preview, "name").values == ("K\xf6ln", None)
+    assert column(preview, "name").missing_words == {"?": 1}
+    assert column(preview, "preis").kind == "number"
+    assert preview.dialect["skip_rows"] == "1"
 
 
 def test_it_reads_the_first_rows_only(tmp_path):

@@ -22,7 +22,8 @@ from rich.console import Console
 
 import squarely as sq
 from squarely.data import listen, open_source
-from squarely.data.files.csv.source import CsvSource
+from squarely.data.files.csv.connection import connect
+from squarely.data.files.csv.encoding import open_text
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
 from squarely.data.frames.arrays import ArraysSource
@@ -445,10 +446,10 @@ def test_a_save_that_is_interrupted_leaves_the_old_file(tmp_path, monkeypatch):
 
 @pytest.mark.kill
 def test_ctrl_c_while_the_engine_works_is_no_error_of_the_engine():
-    source = CsvSource(LocalFile.open(Path(CARS)), ReadOptions())
+    text, _ = open_text(LocalFile.open(Path(CARS)), ReadOptions())
 
     def work():
-        with keyboard_interrupts(), source._connection() as connection:
+        with keyboard_interrupts(), connect(text) as connection:
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             connection.execute("SELECT sum(range) FROM range(1_500_000_000)")
             time.sleep(60)  # a machine that is done by now is interrupted here

@@ -508,13 +508,13 @@ BAD = {
     "cut.csv": ("x,y\n1,2\n".encode("utf-16")[:-1], "not UTF-16 to its end"),
     "text.parquet": (b"x,y\n1,2\n", "not that of a Parquet file"),
     "text.feather": (b"x,y\n1,2\n", "not that of an Arrow file"),
-    "book.xlsx": (b"PK\x03\x04....", "Save the sheet as CSV"),
+    "book.xlsx": (b"PK\x03\x04....", "damaged or was cut short"),
     "underscore.csv": (b"x,y\n7,2\n1_000,4\n", "'1_000' in data row 2"),
     "underscore, comma.csv": (b"x;y\n7;2\n1_0,5;4\n", "'1_0,5' in data row 2"),
     "empty.parquet": (b"", "is empty"),
     "empty.jsonl": (b"", "is empty"),
-    "array.json": (b'[{"x": 1}]', "one JSON array"),
-    "pretty.json": (b'{\n "x": 1\n}\n', "row 1 is not JSON"),
+    "array.json": (b'[{"x": 1}', "damaged or was cut short"),
+    "pretty.json": (b'{\n "x": 1\n}\n', "has no array of objects"),
     "broken.jsonl": (b'{"x": 1}\n{x: 2}\n', "row 2 is not JSON"),
     "cut.jsonl": (b'{"x": 1}\n{"x": 2', "row 2 is not JSON"),
     "cut.jsonl.gz": (gzip.compress(b'{"x": 1}\n' * 1000)[:-20], "end-of-stream"),
@@ -606,12 +606,12 @@ def test_paths(tmp_path, monkeypatch):
     (tmp_path / "a.csv").write_bytes((tmp_path / "anything").read_bytes())
     cases = {
         "*.csv": "matches no file",
-        "https://example.org/a.parquet": "is a URL",
+        "ftp://example.org/a.parquet": "begins with ftp://",
         "a\0b.parquet": "null character",
         str(tmp_path): "called .csv, but its content",
         str(tmp_path / "no.parquet"): "does not exist",
         str(tmp_path / "a.csv"): "called .csv, but its content is that of a Parquet file",
-        os.devnull: "not a regular file",
+        os.devnull: "There are no bytes in /dev/null",
         "x" * 5000: "cannot be read|does not exist",
     }
     for path, message in cases.items():

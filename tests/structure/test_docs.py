@@ -60,3 +60,33 @@ def test_every_verdict_is_on_its_page():
     assert len(verdicts) == 15
     shown = {line.split(":")[0] for block in re.findall(r"```text\n(.*?)```", page, re.DOTALL)[1:] for line in block.splitlines()}
     assert {verdict for verdict in verdicts if verdict not in shown} == set()
+
+
+def written_examples(pattern):
+    """Find examples on cars.csv in the README, the docs and the source, with the file of the first one."""
+    files = [*PAGES, *sorted((ROOT / "src").rglob("*.py"))]
+    files = [path for path in files if path.name not in ("mistakes.md", "bad_input.py")]
+    return {text: path.name for path in reversed(files) for text in re.findall(pattern, path.read_text())}
+
+
+FORMULAS = written_examples(r"""["'`]((?:log\()?mpg\)? ~ [^"'`\n]+)["'`]""")
+FOUND = written_examples(r"""(?:where=|--where |such as )["']([^"\n]*?)["']""")
+CONDITIONS = [
+    text for text in FOUND if re.match(r"(weight|model|origin|name|horsepower|displacement|mpg) ", text) and " ~ " not in text
+]
+MEANT_TO_FAIL = {"mpg ~ displacment", "mpg ~ weight + kg"}  # a slip that a docstring shows; a column that a page makes
+
+
+@pytest.mark.parametrize("formula", sorted(FORMULAS.keys() - MEANT_TO_FAIL))
+def test_a_formula_for_the_cars_runs(formula):
+    assert sq.ols(formula, CARS).nobs > 100
+
+
+@pytest.mark.parametrize("where", CONDITIONS)
+def test_a_condition_for_the_cars_runs(where):
+    assert 0 < sq.ols("mpg ~ weight", CARS, where=where).nobs < 398
+
+
+def test_examples_are_found():
+    assert len(FORMULAS) > 8
+    assert {"weight > 3000 and origin == 1", "model >= 75"} <= set(CONDITIONS)

@@ -34,19 +34,19 @@ FRAMES = [
     Row(
         name="text and numbers in one list",
         data={"x": ["a", 1, 2], "y": [1, 2, 3]},
-        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text.",
+        says="Column 'x' mixes kinds of values: 'a' in row 1 is text among numbers. Convert them all to numbers, for example with",
         cli_says="Column 'x' of <data> holds text among numbers: 'a' in data row 1.",
     ),
     Row(
         name="objects of Python",
         data=pd.DataFrame({"x": [Ellipsis, 2, 3], "y": [1, 2, 3]}),
-        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text.",
+        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text. Arrow says:",
         python_only=NOT_IN_CSV,
     ),
     Row(
         name="complex numbers",
         data=with_columns(x=[1 + 2j, 2, 3, 4]),
-        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text.",
+        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text. Arrow says:",
         python_only="in CSV they are text, and so categories",
     ),
     Row(
@@ -101,14 +101,14 @@ FRAMES = [
         python_only=NO_OBJECTS,
     ),
     Row(
-        name="the text of a file in place of its path",
+        name="the text of a file instead of its path",
         data=At("x,y\n1,2\n2,3"),
         says="The file 'x,y\\n1,2\\n2,3' does not exist.",
     ),
     Row(name="ranges", data={"x": range(4), "y": range(4)}, params=(0.0, 1.0)),
     Row(name="arrays of the other byte order", data={"x": np.arange(4.0).astype(">f8"), "y": 2 * np.arange(4.0)}, params=ON_A_LINE),
     Row(
-        name="a broken column that nobody names",
+        name="a broken column that the formula does not name",
         data={"x": [0.0, 1, 2, 3], "y": [0.0, 2, 4, 6], "note": [1, "a", None, 2.5]},
         params=ON_A_LINE,
     ),
@@ -118,7 +118,7 @@ VALUES = [
     Row(
         name="a question mark among numbers",
         data=file_of("1", "?", "3"),
-        says="Column 'x' of <data> holds text among numbers: '?' in data row 2. Correct or clear that value, or write",
+        says="Column 'x' of <data> holds text among numbers: '?' in data row 2. Give read={'na_values': ['?']} if it means",
     ),
     Row(name="a dash for a gap", data=file_of("1", "-", "3"), says="holds text among numbers: '-' in data row 2."),
     Row(
@@ -126,7 +126,7 @@ VALUES = [
         data=file_of("1", "#DIV/0!", "3"),
         says="holds text among numbers: '#DIV/0!' in data row 2.",
     ),
-    Row(name="a line of totals", data=file_of("1", "2", "3", "Total"), says="holds text among numbers: 'Total' in data row 4."),
+    Row(name="a row of totals", data=file_of("1", "2", "3", "Total"), says="holds text among numbers: 'Total' in data row 4."),
     Row(
         name="text after 30,000 numbers",
         data=File("x,y\n" + "1,2\n" * 30_000 + "oops,3\n"),
@@ -167,7 +167,7 @@ VALUES = [
         says="holds text among numbers such as '$4.99': 'Free' in data row 2. Correct or clear that value, and write numbers as",
     ),
     Row(
-        name="a limit of detection among percent signs",
+        name="a detection limit among percent signs",
         data=file_of("5.1%", "6.2%", "k.A.", "4.4%"),
         says="holds text among numbers such as '5.1%': 'k.A.' in data row 3.",
     ),
@@ -182,7 +182,7 @@ VALUES = [
         says="holds text among numbers such as '19M': 'Varies with device' in data row 3.",
     ),
     Row(
-        name="a minus behind the number",
+        name="a minus sign after the number",
         data=file_of("1200-", "980-", "1100-"),
         says="holds numbers with signs or separators: '1200-' in data row 1.",
     ),
@@ -193,12 +193,12 @@ VALUES = [
     ),
     Row(name="two signs", data=file_of("+-5", "1", "2"), says="'+-5' in data row 1."),
     Row(
-        name="commas that may part thousands beside a decimal comma",
+        name="commas that may separate thousands beside a decimal comma",
         data=File("x;y;codes\n1,250;50;a\n2,300;61;3,5\n900;57;a\n"),
         says="Column 'x' of <data> has values such as '1,250', in which the comma may stand for a decimal point or separate",
     ),
     Row(
-        name="points that may part thousands",
+        name="points that may separate thousands",
         data=File("x;y\n987;40\n1.234;55\n560;22\n"),
         says="Column 'x' of <data> has values such as '1.234', in which the point may stand for a decimal point or separate",
     ),
@@ -220,7 +220,7 @@ VALUES = [
         says="Column 'x' of <data> holds DATE values, which are neither numbers nor categories.",
     ),
     Row(
-        name="a number after 40,000 truth values",
+        name="a number after 40,000 booleans",
         data=File("x,y\n" + "true,1\nfalse,2\n" * 20_000 + "7,3\n"),
         says="Column 'x' of <data> holds a number among text: '7' in data row 40,001.",
     ),
@@ -247,7 +247,7 @@ VALUES = [
         cli_says="None of the 4 rows of <data> is complete in the columns 'x', 'y': 'x' is empty in 4 rows.",
     ),
     Row(
-        name="logarithms of negative numbers alone",
+        name="logarithms of only negative numbers",
         data=with_columns(x=[-1.0, -2, -3, -4]),
         formula="y ~ log(x)",
         says="'log(x)' is not a number in 4 rows. Fill these gaps, or leave these columns out. An expression has no value where it",
@@ -264,9 +264,38 @@ VALUES = [
         says="squares leave the range of double precision",
     ),
     Row(
+        name="a point for a missing value in the response",
+        data=File("x,y\n1,2\n2,.\n3,6\n4,7\n"),
+        says="holds text, '.' in data row 2, and a regression explains numbers. Correct that value, or give "
+        "read={'na_values': ['.']} if it means a missing value.",
+    ),
+    Row(
+        name="a row of units",
+        data=File("x,y\ncm,kg\n1,2\n2,4\n3,6\n"),
+        says="'kg' in data row 1, and a regression explains numbers. Correct that value, or give read={'skip_rows': [2]} if line 2",
+    ),
+    Row(
+        name="a question mark in a row that is not used",
+        data=File("x,y\n1,2\n?,4\n3,6\n4,8\n5,9\n"),
+        options={"where": "x != '?'"},
+        says="Column 'x' of <data> holds numbers in every row that is used, and text in others. Give the words for a missing",
+    ),
+    Row(
+        name="bytes",
+        data=pd.DataFrame(with_columns(x=[b"a", b"b", b"a", b"b"])),
+        says="which are neither numbers nor categories. Convert it to numbers or text first, bytes for example with .str.decode",
+        python_only=NOT_IN_CSV,
+    ),
+    Row(
+        name="text in every row",
+        data=File("x,y\nn1,1\nn2,2\nn3,5\n"),
+        says="There are 3 complete rows for 3 coefficients in <data>: nothing is left to measure the errors with. x is a "
+        "category of 3 levels.",
+    ),
+    Row(
         name="an integer of 71 bits",
         data=with_columns(x=[2**70, 2, 3, 4]),
-        says="Column 'x' mixes kinds of values. Convert them all to numbers, or all to text.",
+        says="Column 'x' has an integer of more than 64 bits. Convert the column to floats, or to text for categories.",
         python_only="in a CSV file it is read as the nearest double",
     ),
     Row(

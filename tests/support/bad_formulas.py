@@ -7,14 +7,14 @@ from tests.support.bad_row import LINE, NO_OBJECTS, ON_A_LINE, SMALL, TABLE, At,
 
 NAMES = [
     Row(
-        name="a name with a slip in it",
+        name="a misspelled name",
         data=File("mpg,displacement\n1,2\n2,3\n3,5\n"),
         formula="mpg ~ displacment",
         says="no column 'displacment' in <data>. Did you mean 'displacement'?\n    mpg ~ displacment\n          ^^^^^^^^^^^",
     ),
     Row(name="capital letters", data=SMALL, formula="y ~ X", says="There is no column 'X' in <data>. Did you mean 'x'?"),
     Row(name="small letters", data=File("X,Y\n" + LINE), says="There is no column 'y' in <data>. Did you mean 'Y'?"),
-    Row(name="a name from nowhere", data=SMALL, formula="y ~ temperature", says="Known names: 'x', 'y'."),
+    Row(name="an unknown name", data=SMALL, formula="y ~ temperature", says="Known names: 'x', 'y'."),
     Row(
         name="a name with a space, bare",
         data=TABLE,
@@ -36,7 +36,7 @@ NAMES = [
         raises=FormulaError,
         says="'y' is used as the name of the response. Write the name without quotes.",
     ),
-    Row(name="a name in Q with a slip", data=TABLE, formula="y ~ Q('model yeer')", says="Did you mean 'model year'?"),
+    Row(name="a misspelled name in Q", data=TABLE, formula="y ~ Q('model yeer')", says="Did you mean 'model year'?"),
     Row(
         name="a space before a name",
         data=File("x, y\n1, 2\n2, 4\n3, 7\n"),
@@ -53,8 +53,8 @@ NAMES = [
         data=File("x,x,y\n1,2,3\n2,4,3\n3,5,9\n4,4,1\n"),
         says="<data> has two or more columns called 'x'. Rename all but one.",
     ),
-    Row(name="a mark that turns the direction", data=File("\u202ex,y\n" + LINE), says="Did you mean '\\u202ex'?"),
-    Row(name="a space that does not break", data=File("\u00a0x,y\n" + LINE), says="Did you mean '\\xa0x'?"),
+    Row(name="a character that reverses the text direction", data=File("\u202ex,y\n" + LINE), says="Did you mean '\\u202ex'?"),
+    Row(name="a no-break space", data=File("\u00a0x,y\n" + LINE), says="Did you mean '\\xa0x'?"),
     Row(
         name="a name that colors the terminal", data=SMALL, formula="y ~ `\x1b[31mred`", says="no column '\\x1b[31mred' in <data>."
     ),
@@ -80,7 +80,7 @@ NAMES = [
     Row(name="an emoji in backticks", data=File("😀,y\n" + LINE), formula="y ~ `😀`", params=ON_A_LINE),
     Row(name="a word of SQL", data=File("select,from\n" + LINE), formula="from ~ select", params=ON_A_LINE),
     Row(name="x beside X", data=File("x,X,z,z,y\n1,9,0,0,2\n2,9,0,0,4\n3,9,0,0,6\n4,9,0,0,8\n"), params=ON_A_LINE),
-    Row(name="a sign of comments before a name", data=File("#x,y,x\n9,2,1\n9,4,2\n9,6,3\n9,8,4\n"), params=ON_A_LINE),
+    Row(name="a comment sign before a name", data=File("#x,y,x\n9,2,1\n9,4,2\n9,6,3\n9,8,4\n"), params=ON_A_LINE),
     Row(name="a number in backticks", data=File("1,y\n" + LINE), formula="y ~ `1`", params=ON_A_LINE),
 ]
 
@@ -94,9 +94,9 @@ _NO_TILDE = "has no '~' between the response and the predictors. Write it like '
 _NO_FUNCTION = "is not a function that formulas know, and nothing is evaluated as Python."
 FORMULAS = [
     _formula("nothing", "", f"The formula '' {_NO_TILDE}"),
-    _formula("a name alone", "y", f"The formula 'y' {_NO_TILDE}"),
-    _formula("= for ~", "y = x", f"The formula 'y = x' {_NO_TILDE}"),
-    _formula("an arrow for ~", "y <- x", f"The formula 'y <- x' {_NO_TILDE}"),
+    _formula("a name without ~", "y", f"The formula 'y' {_NO_TILDE}"),
+    _formula("= instead of ~", "y = x", f"The formula 'y = x' {_NO_TILDE}"),
+    _formula("an arrow instead of ~", "y <- x", f"The formula 'y <- x' {_NO_TILDE}"),
     _formula("another wave than ~", "y ∼ x", _NO_TILDE),
     _formula("~ alone", "~", "The formula '~' has nothing to the left of the '~'."),
     _formula("no response", "~ x", "The formula '~ x' has nothing to the left of the '~'."),
@@ -104,34 +104,34 @@ FORMULAS = [
     _formula("two ~", "y ~ x ~ z", "The formula has a second '~'."),
     _formula("neither intercept nor predictor", "y ~ 0", "has no terms to the right of the '~'. For a mean alone write 'y ~ 1'."),
     _formula("a power of a column", "y ~ x^2", "Write I(x**2) for the power.\n    y ~ x^2\n        ^^^"),
-    _formula("a power as Python has it", "y ~ x**2", "of x alone it is x. Write I(x**2) for the power."),
+    _formula("a power as in Python", "y ~ x**2", "of x alone it is x. Write I(x**2) for the power."),
     _formula(
         "a power that is no whole number", "y ~ (x + z)^2.5", "The exponent of a sum of terms must be a whole number from 1 to 999."
     ),
     _formula("a column times a number", "y ~ 2*x", f"2 {_ARITHMETIC}"),
-    _formula("a column through a number", "y ~ x/2", f"2 {_ARITHMETIC}"),
+    _formula("a column divided by a number", "y ~ x/2", f"2 {_ARITHMETIC}"),
     _formula(
-        "one through a column",
+        "one divided by a column",
         "y ~ 1/x",
         "A number in a product of terms has no meaning. Arithmetic goes into I(...)",
     ),
     _formula("a number", "y ~ 5", f"5 {_ARITHMETIC}"),
-    _formula("a column taken away that is not there", "y ~ x - z", "The formula has no term z to remove. Leave the '-' out;"),
+    _formula("a column that is removed but is not there", "y ~ x - z", "The formula has no term z to remove. Leave the '-' out;"),
     _formula("the negative of a column", "y ~ -x", "the negative of a column is I(-x)."),
-    _formula("a bracket that stays open", "y ~ (x", "Add the other one, or remove it.\n    y ~ (x\n        ^"),
-    _formula("a bracket too many", "y ~ x)", "This bracket is closed but not opened. Add the other one, or remove it."),
-    _formula("a call that stays open", "y ~ log(x", "The formula ends before this is closed: a ) is missing."),
-    _formula("a backtick that stays open", "y ~ `x", "The formula ends before this is closed: a ` is missing."),
-    _formula("a quote that stays open", "y ~ 'x", "The formula ends before this is closed: a ' is missing."),
+    _formula("a bracket that is not closed", "y ~ (x", "Add the other one, or remove it.\n    y ~ (x\n        ^"),
+    _formula("one bracket too many", "y ~ x)", "This bracket is closed but not opened. Add the other one, or remove it."),
+    _formula("a call that is not closed", "y ~ log(x", "The formula ends before this is closed: a ) is missing."),
+    _formula("a backtick that is not closed", "y ~ `x", "The formula ends before this is closed: a ` is missing."),
+    _formula("a quote that is not closed", "y ~ 'x", "The formula ends before this is closed: a ' is missing."),
     _formula(
-        "a sum that goes on", "y ~ x +", "The sign '+' has no operand on one of its sides. Write what is missing, or remove the"
+        "a sum without its last term",
+        "y ~ x +",
+        "The sign '+' has no operand on one of its sides. Write what is missing, or remove the",
     ),
-    _formula("a sign for nothing", "y ~ x:", "The sign ':' has no operand on one of its sides."),
+    _formula("a sign without a term", "y ~ x:", "The sign ':' has no operand on one of its sides."),
     _formula("no sign between two names", "y ~ x z", "There is no operator such as + between the words of 'x z'."),
     _formula("a comma", "y ~ x, z", "',' is not understood in a formula. Terms are joined by +, as in a + b;"),
-    _formula(
-        "nothing but brackets", "y ~ (())", "The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'."
-    ),
+    _formula("only brackets", "y ~ (())", "The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'."),
     _formula(
         "a comment on the response", "y # size ~ x", "'#' is not understood in a formula. Comments are not read. Leave it out."
     ),
@@ -153,38 +153,34 @@ FORMULAS = [
     _formula("Python: np.power", "y ~ np.power(x, 2)", f"'power' {_NO_FUNCTION} Write I(x**2) for a power."),
     _formula("Python: a method", "y ~ x.astype(float)", f"'x.astype' {_NO_FUNCTION} Known are + - * / ** and log, log2, log10"),
     _formula("Python: an attribute", "y ~ C(origin).codes", "The text after the dot would be Python, and nothing is evaluated as"),
-    _formula("Python: a place in a list", "y ~ x[0]", "'x[0]' is not understood in a formula."),
+    _formula("Python: a position in a list", "y ~ x[0]", "'x[0]' is not understood in a formula."),
     _formula("Python: a comparison in I", "y ~ I(x > 2)", "'x > 2' is not understood in a formula. Known are + - * / **"),
     _formula("Python: a lambda", "y ~ I(lambda: x)", "is not understood in a formula."),
     _formula("Python in braces", "y ~ {x + 1}", "Braces are not supported. Arithmetic goes into I(...)"),
-    _formula("Python that would harm", "y ~ __import__('os').system('touch pwned')", "nothing is evaluated as Python."),
-    _formula("Python that would be evaluated", "y ~ eval('1')", f"'eval' {_NO_FUNCTION}"),
-    _formula("SQL behind the formula", "y ~ x; DROP TABLE cars", "';' is not understood in a formula."),
-    _formula("a function that is not known", "y ~ sin(x)", f"'sin' {_NO_FUNCTION} Known are"),
-    _formula("a function with a slip in it", "y ~ logg(x)", f"'logg' {_NO_FUNCTION} Did you mean 'log'?"),
+    _formula("Python that removes files", "y ~ __import__('os').system('touch pwned')", "nothing is evaluated as Python."),
+    _formula("Python that computes", "y ~ eval('1')", f"'eval' {_NO_FUNCTION}"),
+    _formula("SQL after the formula", "y ~ x; DROP TABLE cars", "';' is not understood in a formula."),
+    _formula("an unknown function", "y ~ sin(x)", f"'sin' {_NO_FUNCTION} Known are"),
+    _formula("a misspelled function", "y ~ logg(x)", f"'logg' {_NO_FUNCTION} Did you mean 'log'?"),
     _formula("ln", "y ~ ln(x)", "Write log(x), which is the natural logarithm."),
-    _formula("a call of nothing", "y ~ C()", "C() has nothing in its brackets: C(x, contrast, levels), as in"),
-    _formula("an argument too many", "y ~ log(x, 2)", "This is one argument too many: log(x) is the form."),
-    _formula(
-        "an argument that is not known", "y ~ bs(x, df=4, degre=2)", "The argument 'degre' is not known: bs(x, df, knots, degree"
-    ),
+    _formula("a call without arguments", "y ~ C()", "C() has nothing in its brackets: C(x, contrast, levels), as in"),
+    _formula("one argument too many", "y ~ log(x, 2)", "This is one argument too many: log(x) is the form."),
+    _formula("an unknown argument", "y ~ bs(x, df=4, degre=2)", "The argument 'degre' is not known: bs(x, df, knots, degree"),
     _formula(
         "a reference outside of Treatment", "y ~ C(origin, reference='usa')", "as in C(x, Treatment(reference='a')), is the form."
     ),
     _formula(
-        "a reference level with a slip",
+        "a misspelled reference level",
         "y ~ C(origin, Treatment(reference='usaa'))",
         "names 'usaa', not among the 3 levels of 'origin' in the rows that are used. Did you mean 'usa'?",
     ),
-    _formula("a reference level from nowhere", "y ~ C(origin, Sum('moon'))", "Known levels: 'europe', 'japan', 'usa'."),
+    _formula("an unknown reference level", "y ~ C(origin, Sum('moon'))", "Known levels: 'europe', 'japan', 'usa'."),
     _formula(
         "levels that lack one",
         "y ~ C(origin, levels=['usa', 'japan'])",
         "lacks 'europe', which is in data row 3. List every level, or leave such rows out with where=.",
     ),
-    _formula(
-        "a contrast that is not known", "y ~ C(origin, Helmert)", "This contrast is not known. Known names: 'Treatment', 'Sum'"
-    ),
+    _formula("an unknown contrast", "y ~ C(origin, Helmert)", "This contrast is not known. Known names: 'Treatment', 'Sum'"),
     _formula("categories of a sum", "y ~ C(x + z)", "C(...) takes the name of one column. Make a column of it in your data"),
     _formula("a polynomial of degree zero", "y ~ poly(x, 0)", "degree must be a whole number from 1 to 100 here."),
     _formula(
@@ -223,7 +219,9 @@ FORMULAS = [
         "60 brackets", "y ~ " + "(" * 60 + "x" + ")" * 60, "The brackets are nested more than 50 deep. Write it in fewer steps."
     ),
     _formula("a color of the terminal", "y ~ \x1b[31mred", "'\\x1b' is not understood in a formula. It is invisible. Remove it;"),
-    _formula("a mark that turns the direction", "y ~ \u202ex", "'\\u202e' is not understood in a formula. It is invisible."),
+    _formula(
+        "a character that reverses the text direction", "y ~ \u202ex", "'\\u202e' is not understood in a formula. It is invisible."
+    ),
     _formula("a null character", "y ~ x\0", "'\\x00' is not understood in a formula. It is invisible."),
     _formula(
         "None", None, "There is no formula. Give a formula and data, or X= and y=.", raises=InputError, python_only=NO_OBJECTS
@@ -235,7 +233,7 @@ FORMULAS = [
     _formula("a column named twice", "y ~ x + x", params=ON_A_LINE, data=File("x,y\n" + LINE)),
     _formula("R: factor", "y ~ factor(x)", params=(1.5, 2.0), data=with_columns(x=["a", "a", "b", "b"])),
     _formula("a formula on two lines", "y ~\n x", params=ON_A_LINE, data=File("x,y\n" + LINE)),
-    _formula("a power in I, as R has it", "y ~ I(x^2)", params=(0.0, 1.0), data=with_columns(y=[1.0, 4, 9, 25])),
+    _formula("a power in I, as in R", "y ~ I(x^2)", params=(0.0, 1.0), data=with_columns(y=[1.0, 4, 9, 25])),
     _formula("Python: np.log10", "y ~ np.log10(x)", params=(0.0, 1.0), data={"x": [1.0, 10, 100, 1000], "y": [0.0, 1, 2, 3]}),
     _formula("the intercept taken out twice", "y ~ x - 1 + 0", params=(2.0,), data=File("x,y\n" + LINE)),
 ]

@@ -54,13 +54,13 @@ def outcome(row: Row) -> str:
 
 _INTRODUCTION = """# Mistakes, and what squarely says
 
-Every mistake ends in one error that says what was met, what it means and what to do; where it is in a formula or a condition, a
-caret points at it. In Python it is a `DataError`, `FormulaError` or `OptionError` (each an `InputError` and a `ValueError`); on the
-command line the message is one on stderr after `squarely: error:`, with exit code 2. Nothing is repaired in silence, and nothing in
-a formula is evaluated.
+Every mistake ends in one error that says what was found, what it means and what to do. If it is in a formula or a condition, a
+caret points at it. In Python it is a `DataError`, `FormulaError` or `OptionError` (each an `InputError` and a `ValueError`). On the
+command line it is one message on stderr after `squarely: error:`, with exit code 2. Nothing is repaired silently, and nothing in a
+formula is evaluated.
 
-What looks odd and is fine all the same stands at the end of each table. `python -m tests.support.bad_input` makes this page from
-the table that the tests run, so it shows what is said and not what should be.
+Unusual input that is accepted is listed at the end of each table. `python -m tests.support.bad_input` makes this page from the
+table that the tests run, so it shows the actual messages.
 """
 _TITLES = {
     "file": "Files",
@@ -80,7 +80,7 @@ def page(messages: Mapping[tuple[str, str], str]) -> str:
     parts = [_INTRODUCTION]
     home = Path.cwd()
     for kind, title in _TITLES.items():
-        parts.append(f"\n## {title}\n\n| what was given | what squarely says |\n|---|---|\n")
+        parts.append(f"\n## {title}\n\n| input | message |\n|---|---|\n")
         for row in sorted((r for r in ROWS if r.kind == kind), key=lambda r: r.params is not None):
             with tempfile.TemporaryDirectory() as folder:
                 os.chdir(folder)
@@ -114,7 +114,7 @@ def _given(row: Row) -> str:
 
 def _cell(message: str) -> str:
     if not message:
-        return "nothing: it is fine"
+        return "none: it is accepted"
     first, *lines = _FOREIGN_TEXT.sub(r"\1 ...", message).split("\n")
     drawn = "<br>".join(_markdown(escape_controls(line)) for line in lines)
     return _markdown(escape_controls(first)) + (f"<pre>{drawn}</pre>" if drawn else "")

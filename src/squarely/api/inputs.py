@@ -136,7 +136,7 @@ def require_complete(inputs: ModelInputs, moments: Moments, source: Source) -> N
 def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
     """Parse the formula and open the rows, or raise an error if the inputs do not go together."""
     if not isinstance(inputs.intercept, bool | np.bool_):
-        raise OptionError(f"intercept={inputs.intercept!r} is not a truth value. Give True or False.")
+        raise OptionError(f"intercept={inputs.intercept!r} is not a boolean. Give True or False.")
     if inputs.loader is not None:
         if inputs.read:
             raise OptionError("read= says how to read a file, and loader= is no file. Leave it out.")
@@ -146,6 +146,7 @@ def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
             raise InputError(
                 f"There is no {'formula' if inputs.formula is None else 'data'}. Give a formula and data, or X= and y=."
             )
+        _require_formula_first(inputs.formula, inputs.data)
         if not inputs.intercept:
             raise OptionError("intercept=False is for X= and y=. In a formula, write '- 1'.")
         if not isinstance(inputs.formula, str):
@@ -158,6 +159,13 @@ def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
         raise InputError("X= and y= go together, without a formula and data. Give X= and y=, or a formula and data.")
     arrays, names, response = open_xy(inputs.X, inputs.y)
     return formula_of(names, response, intercept=inputs.intercept), arrays
+
+
+def _require_formula_first(formula: object, data: object) -> None:
+    """Raise an InputError if the data are in the place of the formula, as in scikit-learn."""
+    is_formula = isinstance(data, str) and "~" in data.strip()[1:]  # a path may begin with ~
+    if is_formula and not (isinstance(formula, str) and "~" in formula):
+        raise InputError(f"The data are in the place of the formula, and {data!r} in that of the data. Give the formula first.")
 
 
 def _open_loader(inputs: ModelInputs, loader: Iterable[object]) -> tuple[Formula, Source]:

@@ -1,11 +1,11 @@
-"""Least squares: `ols` fits, `preview` says what a fit costs, `load` reads a saved fit, and `merge` combines fits."""
+"""Least squares: `ols` fits, `preview` says what a fit costs, `load` reads a saved fit or run, and `merge` combines fits."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import overload
+from typing import Any, overload
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
 from squarely.data import open_source, pass_counter
@@ -13,8 +13,10 @@ from squarely.design import plan_design
 from squarely.errors import InputError, short_traceback
 from squarely.exact import solve_least_squares
 from squarely.inference import DataPreview, Fit, Preview, build_preview, fit_from_json, merge_fits, preview_data
-from squarely.storage.disk import read_text
+from squarely.storage.disk import local_path, read_text
 from squarely.types import Collinear, Data, Duplicates, Fold, Missing, Precision
+
+_RUN_START = '{"squarely run"'  # how the file of a run begins
 
 
 @short_traceback
@@ -45,7 +47,7 @@ def ols(
         table, or a dict of arrays. Several files of one kind are one table: a folder or a pattern such as "data/**/*.parquet",
         read in the order of the paths, or a list of paths, read in the order of the list.
     X, y : arrays of shapes (n, p) and (n,), or data frames, instead of formula and data. `intercept` adds an intercept to X.
-    where : a condition on rows, such as "weight > 3000 and origin == 'usa'". Other rows are left out and counted.
+    where : a condition on rows, such as "weight > 3000 and origin == 1". Other rows are left out and counted.
     missing : "drop" leaves out rows with missing values and counts them; "raise" raises a DataError.
     read : how to read files whose content does not say so, such as {"na_values": ["?"], "delimiter": ";", "skip_rows": 4}.
         docs/files.md lists the options.
@@ -154,14 +156,20 @@ def preview(
 
 
 @short_traceback
-def load(path: str | os.PathLike[str]) -> Fit:
-    """Load a fit that `fit.save(path)` has written.
+def load(path: str | os.PathLike[str]) -> Any:
+    """Load a fit or a run that `save(path)` has written; of a folder with the checkpoints of a run that has ended, that run.
 
-    The fit has no rows. Methods that need rows, such as `resid`, raise an error.
+    It has no rows. Methods that need rows, such as `fit.resid`, raise an error. A loaded run predicts, prints its summary and its
+    script, and can be certified.
+
+    Returns
+    -------
+    Fit or Training
 
     Raises
     ------
-    DataError : the file does not exist, is not a saved fit, or is damaged.
+    MissingExtraError : it is a run, and PyTorch is not installed.
+    DataError : the file does not exist, is neither a saved fit nor a saved run, or is damaged.
 
     Examples
     --------
@@ -173,7 +181,13 @@ def load(path: str | os.PathLike[str]) -> Fit:
     >>> fit.predict({"x": [4.0]}).round(3)
     array([10.])
     """
-    return fit_from_json(read_text(path), os.fsdecode(path))
+    file, label = local_path(path), os.fsdecode(path)
+    text = "" if file.is_dir() else read_text(path)
+    if text and not text.startswith(_RUN_START):
+        return fit_from_json(text, label)
+    from squarely import descent  # here, because PyTorch takes a second to import
+
+    return descent.load_run(file, text or None)
 
 
 @short_traceback

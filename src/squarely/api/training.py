@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from squarely.descent import CheckpointPolicy, Grid, ProcessGroup, Sweep, Training, TrainingOptions
 
+_MAX_SAVED_COEFFICIENTS = 1_000  # of a run that is saved beside its checkpoints: a file of ten megabytes
 _ONE_RUN = ("gradient", "stream")  # options of `train` that `sweep` does not have
 
 
@@ -149,6 +150,8 @@ def train(
     with ExitStack() as contexts:
         run = _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), policy, group, contexts)
     if group.rank == 0:
+        if policy is not None and len(run.problem.names) <= _MAX_SAVED_COEFFICIENTS:
+            run.save(policy.folder)
         _warn_of_failure(run)
     return run
 

@@ -30,7 +30,8 @@ class Certificate:
     exact, trained : (p,) the coefficients of both, in the units of the data.
     bse : (p,) the standard errors of `exact`.
     predicted_gap : (p,) trained minus exact as theory predicts it; None if theory has no closed form.
-    rounding_gap : the largest gap, in standard errors, that the rounding of `dtype`, the type of the run, may leave; an estimate.
+    rounding_gap : the largest gap, in standard errors, that the rounding of `dtype` may leave: an estimate.
+    dtype : the precision of the run's arithmetic.
     excess_loss : L(w) - L*, the standardized loss above its minimum.
     slope : loss and gradient on the rows at the trained coefficients, in float64; None for different rows.
     bound : what that gradient proves without knowledge of the optimum; None for different rows.
@@ -138,7 +139,7 @@ class Certificate:
                 ("Evidence:", self.evidence),
             ],
             [
-                ("Gradient norm:", "not known" if slope is None else f"{slope.norm:.2e} on rows"),
+                ("Gradient norm:", "not known" if slope is None else f"{slope.norm:.2e} on {slope.basis.split(maxsplit=1)[0]}"),
                 ("Distance at most:", "not known" if bound is None else f"{bound.distance:.2e}"),
                 ("Gap at most:", "not known" if bound is None else f"{bound.standard_errors:.2e} std err"),
                 ("Gap predicted:", "not known" if predicted is None else f"{largest_gap(predicted, self.bse):.2e} std err"),

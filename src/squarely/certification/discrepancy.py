@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squarely.certification.certificate import largest_gap
-from squarely.data import scan_purpose
+from squarely.data import DetachedSource, scan_purpose
 from squarely.design import Block, fold_blocks
 from squarely.inference import Fit
 from squarely.numerics import Array
@@ -39,6 +39,11 @@ class Discrepancy:
     def max_gap(self) -> float:
         """The largest gap of a coefficient, in standard errors."""
         return largest_gap(self.run.coefficients - self.fit.solution.params, self.fit.standard_errors)
+
+    @property
+    def dtype(self) -> str:
+        """The precision of the run's arithmetic; a closed form is computed in double."""
+        return "float64" if self.run.options.engine == "closed_form" else self.run.options.dtype
 
     @property
     def unpredicted_gap(self) -> float:
@@ -88,6 +93,10 @@ class Discrepancy:
         Source: Huber (1964), doi:10.1214/aoms/1177703732; Hunter and Lange (2000), doi:10.1080/10618600.2000.10474866.
         """
         run, problem, options, w = self.run, self.run.problem, self.run.options, self.optimum
+        # A loaded run has no rows; the fit has the same, and the problem standardizes columns as they are in its design.
+        moments, source = (
+            (self.fit.solution.moments, self.fit.source) if isinstance(run.source, DetachedSource) else (run.moments, run.source)
+        )
         tilt = options.quantile - 0.5 if options.loss == "quantile" else 0.0
         smooth = _SMOOTHING * np.sqrt(problem.loss(w))
 
@@ -101,7 +110,7 @@ class Discrepancy:
             return np.column_stack([X.T @ (X * weight[:, None]), X.T @ (weight * y + tilt)])
 
         for _ in range(_MAX_SCANS):
-            total = fold_blocks(run.moments.design, run.source, step, np.add, np.zeros((len(w), len(w) + 1)))
+            total = fold_blocks(moments.design, source, step, np.add, np.zeros((len(w), len(w) + 1)))
             new = np.asarray(np.linalg.lstsq(total[:, :-1], total[:, -1], rcond=None)[0], dtype=np.float64)
             moved, w = float(np.abs(new - w).max()), new
             if moved <= _STEP_TOLERANCE * max(float(np.abs(w).max()), 1e-3):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.data import Source, is_aggregate_only, scan_purpose
+from squarely.data import DetachedSource, Source, is_aggregate_only, scan_purpose
 from squarely.design import Block, Design, fold_blocks
 from squarely.moments import EngineClient, EngineGram, Moments, StandardizedProblem, combination_sums
 from squarely.numerics import Array
@@ -17,7 +17,7 @@ from squarely.reprs import short_repr
 class GradientAtSolution:
     """The loss (1/n) ||X w - y||^2 and its gradient (2/n) X'(X w - y) (p,) at the trained w, in float64 and standardized units.
 
-    `basis` is "rows", and the engine that has them, if one does.
+    `basis` is "rows", and the engine that has them, if one does; or "moments", where a loaded fit and a loaded run have no rows.
     """
 
     __repr__ = short_repr
@@ -48,6 +48,8 @@ class DistanceBound:
 
 def gradient_at(moments: Moments, source: Source, problem: StandardizedProblem, w: Array) -> GradientAtSolution:
     """Return the loss and gradient at w (p,), the intercept first if there is one, computed where the rows are."""
+    if isinstance(source, DetachedSource):  # a loaded fit and a loaded run: there are no rows
+        return GradientAtSolution(loss=problem.loss(w), gradient=problem.H @ w - problem.h, basis="moments")
     gram = None if moments.engine_record is None else moments.engine_record.engine_gram
     if gram is not None and is_aggregate_only(source):
         return _gradient_in_engine(gram, source, problem, w)

@@ -18,12 +18,10 @@ def describe_small_gap(case: Discrepancy, reach: float) -> str:
     """Explain a gap below tau in a sentence, by theory and by the rounding that can `reach` so far, or say that they do not."""
     if not case.max_gap > 0:
         return ""
-    prediction, dtype = case.run.prediction, case.run.options.dtype
+    prediction, dtype = case.run.prediction, case.dtype
     if prediction is None:
         known = f"Rounding of {dtype} explains it: that can reach {reach:.2g}."
-        unknown = (
-            f"Theory has no curve for this run, and rounding of {dtype} reaches only {reach:.2g}: nothing known explains the gap."
-        )
+        unknown = f"Theory has no curve for this run, and rounding of {dtype} reaches only {reach:.2g}: the cause is not known."
         return known if case.max_gap <= reach else unknown
     predicted, rest = largest_gap(prediction.gap, case.fit.standard_errors), case.unpredicted_gap
     if prediction.form:
@@ -47,7 +45,7 @@ def rounding_gap(case: Discrepancy) -> float:
     Source: Higham and Mary (2019), doi:10.1137/18M1226312.
     """
     run, problem, lam = case.run, case.run.problem, case.run.theory.spectrum
-    u, w, moving = float(np.finfo(run.options.dtype).eps) / 2, run.result.end, slice(lam.flat_directions, None)
+    u, w, moving = float(np.finfo(case.dtype).eps) / 2, run.result.end, slice(lam.flat_directions, None)
     sizes = np.sqrt(np.diag(problem.H) / 2)  # the root mean squares of the columns
     with np.errstate(over="ignore", invalid="ignore"):  # a run that diverged may be infinitely far away
         residual, products = np.sqrt(problem.loss(w)), np.abs(w) @ sizes + np.sqrt(problem.y2)

@@ -14,6 +14,7 @@ from squarely.certification.certificate import Certificate, largest_gap
 from squarely.certification.discrepancy import Discrepancy, join_sentences
 from squarely.certification.gaps import DistanceBound, GradientAtSolution, gradient_at
 from squarely.certification.rounding import describe_small_gap, rounding_gap
+from squarely.data import DetachedSource
 from squarely.errors import InputError, OptionError, pluralize, read_float, short_traceback, show_value
 from squarely.inference import Fit
 from squarely.moments import Moments, standardize_moments
@@ -78,7 +79,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         bse=fit.standard_errors,
         predicted_gap=run.prediction.gap if same and run.prediction else None,
         rounding_gap=reach,
-        dtype=run.options.dtype,
+        dtype=case.dtype,
         excess_loss=excess,
         slope=slope,
         bound=bound,
@@ -113,7 +114,9 @@ def _has_same_rows(a: Moments, b: Moments) -> bool:
 def _measure(fit: Fit, run: Training) -> tuple[GradientAtSolution, DistanceBound, float]:
     """Measure the trained coefficients on the rows: the gradient, the bound that follows, and the loss above the minimum."""
     problem, lam, w = run.problem, run.theory.spectrum, run.result.end
-    slope = gradient_at(fit.solution.moments, fit.source, problem, w)
+    has_rows = run if isinstance(fit.source, DetachedSource) else fit  # a loaded one has none
+    moments = run.moments if has_rows is run else fit.solution.moments
+    slope = gradient_at(moments, has_rows.source, problem, w)
     if fit.rank == len(fit.solution.params):
         optimum = problem.from_scaled(fit.solution.scaled_params[0], fit.design)
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverged may be infinitely far away

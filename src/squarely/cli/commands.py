@@ -175,6 +175,10 @@ def predict(
         Path | None,
         typer.Option("--out", "-o", help="Write a .csv, .parquet, .arrow or .jsonl file instead.", rich_help_panel=OUTPUT),
     ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="Columns to write beside the predictions, separated by commas; all for all.", rich_help_panel=OUTPUT),
+    ] = None,
     unseen: Unseen = "error",
     rank_deficient: RankDeficient = "nan",
     as_json: Json = False,
@@ -185,9 +189,12 @@ def predict(
     There is one value a row. It is empty if a predictor is missing or the fit determines no value.
     """
     fit = squarely.load(model)
+    if keep is not None and out is None:
+        raise OptionError("keep= is for a file of predictions. Give its name, such as out='predicted.csv'.")
     if out is not None:
+        kept = keep if keep == "all" else keep.split(",") if keep else ()
         with print_warnings():
-            rows = fit.write_predictions(data, out, read=read, unseen=unseen, rank_deficient=rank_deficient)
+            rows = fit.write_predictions(data, out, keep=kept, read=read, unseen=unseen, rank_deficient=rank_deficient)
         print_json({"rows": rows, "out": str(out)}) if as_json else print_text(f"{rows:,} predictions written to {out}")
         return
     with print_warnings():

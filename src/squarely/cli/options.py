@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -86,7 +87,12 @@ def _read_named_values(flag: str, texts: list[str] | None) -> dict[str, Any]:
 
 
 def _split(text: str | None) -> list[str] | None:
-    return None if text is None else text.split(",")
+    """Return the items of a list such as `y,x`; an item with a comma is in double quotes."""
+    return None if text is None else next(csv.reader([text]), [])
+
+
+def _split_all(texts: list[str] | None) -> list[str] | None:
+    return None if not texts else [item for text in texts for item in _split(text) or [""]]
 
 
 def _read_lines(text: str | None) -> Any:
@@ -236,7 +242,9 @@ READ = {
     "skip_rows": _text(
         READING, None, "How many lines to skip at the top, or their numbers, such as 1,3.", metavar="int,...", read=_read_lines
     ),
-    "na_values": _text(READING, None, "Words that mean a missing value, separated by commas.", read=_split),
+    "na_values": _list(
+        READING, None, "Words that mean a missing value, separated by commas; may be repeated.", metavar="text,...", read=_split_all
+    ),
     "decimal": _text(READING, None, "The decimal sign, such as ','."),
     "thousands": _text(READING, None, "The separator of thousands, such as '.'."),
     "encoding": _text(READING, None, "The encoding of the text, such as latin-1."),

@@ -29,7 +29,6 @@ from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
 from squarely.data.source import (
     BATCH_ROWS,
-    DetachedSource,
     Source,
     is_aggregate_only,
     require_columns,
@@ -37,5 +36,6 @@ from squarely.data.source import (
     unsupported_column_error,
 )
 from squarely.data.views.cached import CachedSource, read_cache_limit
+from squarely.data.views.detached import DetachedSource
 from squarely.data.views.shard import shard_of
 from squarely.data.views.split import SplitSource, split_source

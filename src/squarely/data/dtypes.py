@@ -164,6 +164,16 @@ def parses_as_number(text: object, *, decimal_comma: bool = False) -> bool:
     return True
 
 
+def grouped_digits_pattern(sign: str) -> str:
+    """Return a pattern of a number whose digits are in groups, by three or, but for the last, by two.
+
+    >>> [re.fullmatch(grouped_digits_pattern(","), text) is not None for text in ("1,234.5", "12,34,567", "3,5")]
+    [True, True, False]
+    """
+    between = re.escape(sign)
+    return rf"\s*[-+]?\d{{1,3}}({between}\d{{2,3}})*{between}\d{{3}}([.,]\d*)?([eE][-+]?\d+)?\s*"
+
+
 _INTEGER_TEXT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FRACTION_TEXT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 TRUTH_WORDS = {"true": True, "false": False}

@@ -129,6 +129,8 @@ def _find_kind(source: Source, declared: str, texts: Sequence[Any]) -> str:
     """Name the kind of a column of text by its values, or by its type if that is neither numbers nor text."""
     if not texts:
         return "empty"
+    if source.thousands:
+        texts = [text.replace(source.thousands, "") for text in texts]
     if all(parses_as_number(text, decimal_comma=source.decimal_comma) for text in texts):
         return "integer" if all(isinstance(exact_number(text), int) for text in texts) else "number"
     return {"VARCHAR": "text", "DOUBLE": "number", "BIGINT": "integer"}.get(declared, declared.lower())

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import narwhals as nw
@@ -21,7 +22,7 @@ from squarely.data.files.paths import copy_remote, find_files, is_pattern, plain
 from squarely.data.files.read_options import ReadOptions, parse_read_options
 from squarely.data.files.staging.compression import decompress, detect_zip_kind, read_text_head
 from squarely.data.files.staging.pipe import copy_open_file
-from squarely.data.frames.arrays import ArraysSource, named_columns
+from squarely.data.frames.arrays import ArraysSource, named_columns, with_one_length
 from squarely.data.frames.arrow import ArrowSource
 from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.pandas_io import decompressing_call
@@ -237,22 +238,16 @@ def _with_article(kind: str) -> str:
 def _open_file(kind: str, file: LocalFile, options: ReadOptions) -> Source:
     source = _open_reader(kind, file, options)
     source.notes = (*file.notes, *source.notes)
+    packed = file.compression or ("gzip" if file.is_gzip else None)
+    given = {name: show_value(value) for name, value in options.given.items()}
+    source.dialect = {"format": kind, **({"compression": packed} if packed else {}), **given, **source.dialect}
     if file.copy is not None:
         source.pandas_call = decompressing_call(source.pandas_call, file.compression)
     return source
 
 
 def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
-    """Open a file of a kind, and describe it in its dialect."""
-    source = _make_reader(kind, file, options)
-    packed = {"compression": "gzip"} if file.is_gzip else {}
-    given = {name: show_value(value) for name, value in options.given.items()}
-    source.dialect = {"format": kind, **packed, **given, **source.dialect}
-    return source
-
-
-def _make_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
-    """Make the reader of a kind of file, and import it only now."""
+    """Open a file of a kind, and import its reader only now."""
     if kind in ("Excel", "Stata", "SPSS", "SAS"):
         return _open_in_memory(kind, file, options)
     if kind != "CSV":
@@ -266,12 +261,22 @@ def _make_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
 
         return IpcSource(file)
     if kind == "JSON lines":
-        from squarely.data.files.json_lines import JsonLinesSource
-
-        return JsonLinesSource(file)
+        return _open_json(file)
     from squarely.data.files.csv.source import CsvSource
 
     return CsvSource(file, options)
+
+
+def _open_json(file: LocalFile) -> Source:
+    from squarely.data.files.json_lines import JsonLinesSource
+    from squarely.data.files.staging.json_array import copy_as_lines
+
+    lines, place = copy_as_lines(file)
+    source = JsonLinesSource(lines)
+    if place != "lines" and source.pandas_call is not None:
+        call = source.pandas_call
+        source.pandas_call = replace(call, options={**call.options, "lines": False}) if place == "array" else None
+    return source
 
 
 def _open_in_memory(kind: str, file: LocalFile, options: ReadOptions) -> Source:
@@ -288,10 +293,14 @@ def _open_in_memory(kind: str, file: LocalFile, options: ReadOptions) -> Source:
 def open_new_rows(data: Any, names: tuple[str, ...] | None, read: Mapping[str, object] | None = None) -> Source:
     """Open new rows for a fit; if it was fitted to X and y, with `names` of X, an array (m, p) may come without names.
 
+    A dict may have a single value for a column, which holds in every row; one row if all of them are single values.
+
     Raises
     ------
     DataError : the array and X have different numbers of columns, or as `open_source`.
     """
+    if isinstance(data, Mapping):
+        return open_source(with_one_length(data), read)
     if names is None or _is_path_list(data) or not isinstance(data, np.ndarray | list | tuple):
         return open_source(data, read)
     columns = named_columns(data)

@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, Level, parses_as_number
+from squarely.data.dtypes import Kind, Level, grouped_digits_pattern, parses_as_number
+from squarely.data.header_hints import header_hint
 from squarely.data.pandas_io import PandasReadCall, to_series
 from squarely.data.query import ColumnInfo, Engine, Query, Row
 from squarely.data.tree_reduce import Branch
@@ -108,8 +109,11 @@ class Source(ABC):
 
     def parses_as_number(self, value: object) -> bool:
         """Return whether a text of a column is a number, as its text is written."""
-        text = value.replace(self.thousands, "") if self.thousands and isinstance(value, str) else value
-        return parses_as_number(text, decimal_comma=self.decimal_comma)
+        if self.thousands and isinstance(value, str) and self.thousands in value:
+            if not re.fullmatch(grouped_digits_pattern(self.thousands), value):
+                return False
+            value = value.replace(self.thousands, "")
+        return parses_as_number(value, decimal_comma=self.decimal_comma)
 
     @property
     def indexes(self) -> list[str]:
@@ -266,23 +270,6 @@ class DerivedSource(Source):
         return self.parent.index(self.parent_rows(rows))
 
 
-class DetachedSource(Source):
-    """The name and columns of data whose rows are not available; `file` is the file of the loaded fit."""
-
-    def __init__(self, label: str, columns: Mapping[str, str], notes: tuple[str, ...] = (), file: str = "") -> None:
-        self.label, self.notes, self.file = label, notes, file
-        self.columns = dict(columns)
-
-    def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> NoReturn:
-        raise DataError(
-            f"This needs the rows of {self.label}, which a loaded or merged fit does not have. Fit the data again; predictions "
-            "need only new rows."
-        )
-
-    def kind(self, name: str) -> NoReturn:
-        self.read([name])
-
-
 def is_aggregate_only(source: Source) -> bool:
     """Return whether a source only computes aggregates, and its rows are never read."""
     return source.engine is not None and source.engine.aggregates_only
@@ -319,7 +306,8 @@ def require_columns(source: Source, names: Iterable[str]) -> None:
                     f"There is no column {name!r} in {source.label}: it is the key of a folder that contains all rows, with one "
                     "value. Give a folder above it to read several values, or leave it out."
                 )
-            raise DataError(f"There is no column {name!r} in {source.label}. {suggest_name(name, source.columns)}")
+            hint = "" if source.typed else header_hint(list(source.columns))
+            raise DataError(f"There is no column {name!r} in {source.label}. {suggest_name(name, source.columns)} {hint}".rstrip())
         if name in source.duplicate_names:
             raise DataError(f"{source.label} has two or more columns called {name!r}. Rename all but one.")
 
@@ -327,10 +315,12 @@ def require_columns(source: Source, names: Iterable[str]) -> None:
 def unsupported_column_error(source: Source, name: str, kind: str) -> DataError:
     """Return the error for a column that is neither numbers nor categories, such as dates."""
     temporal = any(word in kind.lower() for word in ("date", "time", "duration"))
+    is_binary = any(word in kind.lower() for word in ("binary", "blob", "object"))
+    decode = ", bytes for example with .str.decode('utf-8')" if is_binary else ""
     advice = (
         "Convert it to a number with a unit, such as the year or the days since the first date, or to text for categories."
         if temporal
-        else "Convert it to numbers or text first."
+        else f"Convert it to numbers or text first{decode}."
     )
     return DataError(f"Column {name!r} of {source.label} holds {kind} values, which are neither numbers nor categories. {advice}")
 

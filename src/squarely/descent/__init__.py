@@ -21,6 +21,7 @@ from squarely.descent.model.user_module import affine_form
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import ProcessGroup, current_group, init_from_torchrun
+from squarely.descent.results.deserialize import load_run
 from squarely.descent.results.optimum import with_prediction
 from squarely.descent.results.training import Training
 from squarely.descent.sharding import all_reduce_fold

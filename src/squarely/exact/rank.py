@@ -156,8 +156,14 @@ def require_rows(moments: Moments, place: str, lost: Sequence[str]) -> None:
         raise DataError(
             f"There {'is' if n == 1 else 'are'} {pluralize(n, 'complete row')} for {pluralize(p, 'coefficient')} in {place}: "
             "nothing is left to measure the errors with. "
-            f"{' '.join([*lost, f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
+            f"{' '.join([*lost, *_describe_crowded(moments), f'Give at least {p + 1} rows'])}, or a formula with fewer columns."
         )
+
+
+def _describe_crowded(moments: Moments) -> list[str]:
+    """Say which columns are categories with so many levels that few rows are left for each."""
+    categories = moments.design.categories.items()
+    return [f"{text} is a category of {len(c.levels):,} levels." for text, c in categories if 2 * len(c.levels) > moments.n]
 
 
 def require_columns(selected: Sequence[int], dropped: Sequence[Dependency]) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from squarely.data import PreviewedColumn, Source, examine_first_rows, parses_as_number
+from squarely.data import PreviewedColumn, Source, examine_first_rows
 from squarely.design import is_missing_word, needs_backticks, numbers_in
 from squarely.errors import join_words, listed, option_hint, pluralize
 from squarely.show import KeyValueTable, Page, Table
 
 _SHOWN_ROWS, _SHOWN_COLUMNS = 3, 60
 _MOST_WORDS, _MOST_LEVELS = 3, 1000
+_GROUPED = re.compile(r"[-+]?\d{1,3}(?:([,. ']))\d{3}(?:\1\d{3})*")
 _LONGEST = 10  # characters of a value on the page
 _TOPICS = {
     "format": "Format:", "compression": "Compression:", "delimiter": "Delimiter:", "decimal": "Decimal sign:",
@@ -118,14 +120,8 @@ def _find_odd_names(source: Source) -> Iterator[str]:
     """Yield what may be unexpected in the names of the columns."""
     if source.duplicate_names:
         yield f"There are two or more columns called {join_words(sorted(map(repr, source.duplicate_names)))}. Rename all but one."
-    values = [name for name in source.columns if name and parses_as_number(name)]
-    if not source.typed and values:
-        yield (
-            f"The first line has {listed(map(repr, values), 3)}, which may be values and not names. If they are values, use "
-            f"{option_hint('header', False)}."
-        )
     odd = [name for name in source.columns if name and needs_backticks(name)]
-    if odd and not values:
+    if odd:
         yield f"A formula takes these names in backticks: {listed(f'`{name}`' for name in odd)}."
 
 
@@ -142,8 +138,11 @@ def _find_odd_texts(source: Source, name: str, counts: Counter[str]) -> Iterator
             f"value, use {option_hint('na_values', [others.most_common(1)[0][0]])}."
         )
     elif numbers.is_refused:
-        found = listed(sorted(map(repr, numbers.signed_numbers | numbers.numbers_with_unit)), _MOST_WORDS)
-        yield f"Column {name!r} has numbers with signs or units, such as {found}. Write the numbers alone to use them as numbers."
+        signed = sorted(numbers.signed_numbers | numbers.numbers_with_unit)
+        grouped = next((match[1] for text in signed if (match := _GROUPED.fullmatch(text))), None)
+        advice = f"use {option_hint('thousands', grouped)}" if grouped else "write the numbers alone"
+        found = listed(map(repr, signed), _MOST_WORDS)
+        yield f"Column {name!r} has numbers with signs or units, such as {found}. To use them as numbers, {advice}."
     elif words:
         yield (
             f"Column {name!r} has {listed(map(repr, words), _MOST_WORDS)} as a category. If it means a missing value, use "

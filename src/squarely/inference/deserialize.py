@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from squarely.data import DetachedSource, RowAccount, Source
-from squarely.design import Design, formula_of, learned_from_json, parse_formula, parse_where
+from squarely.data import Source
 from squarely.errors import DataError, InputError
 from squarely.exact import (
     Dependency,
@@ -25,16 +24,14 @@ from squarely.exact import (
     span_by_sums,
     totals_of,
 )
-from squarely.inference.serialize import FORMAT, MAX_COEFFICIENTS, RESIDUAL_KEYS
+from squarely.inference.serialize import FORMAT, RESIDUAL_KEYS
 from squarely.inference.statistics import Statistics, statistics_of
-from squarely.moments import EngineRecord, Moments
-from squarely.numerics import ROUNDOFF, Array
+from squarely.moments import Moments, moments_from_json
+from squarely.numerics import ROUNDOFF
 from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_size, as_text, as_triangle
 
 T = TypeVar("T")
 _MOST_FITS = 100_000
-_MAX_VALUE = 1e100  # far beyond what a fit accepts, and its square is still a number
-_TOLERANCE = 1e-6  # the relative difference between a value and the same value computed from others
 
 
 class _EarlierFormatError(Exception):
@@ -67,49 +64,9 @@ def solution_from_json(text: str, label: str) -> tuple[Statistics, Solution, Sou
 
 
 def _read_document(document: Mapping[str, Any], label: str) -> tuple[Statistics, Solution, Source]:
-    written = document["source"]
-    columns = {as_text(name): as_text(kind) for name, kind in written["columns"].items()}
-    source = DetachedSource(as_text(written["label"]), columns, tuple(as_text(note) for note in written["notes"]), label)
-    source.index_columns = frozenset(as_text(name) for name in written.get("index_columns", ()))  # earlier versions lack it
-    arrays = document["arrays"]
-    if arrays is None:
-        formula = parse_formula(as_text(document["formula"]), source.dot_columns)
-    else:
-        formula = formula_of([as_text(n) for n in arrays["X"]], as_text(arrays["y"]), intercept=as_bool(document["intercept"]))
-    where = _optional(document["where"], lambda written: parse_where(as_text(written)))
-    factors, learned = learned_from_json(formula, document["learnt"])
-    k = len(document["centres"])
-    if k > MAX_COEFFICIENTS:
-        raise ValueError(f"it has {k:,} columns.")
-    centers, scales = as_numbers(document["centres"], (k,)), as_numbers(document["scales"], (k,))
-    if not ((scales > 1 / _MAX_VALUE) & (scales < _MAX_VALUE) & (np.abs(centers) < _MAX_VALUE)).all():
-        raise ValueError("its centers and scales are not those of columns.")
-    scans = as_int(document["design_scans"])
-    design = Design(formula=formula, where=where, factors=factors, learned=learned, centers=centers, scales=scales, scans=scans)
-    if len(design.columns) + 1 != k:
-        raise ValueError(f"the formula makes {len(design.columns)} columns, and {k - 1} are written.")
-    upper = as_triangle(document["gram"], k + 1)
-    moments = Moments(
-        design=design,
-        gram=upper + np.triu(upper, 1).T,
-        account=_read_account(document["rows"]),
-        passes=as_int(document["passes"]),
-        engine_record=_optional(document["aggregated"], _read_engine_record),
-        remarks=tuple(as_text(remark) for remark in document["remarks"]),
-    )
-    if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):
-        raise ValueError("its cross-products are not those of its rows.")
+    moments, source = moments_from_json(document, label)
     solution = require_consistent(_read_solution(document, moments))
     return statistics_of(solution), solution, source
-
-
-def _is_gram(gram: Array) -> bool:
-    """Return whether no cross-product exceeds the lengths of its columns, up to rounding."""
-    lengths = np.sqrt(np.diag(gram))
-    return bool(
-        np.abs(gram).max() < _MAX_VALUE
-        and (np.abs(gram) <= _TOLERANCE * gram[0, 0] + (1 + _TOLERANCE) * np.outer(lengths, lengths)).all()
-    )
 
 
 def _read_factorization(document: Mapping[str, Any], moments: Moments) -> Factorization:
@@ -226,28 +183,12 @@ def _read_merge_record(written: Mapping[str, Any]) -> MergeRecord:
     return MergeRecord(rows=tuple(as_int(x) for x in rows), removed_rows=tuple(as_int(x) for x in taken_out), shards=shards)
 
 
-def _read_engine_record(written: Mapping[str, Any]) -> EngineRecord:
-    scans, expressions = as_int(written["scans"]), as_int(written["expressions"])
-    return EngineRecord(engine=as_text(written["engine"]), scans=scans, expressions=expressions)
-
-
 def _read_root(written: Mapping[str, Any], q: int) -> InverseRoot:
     is_full = all(len(row) == q for row in written["P"])  # files of earlier versions have the upper triangle alone
     P = as_numbers(written["P"], (q, q)) if is_full else as_triangle(written["P"], q)
     if not np.isfinite(P).all():
         raise ValueError("a matrix has numbers that are not finite.")
     return InverseRoot(P=P, U=as_triangle(written["U"], q), error=as_size(written["error"]))
-
-
-def _read_account(written: Mapping[str, Any]) -> RowAccount:
-    return RowAccount(
-        read=as_int(written["read"]),
-        used=as_int(written["used"]),
-        filtered=as_int(written["filtered"]),
-        dropped={as_text(name): {as_text(c): as_int(x) for c, x in causes.items()} for name, causes in written["dropped"].items()},
-        rounded={as_text(name): as_int(x) for name, x in written["rounded"].items()},
-        casts={as_text(name): as_text(kind) for name, kind in written["casts"].items()},
-    )
 
 
 def _optional(written: Any, read: Callable[[Any], T]) -> T | None:

@@ -9,9 +9,8 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
-from scipy.special import stdtr
 
-from squarely.data import RowAccount, Source, open_new_rows, open_source, scan_purpose, to_frame, to_series
+from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series
 from squarely.design import Design, iter_predictions, predict_batches
 from squarely.errors import InputError, OptionError, short_traceback, show_value
 from squarely.exact import Solution, read_residuals
@@ -20,7 +19,7 @@ from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.plain_numbers import to_plain_numbers
 from squarely.inference.prediction import make_predictor, require_other_file, write_predicted
 from squarely.inference.serialize import solution_to_json
-from squarely.inference.statistics import Statistics, covariance_of, statistics_of, t_quantile
+from squarely.inference.statistics import Statistics, covariance_of, p_values, statistics_of, t_quantile, t_values
 from squarely.inference.summary import summary_page
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
@@ -84,12 +83,12 @@ class Fit(Statistics):
     @property
     def tvalues(self) -> pd.Series:
         """Coefficients over their standard errors."""
-        return self._label_params(self._t_values())
+        return self._label_params(t_values(self.solution.params, self.standard_errors))
 
     @property
     def pvalues(self) -> pd.Series:
         """Two-sided p-values of the t statistics with df_resid degrees of freedom."""
-        return self._label_params(self._p_values())
+        return self._label_params(p_values(self.solution.params, self.standard_errors, self.df_resid))
 
     @property
     def digits(self) -> pd.Series:
@@ -111,13 +110,13 @@ class Fit(Statistics):
 
     @property
     def resid(self) -> pd.Series:
-        """The residuals (n,) of the rows used, labelled like the data. Reads the rows again."""
+        """The residuals (n,) of the rows used, labeled like the data. Reads the rows again."""
         _, residuals, index = self._read_residuals()
         return to_series(residuals, index)
 
     @property
     def fittedvalues(self) -> pd.Series:
-        """The predictions (n,) for the rows used, labelled like the data. Reads the rows again."""
+        """The predictions (n,) for the rows used, labeled like the data. Reads the rows again."""
         response, residuals, index = self._read_residuals()
         return to_series(response - residuals, index)
 
@@ -201,22 +200,24 @@ class Fit(Statistics):
         new: Data,
         path: str | os.PathLike[str],
         *,
+        keep: Sequence[str] | str = (),
         read: Mapping[str, object] | None = None,
         unseen: Unseen = "error",
         rank_deficient: RankDeficient = "nan",
     ) -> int:
         """Predict as `predict` does, write the predictions to a file batch by batch, and return the number of rows.
 
-        The file has the columns `row`, counted from 1, and `predicted`, empty or NULL where `predict` gives NaN. Its name ends in
-        .csv, .parquet, .arrow, .feather or .jsonl. It is complete or not written.
+        The file has the columns `row`, counted from 1, those of the data in `keep`, such as ["id"] or "all", and `predicted`, empty
+        or NULL where `predict` gives NaN. Its name ends in .csv, .parquet, .arrow, .feather or .jsonl. The file is complete or not
+        written.
 
         Raises
         ------
         DataError : as `predict`; or the file cannot be written, or is the file of the data.
         """
-        source = open_source(new, read)
+        source = open_new_rows(new, self.design.formula.names, read)
         require_other_file(source, path)
-        return write_predicted(path, self.predictions(source, unseen=unseen, rank_deficient=rank_deficient))
+        return write_predicted(path, self.predictions(source, unseen=unseen, rank_deficient=rank_deficient), source, keep)
 
     @short_traceback
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -290,8 +291,8 @@ class Fit(Statistics):
         columns = {
             "params": self.solution.params,
             "bse": self.standard_errors,
-            "tvalues": self._t_values(),
-            "pvalues": self._p_values(),
+            "tvalues": t_values(self.solution.params, self.standard_errors),
+            "pvalues": p_values(self.solution.params, self.standard_errors, self.df_resid),
             "digits": self.solution.digits,
             "digits_bse": self.solution.digits_bse,
             "conf_int": np.column_stack(self._confidence_limits(0.05)),
@@ -303,13 +304,6 @@ class Fit(Statistics):
 
     def __repr__(self) -> str:
         return f"<Fit {self.design.formula.text!r}: n={self.nobs}, R-squared {self.rsquared:.3f}; print(fit.summary())>"
-
-    def _t_values(self) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):  # a perfect fit has standard errors of zero
-            return np.asarray(self.solution.params / self.standard_errors)
-
-    def _p_values(self) -> Array:
-        return np.asarray(2 * stdtr(self.df_resid, -np.abs(self._t_values())))
 
     def _confidence_limits(self, alpha: float) -> tuple[Array, Array]:
         half = t_quantile(self.df_resid, alpha) * self.standard_errors

@@ -10,52 +10,37 @@ import numpy as np
 
 from squarely._version import __version__
 from squarely.data import Source
-from squarely.design import learned_to_json
 from squarely.errors import DataError
 from squarely.exact import Solution
-from squarely.numerics import Array
+from squarely.moments import MAX_SAVED_COLUMNS, moments_to_json, upper_rows
 from squarely.storage.json_fields import to_json
 
 FORMAT = 2
-MAX_COEFFICIENTS = 5_000
 
 
 def solution_to_json(solution: Solution, source: Source) -> str:
     """Return a solution as strict JSON, with numbers that are not finite as text, unless it is too large to be read back."""
-    moments, factor, design = solution.moments, solution.factor, solution.moments.design
-    if len(design.centers) > MAX_COEFFICIENTS:
+    moments, factor, root = solution.moments, solution.factor, solution.inverse_root
+    columns = len(moments.design.centers)
+    if columns > MAX_SAVED_COLUMNS:
         raise DataError(
-            f"The fit has {len(design.centers):,} columns, and a file holds the square of their number: at most "
-            f"{MAX_COEFFICIENTS:,} are saved. Group levels, or keep fit.params and fit.bse instead."
+            f"The fit has {columns:,} columns, and a file holds the square of their number: at most "
+            f"{MAX_SAVED_COLUMNS:,} are saved. Group levels, or keep fit.params and fit.bse instead."
         )
-    formula, account, root = design.formula, moments.account, solution.inverse_root
     document = {
         "squarely": FORMAT,
         "versions": {"squarely": __version__, "numpy": np.__version__},
-        "formula": formula.text,
-        "arrays": None if formula.names is None else {"X": list(formula.names), "y": formula.response.text},
-        "intercept": formula.intercept,
-        "where": design.where.text if design.where else None,
-        "source": _to_keys(source, _SOURCE_KEYS),
-        "learnt": learned_to_json(design),
-        "centres": design.centers,
-        "scales": design.scales,
-        "design_scans": design.scans,
-        "rows": {**account.as_dict(), "rounded": dict(account.rounded), "casts": dict(account.casts)},
-        "gram": _upper_rows(moments.gram),
-        "passes": moments.passes,
-        "aggregated": _to_keys(moments.engine_record, _ENGINE_KEYS),
-        "remarks": list(moments.remarks),
+        **moments_to_json(moments, source),
         "factor": {
             **(_to_keys(factor, _FACTORIZATION_KEYS) or {}),
-            "R": _upper_rows(factor.R),
-            "triangle": None if factor.triangle is None else _upper_rows(factor.triangle),
+            "R": upper_rows(factor.R),
+            "triangle": None if factor.triangle is None else upper_rows(factor.triangle),
         },
         "residuals": _to_keys(solution.residuals, RESIDUAL_KEYS),
         "root": root
         and {
-            "P": _upper_rows(root.P) if (np.triu(root.P) == root.P).all() else root.P,
-            "U": _upper_rows(root.U),
+            "P": upper_rows(root.P) if (np.triu(root.P) == root.P).all() else root.P,
+            "U": upper_rows(root.U),
             "error": root.error,
         },
         "solution": _to_keys(solution, _SOLUTION_KEYS),
@@ -66,8 +51,6 @@ def solution_to_json(solution: Solution, source: Source) -> str:
 
 
 # The keys of a saved fit and the fields that they hold; a field may be renamed, a key never changes.
-_SOURCE_KEYS = {"label": "label", "columns": "columns", "notes": "notes", "index_columns": "indexes"}
-_ENGINE_KEYS = {"engine": "engine", "scans": "scans", "expressions": "expressions"}
 _FACTORIZATION_KEYS = {
     "columns": "columns", "kept": "selected", "rhs": "rhs", "condition": "condition", "road": "method",
     "dependencies": "dependencies", "left": "remainders", "doubt": "error_factor", "zero": "zeros",
@@ -88,8 +71,3 @@ RESIDUAL_KEYS = {
 
 def _to_keys(part: object | None, keys: Mapping[str, str]) -> dict[str, Any] | None:
     return None if part is None else {key: getattr(part, field) for key, field in keys.items()}
-
-
-def _upper_rows(M: Array) -> list[Array]:
-    """Return the rows of a symmetric or triangular matrix from the diagonal on."""
-    return [row[i:] for i, row in enumerate(M)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.special import betaincinv, fdtrc, stdtrit
+from scipy.special import betaincinv, fdtrc, stdtr, stdtrit
 
 from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, data_unit_matrix, translate_singular_errors
 from squarely.inference.normality import UNKNOWN_NORMALITY, Normality, residual_tests
@@ -151,3 +151,14 @@ def t_quantile(df: float, alpha: float) -> float:
         x = float(betaincinv(df / 2, 0.5, alpha))
         t = math.sqrt(df * (1 - x) / x) if x else math.inf
     return t
+
+
+def t_values(params: Array, standard_errors: Array) -> Array:
+    """Return the t statistics (p,) of coefficients; infinite or NaN for the standard errors of zero of a perfect fit."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(params / standard_errors)
+
+
+def p_values(params: Array, standard_errors: Array, df: int) -> Array:
+    """Return the two-sided p-values (p,) of the t statistics with df degrees of freedom."""
+    return np.asarray(2 * stdtr(df, -np.abs(t_values(params, standard_errors))))

@@ -3,7 +3,7 @@
 `Moments` has the cross-products. `gather` chooses where they come from: `cross_products` sums them from rows (`gpu` on a device),
 and `engine` lets a database sum them. `merge` adds and subtracts moments, by the `change_of_basis` between their columns. `qr`
 folds rows into a triangle, for columns too ill-conditioned for cross-products. `standardized` is the problem that training
-solves, and `gradient_noise` what mini-batches add to it.
+solves, and `gradient_noise` what mini-batches add to it. `serialize` writes moments as JSON and reads them.
 """
 
 from squarely.moments.change_of_basis import ChangeOfBasis
@@ -28,4 +28,12 @@ from squarely.moments.gradient_noise import expected_noise, fold_gradient_noise,
 from squarely.moments.merge import CANCELLATION, MergedMoments, SignedMoments, absent_levels, has_same_moments, merge_moments
 from squarely.moments.moments import Moments
 from squarely.moments.qr import fold_qr
+from squarely.moments.serialize import (
+    MAX_SAVED_COLUMNS,
+    account_from_json,
+    account_to_json,
+    moments_from_json,
+    moments_to_json,
+    upper_rows,
+)
 from squarely.moments.standardized import StandardizedProblem, identity_scaling, standardize_moments

@@ -103,7 +103,7 @@ class IbisSource(QuerySource):
         return nw.from_native(self._to_duckdb(table) if self._is_duckdb else table)
 
     def _count_values(self, name: str) -> nw.LazyFrame[Any]:
-        column = self._get_column(name)  # narwhals casts a truth value to an integer here, which Postgres refuses
+        column = self._get_column(name)  # narwhals casts a boolean to an integer here, which Postgres refuses
         return nw.from_native(self._table.aggregate(n0=self._table.count(), n1=column.count(), n2=column.nunique()))
 
     def _to_duckdb(self, table: ibis.Table) -> Any:

@@ -91,11 +91,6 @@ class JsonLinesSource(Source):
         """Remove the byte order mark, and raise a DataError at the first row of other JSON files."""
         block = block.removeprefix(b"\xef\xbb\xbf") if first == 0 else block
         begin = block.lstrip()[:2]
-        if first == 0 and begin[:1] == b"[":
-            raise DataError(
-                f"The file {self.label!r} holds one JSON array, which cannot be read in batches. Write one object on each "
-                "line (jq -c '.[]'), or load it with pandas.read_json and pass the DataFrame."
-            )
         if first == 0 and begin in {b"\xff\xfe", b"\xfe\xff"}:
             raise DataError(f"The file {self.label!r} is UTF-16 text, but JSON lines are UTF-8. Save it as UTF-8.")
         if _NULL_LINE.search(b"\n" + block):  # Arrow makes a row of it, and crashes if a block has no other lines

@@ -162,7 +162,7 @@ def _list_folder(text: str, path: Path) -> list[Path]:
         found = f"only others, such as {others[0]!r}" if others else "nor any other file"
         raise DataError(
             f"The folder {text!r} has no file whose name ends in one of {', '.join(SUFFIXES)}, {found}. "
-            "Give another folder, or a pattern such as 'folder/*.txt' for files with other names."
+            f"Give another folder, or a pattern such as {os.path.join(text, '*')!r} for files with other names."
         )
     return files
 
@@ -199,7 +199,7 @@ def _describe_copies(files: Sequence[LocalFile]) -> tuple[str, ...]:
 def _require_once(files: Sequence[LocalFile]) -> None:
     by_path: dict[Path, LocalFile] = {}
     for file in files:
-        other = by_path.setdefault(file.path, file)
-        if other is not file:
+        if (other := by_path.get(file.path)) is not None:
             twice = "is given twice" if other.label == file.label else f"is the same file as {other.label!r}"
             raise DataError(f"{file.label!r} {twice}, and its rows would count twice. Give each file once.")
+        by_path[file.path] = file

@@ -95,7 +95,7 @@ _WORDING: dict[str, Callable[[Any], str]] = {
     "header": lambda has_header: "" if has_header else "no header",
     "names": lambda names: f"the names {listed(map(repr, names), most=3)}",
     "skip_rows": _describe_skipped,
-    "na_values": lambda words: f"{listed(map(repr, words))} for a missing value",
+    "na_values": lambda words: f"{join_words([*map(repr, words)])} for a missing value",
     "decimal": lambda sign: "" if sign == "," else "a decimal point",
     "thousands": lambda sign: f"{sign!r} between thousands",
     "encoding": lambda name: f"encoding {name!r}",

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from squarely.errors import DataError, first_line
 from squarely.storage.disk import local_path, replacement, writable_path
 
+KeptColumns: TypeAlias = tuple[Sequence[str], Iterator[pa.RecordBatch]]  # names, and batches of these columns in this order
 SUFFIXES = (".csv", ".parquet", ".arrow", ".feather", ".jsonl")
 
 
-def write_columns(path: str | os.PathLike[str], batches: Iterable[Mapping[str, np.ndarray]]) -> None:
+def write_columns(
+    path: str | os.PathLike[str], batches: Iterable[Mapping[str, np.ndarray]], kept: KeptColumns | None = None
+) -> None:
     """Write columns to a .csv, .parquet, .arrow, .feather or .jsonl file; NaN becomes NULL, in CSV an empty field.
 
-    The first batch determines names and types. The rows go to a temporary file beside the target, which replaces it at the end.
+    The first batch determines names and types. Columns of the same rows, `kept`, are written before the last one. The rows go to a
+    temporary file beside the target, which replaces it at the end.
 
     Raises
     ------
@@ -33,22 +38,25 @@ def write_columns(path: str | os.PathLike[str], batches: Iterable[Mapping[str, n
         raise DataError(f"The suffix of {str(path)!r} is not a format to write. Use one of {', '.join(SUFFIXES)}.")
     try:
         with replacement(writable_path(target)) as part:
-            _write_batches(part, suffix, batches)
+            _write_batches(part, suffix, batches, kept)
     except (OSError, pa.ArrowException, UnicodeError) as error:
         raise DataError(
             f"{str(path)!r} was not written: {first_line(error)}. A file of that name, if there was one, is unchanged."
         ) from error
 
 
-def _write_batches(part: Path, suffix: str, batches: Iterable[Mapping[str, np.ndarray]]) -> None:
+def _write_batches(part: Path, suffix: str, batches: Iterable[Mapping[str, np.ndarray]], kept: KeptColumns | None) -> None:
     remaining = iter(batches)
     first_columns = next(remaining, None)
     if first_columns is None:
         raise DataError(
             "There is nothing to write: no batch, so no column names. Give at least one batch, if need be without rows."
         )
-    first = _make_record_batch(first_columns, None)
-    record_batches = chain([first], (_make_record_batch(columns, first.schema) for columns in remaining))
+    empty = _make_record_batch(first_columns, None)
+    made = chain([empty], (_make_record_batch(columns, empty.schema) for columns in remaining))
+    completed = made if kept is None else _put_beside(made, *kept)
+    first = next(completed)
+    record_batches = chain([first], completed)
     with part.open("xb") as file:
         if suffix == ".jsonl":
             file.writelines(map(_to_json_lines, record_batches))
@@ -58,6 +66,41 @@ def _write_batches(part: Path, suffix: str, batches: Iterable[Mapping[str, np.nd
                     writer.write_batch(batch)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _put_beside(
+    batches: Iterator[pa.RecordBatch], names: Sequence[str], kept: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Add columns of the same rows, which come in batches of other sizes, before the last column of each batch."""
+    ahead = next(kept, None)
+    types = [pa.null() for _ in names] if ahead is None else [_plain_type(field.type) for field in ahead.schema]
+    schema = pa.schema(list(zip(names, types, strict=True)))
+    for batch in batches:
+        pieces, rows = [], 0
+        while ahead is not None and rows < batch.num_rows:
+            pieces.append(ahead.slice(0, batch.num_rows - rows))
+            rows += pieces[-1].num_rows
+            rest = ahead.slice(pieces[-1].num_rows)
+            ahead = rest if rest.num_rows else next(kept, None)
+        if rows < batch.num_rows:
+            raise DataError("The rows have changed while they were read. Run again when nothing writes to them.")
+        cast = [[_to_plain(column, kind) for column, kind in zip(piece.columns, types, strict=True)] for piece in pieces]
+        table = pa.Table.from_batches([pa.RecordBatch.from_arrays(columns, schema=schema) for columns in cast], schema)
+        beside = {name: table.column(i).combine_chunks() for i, name in enumerate(names)}
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        name, last = columns.popitem()
+        yield pa.RecordBatch.from_pydict({**columns, **beside, name: last})
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values of a dictionary, which CSV cannot hold; any other type as it is."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _to_plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Cast a column; NaN becomes NULL."""
+    plain = column.cast(kind)
+    return pc.if_else(pc.is_nan(plain), None, plain) if pa.types.is_floating(kind) else plain
 
 
 def _make_record_batch(columns: Mapping[str, np.ndarray], schema: pa.Schema | None) -> pa.RecordBatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Number
 from typing import Any
 
 import narwhals as nw
@@ -103,6 +104,20 @@ def _to_array(name: str, values: Any) -> np.ndarray:
     return array
 
 
+def with_one_length(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Repeat single values, such as 3.5 or "usa", to the length of the other columns; 1 if there is no other.
+
+    >>> with_one_length({"x": 1.5, "g": "a"}), with_one_length({"x": [1.0, 2.0], "g": "a"})
+    ({'x': [1.5], 'g': ['a']}, {'x': [1.0, 2.0], 'g': ['a', 'a']})
+    """
+    single = [name for name, value in columns.items() if value is None or isinstance(value, str | bool | Number | np.generic)]
+    others = [value for name, value in columns.items() if name not in single]
+    if not single or not all(hasattr(value, "__len__") for value in others):
+        return columns
+    rows = len(others[0]) if others else 1
+    return {name: [value] * rows if name in single else value for name, value in columns.items()}
+
+
 class ArraysSource(InMemorySource):
     """A dict of arrays or lists of equal length, one for each column."""
 
@@ -176,7 +191,7 @@ def _to_arrow_column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
         native = np.ma.getdata(array).astype(array.dtype.newbyteorder("="), copy=False)
         return pa.array(native, mask=np.ma.getmaskarray(array) if isinstance(array, np.ma.MaskedArray) else None)
     except (pa.ArrowException, TypeError, OverflowError, RuntimeError, UnicodeError) as error:
-        raise unreadable_error(name, error) from error
+        raise unreadable_error(name, error, values if isinstance(values, list | tuple | np.ndarray) else ()) from error
 
 
 def _detach_tensor(values: Any) -> Any:

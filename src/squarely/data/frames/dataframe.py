@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 import narwhals as nw
@@ -80,7 +81,7 @@ def to_arrow(series: nw.Series[Any]) -> pa.Array | pa.ChunkedArray:
             return series.to_native().cast(nw.get_native_namespace(series).Decimal(38, 0)).to_arrow()
         return series.to_arrow()
     except (pa.ArrowException, TypeError, OverflowError, UnicodeError) as error:
-        raise unreadable_error(series.name, error) from error
+        raise unreadable_error(series.name, error, series.to_list()) from error
 
 
 def require_doubles(name: str, dtype: object) -> None:
@@ -89,11 +90,30 @@ def require_doubles(name: str, dtype: object) -> None:
         raise DataError(f"Column {name!r} has type {dtype}, whose digits do not fit into a double. Convert it with .astype(float).")
 
 
-def unreadable_error(name: str, error: Exception) -> DataError:
-    """Return the error for a column that Arrow cannot convert."""
+def unreadable_error(name: str, error: Exception, values: Iterable[Any] = ()) -> DataError:
+    """Return the error for a column that Arrow cannot convert; the values tell which one is of another kind than the others."""
     if isinstance(error, UnicodeError):
         return DataError(
             f"Column {name!r} has text with a byte that is not Unicode. Decode it with its encoding, such as 'latin-1'. "
             f"Python says: {error}."
         )
-    return DataError(f"Column {name!r} mixes kinds of values. Convert them all to numbers, or all to text. Arrow says: {error}")
+    if isinstance(error, OverflowError):
+        return DataError(
+            f"Column {name!r} has an integer of more than 64 bits. Convert the column to floats, or to text for categories."
+        )
+    odd = _describe_odd_value(list(values))
+    convert = "to numbers, for example with pandas.to_numeric," if odd else "to numbers,"
+    return DataError(f"Column {name!r} mixes kinds of values{odd}. Convert them all {convert} or all to text. Arrow says: {error}")
+
+
+def _describe_odd_value(values: Sequence[Any]) -> str:
+    """Describe the first text among numbers, or the first number among texts, whichever are fewer."""
+    odd: dict[bool, list[int]] = {True: [], False: []}
+    for row, value in enumerate(values, start=1):
+        if isinstance(value, str | Real) and value == value:  # NaN is a gap
+            odd[isinstance(value, str)].append(row)
+    texts, numbers = odd[True], odd[False]
+    if not texts or not numbers:
+        return ""
+    row = min(texts, numbers, key=len)[0]
+    return f": {values[row - 1]!r} in row {row:,} is {'text among numbers' if row in texts else 'a number among text'}"

@@ -44,7 +44,7 @@ class Checkpoint:
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, the newest first."""
-    found = [(position, path) for path in folder.glob("epoch-*") if (position := _position_of(path)) is not None]
+    found = [(position, path) for path in folder.glob("epoch-*") if (position := position_of(path)) is not None]
     return [path for _, path in sorted(found, reverse=True)]
 
 
@@ -90,7 +90,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         position = as_int(run["epoch"]), as_int(run["batch"])
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableCheckpointError(f"it was changed by hand ({error})") from error
-    if position != _position_of(path):
+    if position != position_of(path):
         raise UnreadableCheckpointError("its folder was renamed")
     return Checkpoint(epoch=position[0], batch=position[1], run=run, tensors=tensors)
 
@@ -148,14 +148,15 @@ def _digest(format_: object, run: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([format_, run], allow_nan=False).encode("ascii")).hexdigest()
 
 
-def _position_of(path: Path) -> tuple[int, int] | None:
+def position_of(path: Path) -> tuple[int, int] | None:
+    """Return the epoch and batch in the name of a checkpoint's folder, None for another name."""
     match = _NAME.fullmatch(path.name)
     return (int(match[1]), int(match[2])) if match else None
 
 
 def _prune(folder: Path, position: tuple[int, int]) -> None:
     """Remove all but the last two. One at a later position was unreadable, or the run would have resumed from it."""
-    before = [path for path in checkpoints_in(folder) if (_position_of(path) or position) <= position]
+    before = [path for path in checkpoints_in(folder) if (position_of(path) or position) <= position]
     for path in {*checkpoints_in(folder)} - {*before[:_MAX_CHECKPOINTS]}:
         shutil.rmtree(path, ignore_errors=True)
     remove_unfinished(folder)

@@ -29,7 +29,7 @@ from squarely.numerics import Array
 from squarely.reprs import short_repr
 
 SINGLE_THREAD_CELLS = 32_768  # of a table that is trained on one thread: torch splits no smaller work
-_NOT_MEASURED = ("lr", "momentum", "running_loss")  # columns of the log that do not follow from the parameters
+NOT_MEASURED = ("lr", "momentum", "running_loss")  # columns of the log that do not follow from the parameters
 
 # Takes the loss of all rows if it is known, else None; returns loss, learning rate and metrics of the parameters as they are.
 Evaluate = Callable[[torch.Tensor | None], dict[str, float]]
@@ -77,7 +77,7 @@ class LoopResult:
         """Loss and metrics of the final parameters, by the names of the log."""
         if self.average_metrics is not None:
             return dict(self.average_metrics)
-        columns = {name: values for name, values in self.history.columns.items() if name not in _NOT_MEASURED}
+        columns = {name: values for name, values in self.history.columns.items() if name not in NOT_MEASURED}
         return {name: float(values[self.final_epoch]) for name, values in columns.items()}
 
     @property
@@ -246,7 +246,7 @@ def finish_loop(state: LoopState, ended: StopReason, start: Array, read: Callabl
             values = evaluate(None)
         except NonFiniteRowError:
             values = dict.fromkeys(state.history.columns, math.nan)
-        averaged = {name: value for name, value in values.items() if name not in _NOT_MEASURED}
+        averaged = {name: value for name, value in values.items() if name not in NOT_MEASURED}
     return LoopResult(
         model=state.model,
         optimizer=state.optimizer,

@@ -1,4 +1,4 @@
-"""Attach the optimum, which is solved for after the training, and what theory predicts from it."""
+"""Attach the optimum to a run once least squares has found it, and the prediction of theory that follows from it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def with_prediction(run: Training, optimum: Array) -> Training:
         options = replace(run.options, epochs=epochs)
         return predict_curve(run.problem, run.theory, options, run.result.start, optimum, rates=rates, momenta=momenta)
 
-    prediction = predict(taken if run.result.stop_reason.status == "stopped" else run.options.epochs)
+    prediction = predict(taken)
     best = None if prediction is None or restored is None else predict(restored)
     if prediction is not None and best is not None and restored is not None:
         prediction = replace(prediction, gap=best.gap, final_epoch=restored)

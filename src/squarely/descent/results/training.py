@@ -19,6 +19,7 @@ from squarely.descent.results.convergence import FAILED, describe_end, judge_end
 from squarely.descent.results.loss_figure import draw_run
 from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.run_theory import RunTheory
+from squarely.descent.results.serialize import RUN_FILE, SavedTexts, run_to_json
 from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name
 from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
 from squarely.errors import NumericalError, short_traceback
@@ -26,6 +27,7 @@ from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.show import KeyValueTable, Page, Table
+from squarely.storage.disk import local_path, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +54,7 @@ class Training:
     remarks : sentences on what the run changed in the options, and on the checkpoint from which it continued.
     is_plain : whether theory holds for the model: a step moves its coefficients as it moves those of nn.Linear.
     has_user_model : whether the user gave the model.
+    saved : the texts that need rows, in a run that `squarely.load` has read.
     """
 
     __signature__ = NO_SIGNATURE
@@ -70,6 +73,7 @@ class Training:
     has_user_model: bool = False
     validation: Source | None = None
     validation_rows: RowAccount | None = None
+    saved: SavedTexts | None = None
 
     @property
     def recipe(self) -> TrainingOptions:
@@ -258,6 +262,8 @@ class Training:
         >>> "torch.optim.SGD(model.parameters(), lr=lr)" in run.code()
         True
         """
+        if self.saved is not None:
+            return self.saved.require_code(data)
         run = ScriptInput(
             options=self.options,
             result=self.result,
@@ -268,6 +274,21 @@ class Training:
             has_user_model=self.has_user_model,
         )
         return write_script(run, data=data)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the run as JSON, which `squarely.load` reads: options, log, coefficients, cross-products and theory, but no rows.
+
+        In a folder, the file is run.json. A loaded run predicts, prints its summary and its script, and can be certified. Its model
+        is a new nn.Linear with the trained coefficients, and its optimizer is new. To continue a run, use `checkpoint=` of `train`.
+        """
+        target = local_path(path)
+        write_text(target / RUN_FILE if target.is_dir() else target, run_to_json(self))
+
+    def describe_rows(self) -> str:
+        """Describe the account of the rows to train on, and of those to validate on if there are any."""
+        if self.saved is not None:
+            return self.saved.rows
+        return describe_rows(self.source, self.rows, self.validation, self.validation_rows)
 
     def summary(self) -> Page:
         """Lay out the run: options, theory, loss and coefficients."""
@@ -283,7 +304,7 @@ class Training:
             *([metrics_table(options, result)] if options.metrics else []),
             Table(("", "coef", "standardized", "at the start"), [(name, *(f"{x:.8g}" for x in row)) for name, *row in cells]),
         ]
-        rows = describe_rows(self.source, self.rows, self.validation, self.validation_rows)
+        rows = self.describe_rows()
         form = [f"Predicted: {prediction.form}."] if prediction is not None and prediction.form else []
         return Page("Training Results", tables, footer=[rows, *form], notes=self.warnings)
 
@@ -330,8 +351,8 @@ class Training:
     def __repr__(self) -> str:
         options = self.options
         return (
-            f"<Training {self.design.formula.text!r}: {options.optimizer}, lr {options.rate:g}, {options.epochs:,} epochs, "
-            f"{self.status}, loss {self.result.final_values['loss']:.4g}; print(run.summary())>"
+            f"<Training {self.design.formula.text!r}: {torch_name(options.optimizer)}, lr {options.rate:g}, "
+            f"{options.epochs:,} epochs, {self.status}, loss {self.result.final_values['loss']:.4g}; print(run.summary())>"
         )
 
     def _history_columns(self) -> dict[str, list[Any]]:

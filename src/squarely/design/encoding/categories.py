@@ -180,7 +180,7 @@ def row_phrase(source: Source, row: int) -> str:
 
 
 def _infer_level_types(found: Mapping[Level, int]) -> dict[Level, int]:
-    """Convert the levels of a text file to numbers or truth values, if all of them can be and stay distinct."""
+    """Convert the levels of a text file to numbers or booleans, if all of them can be and stay distinct."""
     values = {text: level_number(text) for text in found}
     kinds = {type(value) for value in values.values()}
     if len(set(values.values())) < len(values) or not (kinds == {bool} or kinds <= {int, float}):
@@ -220,14 +220,13 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
             odd = number if len(numbers.all) < len(others) else others[0]  # or the kind with fewer levels, where no row is known
     what = "a number among text" if odd == number else "text among numbers"
     such, write = (f" such as {decorated[0]!r}", ", and write numbers as 1234.5,") if decorated and odd != number else ("", ",")
+    clear = "Correct or clear that value"
+    if odd != number and not decorated and not source.typed:
+        clear = f"Give {option_hint('na_values', [odd])} if it means a missing value, or correct it"
     raise DataError(
         f"Column {column!r} of {source.label} holds {what}{such}: {odd!r}{row_phrase(source, texts[odd])}. "
-        f"Correct or clear that value{write} or write {c} if its values are categories{_advise_missing(source, odd)}."
+        f"{clear}{write} or write {c} if its values are categories."
     )
-
-
-def _advise_missing(source: Source, value: str) -> str:
-    return "" if source.typed else f", or give {option_hint('na_values', [value])} if it means a missing value"
 
 
 def _order_levels(factor: Categorical, found: Mapping[Level, int], source: Source) -> tuple[Level, ...]:

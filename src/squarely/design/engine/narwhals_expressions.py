@@ -130,7 +130,7 @@ def _leaf_to_narwhals(condition: Comparison | IsIn, query: Query, source: Source
     i = query.labels.index(condition.name.name)
     label, has_value, info = nw.col(f"l{i}"), nw.col(f"g{i}"), source.column_info(condition.name.name)
     values = _comparable_values(condition, info)
-    if info.kind == "boolean":  # Postgres casts no truth value to a double
+    if info.kind == "boolean":  # Postgres casts no boolean to a double
         label = nw.when(label).then(nw.lit(1.0)).when(~label).then(nw.lit(0.0))
     found = nw.any_horizontal(*(label == value for value in values), ignore_nulls=False).fill_null(value=False)
     return ~found if condition.is_negated else found, has_value

@@ -92,7 +92,9 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
     ('log(mpg)', (('displacement',), ('C(origin)',), ('displacement', 'C(origin)')))
     """
     if not isinstance(text, str):
-        raise FormulaError(f"The formula is {text!r}, of type {type(text).__name__}, not text. {EXAMPLE}")
+        shown = repr(text)
+        what = f"{shown}, " if len(shown) <= _MAX_SHOWN and shown.isprintable() else ""
+        raise FormulaError(f"The formula is {what}of type {type(text).__name__}, not text. {EXAMPLE}")
     if len(text) > _MAX_CHARACTERS or text.count("(") > MOST_TERMS:
         raise FormulaError(
             f"The formula has {len(text):,} characters and {text.count('('):,} opening brackets; "

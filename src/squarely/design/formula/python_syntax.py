@@ -111,7 +111,7 @@ def match_arguments(piece: PythonFragment, node: ast.Call, known: list[str]) -> 
 
 
 def parse_constant(piece: PythonFragment, node: ast.expr) -> Any:
-    """Parse a number, a text in quotes, a truth value, or a list of these; R's c(...) is a list too."""
+    """Parse a number, a text in quotes, a boolean, or a list of these; R's c(...) is a list too."""
     items, word = list_items(piece, node), piece.text(node)
     if items is not None:
         return tuple(parse_constant(piece, item) for item in items)
@@ -145,7 +145,7 @@ def _unquote(piece: PythonFragment, node: ast.expr, quoted: str) -> str:
 
 
 def is_list_of_labels(value: Any) -> bool:
-    """Tell whether a constant is a non-empty list of texts, numbers and truth values."""
+    """Tell whether a constant is a non-empty list of texts, numbers and booleans."""
     return isinstance(value, tuple) and bool(value) and all(isinstance(item, str | int | float) for item in value)
 
 

@@ -19,7 +19,7 @@ from squarely.numerics import EXACT_INTEGERS
 
 COMPARISONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _SIGNS: Mapping[type, str] = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
-_EXAMPLE = "Write it like where=\"weight > 3000 and origin == 'usa'\"."
+_EXAMPLE = 'Write it like where="weight > 3000 and origin == 1".'
 _MAX_CHARACTERS = 20_000
 
 
@@ -43,7 +43,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class IsIn:
-    """A column that is, or is not, one of some values; a column of truth values alone is one of (True,)."""
+    """A column that is, or is not, one of some values; a column of booleans alone is one of (True,)."""
 
     name: Name
     values: tuple[Any, ...]
@@ -158,7 +158,7 @@ def _require_kind(name: str, source: Source, required: str) -> None:
             "cannot be compared."
         )
     if required == "text" and kind in ("number", "boolean"):
-        values = "numbers" if kind == "number" else "truth values"
+        values = "numbers" if kind == "number" else "booleans"
         raise DataError(f"Column {name!r} holds {values} and is compared with text. Leave the quotes out, as in == 1.")
     if required == "boolean" and kind not in ("boolean", "null"):
         raise DataError(f"Column {name!r} is used as true or false but holds other values. Compare it with one of them.")
@@ -204,7 +204,7 @@ def _parse_comparison(piece: PythonFragment, op: ast.cmpop, left: ast.expr, righ
         word = piece.text(other)
         if piece.source_text.quoted_text(word) or word in ("True", "False", "TRUE", "FALSE"):
             if sign not in ("==", "!="):
-                raise piece.error("Text and truth values have no order here. Compare them by == or !=, or by in [...].", other)
+                raise piece.error("Text and booleans have no order here. Compare them by == or !=, or by in [...].", other)
             return IsIn(_parse_column(piece, side), (parse_constant(piece, other),), sign == "!=")
     comparison = Comparison(sign, (_parse_arithmetic(piece, left), _parse_arithmetic(piece, right)))
     if not comparison.columns:
@@ -242,5 +242,5 @@ def _parse_arithmetic(piece: PythonFragment, node: ast.expr) -> Expression:
 def _parse_column(piece: PythonFragment, node: ast.expr) -> Name:
     expression = parse_numeric(piece, node)
     if not isinstance(expression, Name):
-        raise piece.error("Text, truth values and lists can be compared with one column only, and this is not one.", node)
+        raise piece.error("Text, booleans and lists can be compared with one column only, and this is not one.", node)
     return expression

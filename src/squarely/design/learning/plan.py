@@ -126,30 +126,40 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
         return
     if source.kind(response.name) == "other":
         raise unsupported_column_error(source, response.name, source.columns[response.name])
-    value, row = _first_text(source, response.name) if reading else ("", 0)
+    value, row, has_numbers = _first_text(source, response.name) if reading else ("", 0, False)
     kind = "text" if isinstance(value, str) else "categories"
     first = f", {value!r} in data row {row:,}" if reading else ""
-    missing = f", or give {option_hint('na_values', [value])} if that is a missing value" if reading and not source.typed else ""
+    if not has_numbers:
+        advice = "Make numbers of its groups, such as 0 and 1 of two"
+    elif source.typed:
+        advice = "Correct or clear that value"
+    elif row == 1:  # it may have units
+        advice = f"Correct that value, or give {option_hint('skip_rows', [2])} if line 2 is not a row of data"
+    else:
+        advice = f"Correct that value, or give {option_hint('na_values', [value])} if it means a missing value"
     at = caret_line(formula.text, response.span) if response.span[1] else ""
     raise DataError(
-        f"The response {response.name!r} of {source.label} holds {kind}{first}, and a regression explains "
-        f"numbers. Correct or clear such values, or make numbers of two groups, such as 0 and 1{missing}.{at}"
+        f"The response {response.name!r} of {source.label} holds {kind}{first}, and a regression explains numbers. {advice}.{at}"
     )
 
 
-def _first_text(source: Source, name: str) -> tuple[Any, int]:
-    """Return the first value that is not a number and its row, counted from 1; the first value if all are numbers."""
-    first = None
+def _first_text(source: Source, name: str) -> tuple[Any, int, bool]:
+    """Return the first value that is not a number, its row, counted from 1, and whether a batch up to there has numbers.
+
+    The first value if all are numbers.
+    """
+    first, has_numbers = None, False
     for batch in iter_batches(source, [], [name]):
         labels = batch.labels[name]
         is_odd = [not source.parses_as_number(value) for value in labels.values]
         odd = np.array([*is_odd, False])[labels.codes]
         at = np.flatnonzero(odd if odd.any() else labels.codes >= 0)
+        has_numbers = has_numbers or bool((~odd & (labels.codes >= 0)).any())
         if len(at) and (odd.any() or first is None):
             first = labels.values[labels.codes[at[0]]], source.row_number(batch.start + int(at[0]))
         if odd.any():
             break
-    return first or (None, 0)
+    return (*(first or (None, 0)), has_numbers)
 
 
 def _resolve_type(factor: Factor, source: Source) -> Factor:

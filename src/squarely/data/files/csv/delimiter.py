@@ -55,4 +55,13 @@ def _rate(sample: str, sign: str, quote: str) -> tuple[float, int]:
     if width < 2 or not fits:
         return 0.0, 0
     cells = [cell for row in rows[1 : 2 + _SAMPLE_CELLS // width] for cell in row if cell]
-    return sum(_NUMBER.fullmatch(cell) is not None for cell in cells) / max(len(cells), 1), width
+    return sum(map(is_number, cells)) / max(len(cells), 1), width
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is a number in one of many ways of writing one.
+
+    >>> is_number("1.234,5"), is_number("12 %"), is_number("1a")
+    (True, True, False)
+    """
+    return _NUMBER.fullmatch(text) is not None

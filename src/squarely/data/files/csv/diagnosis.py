@@ -13,6 +13,7 @@ from squarely.errors import DataError, pluralize
 _LONGEST_LINE = 1_000_000
 _SIGNS = 100
 _LONGEST_QUOTE = 300
+LONG_LINE = "Maximum line size"  # in DuckDB's message
 _COLUMN_COUNT_ERRORS = ("Number of Columns", "sniffing", "TOO MANY COLUMNS")
 
 
@@ -49,11 +50,22 @@ def unreadable_error(text: CsvText, delimiter: str, error: Exception) -> DataErr
     message = str(error).replace(text.pattern, label).replace(str(text.path), label)
     message = re.sub(r"(?<=Line: )\d+", lambda number: str(text.find_line(int(number[0]))), message)
     reason = (
-        _describe_uneven_line(text, delimiter, message)
+        _describe_long_line(message)
+        or _describe_uneven_line(text, delimiter, message)
         or _describe_encoding(text)
         or f"DuckDB says: {' '.join(message.splitlines()[:2])[:_LONGEST_QUOTE].rstrip('.')}. Correct it, or save it again as CSV."
     )
     return DataError(f"The file {label!r} cannot be read as CSV with a header line: {reason}")
+
+
+def _describe_long_line(message: str) -> str:
+    """Describe a line that is longer than DuckDB accepts: often a quote that is not closed."""
+    if LONG_LINE not in message:
+        return ""
+    line, size = re.search(r"Line: (\d+)", message), re.search(r"Actual Size: ?(\d+)", message)
+    where = f"line {int(line[1]):,}" if line else "a line"
+    long = f"at least {int(size[1]):,} bytes long" if size else "too long"
+    return f"{where} is {long}, with the lines that its quotes join. Close its quotes, or leave out such texts."
 
 
 def _describe_encoding(text: CsvText) -> str:

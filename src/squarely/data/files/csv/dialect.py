@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 from squarely.data.dtypes import parses_as_number
-from squarely.data.files.csv.delimiter import WHITESPACE, guess_delimiter
+from squarely.data.files.csv.delimiter import WHITESPACE, guess_delimiter, is_number
 from squarely.data.files.csv.diagnosis import read_header
 from squarely.data.files.csv.encoding import CsvText, open_text
 from squarely.data.files.csv.line_filter import squeeze_blanks, whole_records
@@ -18,6 +21,7 @@ from squarely.data.files.read_options import ReadOptions
 from squarely.errors import DataError, OptionError, listed, pluralize
 
 _SAMPLE, _LONGEST_SAMPLE = 2**16, 2**21  # characters
+_EXCEL_LENGTH = len('"sep=;"') + 1
 _EXCEL_LINE = re.compile(r'"?sep=(.)"?(?=[\r\n])')
 _TAB_SUFFIXES = {".tsv", ".tab"}
 
@@ -50,11 +54,11 @@ def detect_text(file: LocalFile, options: ReadOptions) -> Detected:
         notes.append("UTF-16")
     if described := options.describe():
         notes.append(described)
-    if options.delimiter is None and options.skip_rows is None and (line := _EXCEL_LINE.match(header + "\n")):
+    if options.delimiter is None and options.skip_rows is None and (line := _EXCEL_LINE.match(text.read_head(_EXCEL_LENGTH))):
         options = replace(options, skip_rows=1, delimiter=line[1])
         text, _ = open_text(file, options)
         notes.append(f"the delimiter of its first line, sep={line[1]}")
-        read_header(text)
+        header = read_header(text)
     if options.delimiter is None:
         options = replace(options, delimiter=_detect_delimiter(text, header, options))
         if options.delimiter == WHITESPACE:
@@ -63,6 +67,8 @@ def detect_text(file: LocalFile, options: ReadOptions) -> Detected:
     if sign == WHITESPACE:
         sign, quotes = "\t", replace(text.quotes, delimiters=" \t")
         text = text.rewrite(lambda pieces: squeeze_blanks(pieces, quotes), quotes=quotes)
+    if options.names and options.header is None:
+        _require_values_in_first_line(text, sign)
     for word in options.na_values or ():
         if sign in word or text.quotes.sign in word:
             raise OptionError(
@@ -80,6 +86,19 @@ def _detect_delimiter(text: CsvText, header: str, options: ReadOptions) -> str:
         if sample:
             break
     return guess_delimiter(sample or head, header, text.quotes.sign)
+
+
+def _require_values_in_first_line(text: CsvText, sign: str) -> None:
+    """Raise a DataError if the first line has no number, and the next one has some: the user may mean to replace names."""
+    head = io.StringIO(text.read_head(_SAMPLE), newline="")
+    with suppress(csv.Error):
+        rows = list(itertools.islice(csv.reader(head, delimiter=sign, quotechar=text.quotes.sign), 2))
+        numbers = [sum(map(is_number, row)) for row in rows]
+        if len(rows) == 2 and not numbers[0] and numbers[1]:
+            raise DataError(
+                f"The first line of {text.file.label}, {listed(rows[0], most=4)}, looks like names. Replace them by yours with "
+                "read={'header': True}, or read the line as a row with read={'header': False}."
+            )
 
 
 def choose_names(first: Sequence[str], width: int, options: ReadOptions, label: str) -> list[str]:
@@ -106,7 +125,7 @@ def describe_numeric_names(names: Sequence[str], types: Sequence[str], label: st
         return ""
     numbers = [float(name) for name in heads]
     are_integers = all(number == number // 1 for number in numbers)
-    steps = [after - before for before, after in pairwise(numbers)]
+    steps = [after - before for before, after in itertools.pairwise(numbers)]
     in_order = all(step > 0 for step in steps) or all(step < 0 for step in steps)
     if in_order and are_integers and 1000 <= min(numbers) <= max(numbers) < 3000:
         return ""

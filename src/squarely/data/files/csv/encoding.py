@@ -228,15 +228,3 @@ def strip_padding(text: CsvText) -> CsvText | None:
             while piece := padded.read(min(_GZIP_PIECE, end - padded.tell())):
                 _write(out, piece)
     return copy
-
-
-def find_signs(path: Path, signs: tuple[str, ...]) -> tuple[str, ...]:
-    """Return those of some signs that occur anywhere below the first line of a file."""
-    sought = [sign.encode() for sign in signs]  # one byte is found several times as fast as two
-    found: set[bytes] = set()
-    pieces = iter_pieces(path)
-    before = b"".join(re.split(rb"[\r\n]", next(pieces, b""), maxsplit=1)[1:])  # column names are full of underscores
-    while before:
-        found |= {sign for sign in sought if sign[:1] in before and sign in before}
-        before = before[-1:] + piece if len(found) < len(sought) and (piece := next(pieces, b"")) else b""
-    return tuple(sign.decode() for sign in sought if sign in found)

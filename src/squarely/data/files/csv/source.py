@@ -9,17 +9,19 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind
+from squarely.data.dtypes import Kind, grouped_digits_pattern
+from squarely.data.files.csv.byte_search import ByteSearch, measure_longest_line
+from squarely.data.files.csv.connection import connect, quote_sql
 from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
-from squarely.data.files.csv.diagnosis import unreadable_error
+from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
 from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text
-from squarely.data.files.csv.encoding import PATTERN_SIGNS, find_signs, iter_pieces, read_gzip
+from squarely.data.files.csv.encoding import PATTERN_SIGNS, iter_pieces, read_gzip
 from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
@@ -35,14 +37,11 @@ _NOT_IN_NUMBERS = ("_", "+-", "(")
 # DuckDB guesses types alone: no comment sign, no skipped line, no columns from the names of folders.
 _DIALECT = "comment = '', skip = 0, strict_mode = true, hive_partitioning = false"
 _PIECE = 2**18  # bytes: what fits into a cache is counted faster
+_USUAL_LINE, _MAX_LINE = 1_900_000, 2**28  # bytes: what DuckDB accepts, and what is accepted here
+_BUFFER = 2**25  # bytes, as many as DuckDB reads at a time
 _SAMPLE = 20_480  # rows, as many as DuckDB samples
 _ENGINE_ERRORS = (duckdb.Error, OSError, pa.ArrowException, UnicodeError)  # DuckDB's errors come through Arrow as OSError
 _OTHER_TYPES = ("BOOLEAN", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
-_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "python_enable_replacements": "false",
-}
 
 
 class CsvSource(Source):
@@ -60,35 +59,55 @@ class CsvSource(Source):
         detected = detect_text(file, options)
         self._text, self._options, self.notes = detected.text, detected.options, detected.notes
         self._delimiter, self.thousands = detected.sign, options.thousands or ""
-        self._is_checked = False
         self._comma_values = CommaValues()
-        self._odd_signs: tuple[str, ...] | None = None  # until they are searched for
+        self._found: tuple[str, ...] | None = None  # the odd signs and null words in the file, once it was searched
         self._kinds: dict[str, Kind] = {}  # of the text columns that have been scanned
-        try:
-            with keyboard_interrupts(), self._connection() as connection:
-                self._detect_dialect(connection)
-        except _ENGINE_ERRORS as error:
-            raise unreadable_error(self._text, self._delimiter, error) from error
+        self._longest_line = 0  # bytes, if it is longer than DuckDB expects
+        self._detect_dialect()
         self.pandas_call = self._make_pandas_call(detected.encoding)
         self.null_words = self._null_words
         self.dialect = {
-            "delimiter": {"\t": "tab", " ": "space"}.get(self._delimiter, self._delimiter),
+            "delimiter": {"\t": "tab", " ": "space"}.get(str(self._options.delimiter), str(self._options.delimiter)),
             "decimal": "," if self._comma_values.is_decimal else ".",
-            "encoding": detected.encoding,
-            "header": "none" if not options.has_header else "line 1",
+            "encoding": detected.encoding.upper(),
+            "header": "the first line" if self._options.has_header else "none",
         }
-        self.duplicate_names = frozenset(name for name in self._names if self._names.count(name) > 1)
+        self.duplicate_names = frozenset(name for name, count in Counter(self._names).items() if count > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
         if len(self._names) > 1 and self._names[0] == "" and "" not in self.duplicate_names:
             self.index_columns = frozenset([""])  # the row labels that pandas and R write
 
-    def _detect_dialect(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Detect delimiter, names, line ends, decimal sign and types, in this order."""
+    def _detect_dialect(self) -> None:
+        """Detect names, line ends, decimal sign and types; again with longer lines if DuckDB finds them too long."""
+        notes = self.notes
+        try:
+            with keyboard_interrupts(), connect(self._text) as connection:
+                self._detect_columns(connection)
+        except _ENGINE_ERRORS as error:
+            if LONG_LINE in str(error) and not self._longest_line:
+                self._set_longest_line(measure_longest_line(self._iter_bytes()))
+                if self._longest_line:
+                    self.notes = notes
+                    self._detect_dialect()
+                    return
+            raise unreadable_error(self._text, self._delimiter, error) from error
+
+    def _set_longest_line(self, size: int) -> None:
+        if _USUAL_LINE < size <= _MAX_LINE:
+            self._longest_line = size + _PIECE
+
+    @property
+    def _long_lines_sql(self) -> str:
+        size = self._longest_line
+        return f", max_line_size = {size}, buffer_size = {max(4 * size, _BUFFER)}" if size else ""
+
+    def _detect_columns(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Detect names, line ends, decimal sign and types, in this order."""
         text, options = self._text, self._options
         compression = f"compression = '{'gzip' if text.is_gzip else 'none'}'"
-        quote = _quote_sql(text.quotes.sign)
-        self._dialect = f"delim = {_quote_sql(self._delimiter)}, quote = {quote}, escape = {quote}, {compression}, {_DIALECT}"
-        query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}) LIMIT 1"
+        quote = quote_sql(text.quotes.sign)
+        self._dialect = f"delim = {quote_sql(self._delimiter)}, quote = {quote}, escape = {quote}, {compression}, {_DIALECT}"
+        query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}{self._long_lines_sql}) LIMIT 1"
         first = connection.execute(query, [text.pattern]).fetchall()
         self._width = len(first[0]) if first else 0
         names = [name or "" for name in first[0]] if first else []
@@ -108,7 +127,7 @@ class CsvSource(Source):
         if decimal or self._delimiter == ",":
             self._comma_values = CommaValues(is_decimal=decimal == ",")
         else:
-            between = _quote_sql(options.thousands or "")
+            between = quote_sql(options.thousands or "")
             columns_sql = f"replace(COLUMNS(*), {between}, '')" if options.thousands else "*"
             self._comma_values = detect_commas(self._select(connection, columns_sql).limit(_SAMPLE).to_arrow_table())
         if self._comma_values.is_decimal:
@@ -125,6 +144,7 @@ class CsvSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         places = [self._find_number_column(name) for name in numbers]
+        self._check_bytes()
         texts = [self._names.index(name) for name in labels]
         # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
         # nor is a first number after a million empty fields. Truth values stay; the cast to double refuses dates.
@@ -136,7 +156,6 @@ class CsvSource(Source):
         columns = [self._null_sql(column) if i in numeric else column for i, column in zip(places, columns, strict=True)]
         columns += [f"c{i}" for i in texts]
         self._file.require_unchanged()
-        self._require_uniform_lines()
         try:
             yield from self._query(", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1", types)
         except _ENGINE_ERRORS as error:
@@ -150,7 +169,7 @@ class CsvSource(Source):
     def head(self, names: Sequence[str], rows: int) -> pa.Table:
         columns = ", ".join(f"c{self._names.index(name)} AS v{j}" for j, name in enumerate(names)) or "1 AS v0"
         try:
-            with keyboard_interrupts(), self._connection() as connection:
+            with keyboard_interrupts(), connect(self._text) as connection:
                 table = self._select(connection, columns, nulls=("",)).limit(rows).to_arrow_table()
         except _ENGINE_ERRORS as error:
             raise unreadable_error(self._text, self._delimiter, error) from error
@@ -181,31 +200,27 @@ class CsvSource(Source):
 
     def _null_sql(self, number: str) -> str:
         """Return SQL that makes the numbers among `na_values` NULL, as pandas does: -999.0 is -999."""
-        numbers = ", ".join(f"CAST({_quote_sql(repr(value))} AS DOUBLE)" for value in self._options.na_numbers)
+        numbers = ", ".join(f"CAST({quote_sql(repr(value))} AS DOUBLE)" for value in self._options.na_numbers)
         return f"CASE WHEN {number} IN ({numbers}) THEN NULL ELSE {number} END" if numbers else number
 
     def _number_sql(self, place: int) -> str:
         """Return SQL that writes the texts of a column with a decimal point, and makes those invalid that are not numbers."""
         text = f"c{place}"
         if self._options.thousands:
-            text = f"replace({text}, {_quote_sql(self._options.thousands)}, '')"
+            text = f"replace({text}, {quote_sql(self._options.thousands)}, '')"
         text = f"translate({text}, '.,', '?.')" if self._comma_values.is_decimal else text
         odd = " OR ".join(self._odd_text_sql(place))
         return f"CASE WHEN {odd} THEN '?' || {text} ELSE {text} END" if odd else text
 
     def _odd_text_sql(self, place: int) -> list[str]:
         """Return SQL conditions for texts that only DuckDB reads as numbers, or 1.234 beside small integers in the sample."""
-        if self._odd_signs is None:
-            with self._file.reading("CSV"):
-                self._odd_signs = _NOT_IN_NUMBERS if self._text.is_gzip else find_signs(self._text.path, _NOT_IN_NUMBERS)
-        odd = [f"contains(c{place}, {_quote_sql(sign)})" for sign in self._odd_signs if sign != self._options.thousands]
+        odd = [f"contains(c{place}, {quote_sql(sign)})" for sign in self._odd_signs if sign != self._options.thousands]
         if sign := self._options.thousands:  # 3,5 is not 35
-            between = re.escape(sign)
-            groups = rf"\s*[-+]?\d{{1,3}}({between}\d{{2,3}})*{between}\d{{3}}([.,]\d*)?([eE][-+]?\d+)?\s*"
-            odd.append(f"contains(c{place}, {_quote_sql(sign)}) AND NOT regexp_full_match(c{place}, {_quote_sql(groups)})")
+            groups = grouped_digits_pattern(sign)
+            odd.append(f"contains(c{place}, {quote_sql(sign)}) AND NOT regexp_full_match(c{place}, {quote_sql(groups)})")
         if place in self._comma_values.small_columns:
             sign = "," if self._comma_values.is_decimal else "."
-            odd.append(f"contains(c{place}, '{sign}') AND regexp_full_match(c{place}, {_quote_sql(AMBIGUOUS_THOUSANDS)})")
+            odd.append(f"contains(c{place}, '{sign}') AND regexp_full_match(c{place}, {quote_sql(AMBIGUOUS_THOUSANDS)})")
         return odd
 
     def _find_number_column(self, name: str) -> int:
@@ -228,14 +243,22 @@ class CsvSource(Source):
             f"decimal ({longer})."
         )
 
-    def _require_uniform_lines(self) -> None:
-        """Raise a DataError if some lines end in an extra delimiter, or a checksum of gzip is wrong; check once."""
-        if self._is_checked:
+    @property
+    def _odd_signs(self) -> list[str]:
+        """The signs that only DuckDB reads as parts of numbers; for gzip all of them until it was read once."""
+        if not self._text.is_gzip:
+            self._check_bytes()
+        return [sign for sign in _NOT_IN_NUMBERS if self._found is None or sign in self._found]
+
+    def _check_bytes(self) -> None:
+        """Search for odd signs and null words, once; raise a DataError if lines end differently, or a checksum is wrong."""
+        if self._found is not None:
             return
+        search = ByteSearch((*_NOT_IN_NUMBERS, *self._null_words), has_header=self._options.has_header)
         with self._file.reading("CSV"):
-            path = self._text.path
-            pieces = (piece for piece, _ in read_gzip(path)) if self._text.is_gzip else iter_pieces(path, _PIECE)
+            pieces = search.watch(self._iter_bytes())
             other = self._line_ends.find_other_line(pieces)
+            deque(pieces, maxlen=0)  # search the rest, too
         if other is not None:
             extra, fields = self._line_ends.has_extra_field, self._line_ends.fields
             before = f"the {'header' if self._options.has_header else 'first line'} has {fields:,}"
@@ -245,21 +268,17 @@ class CsvSource(Source):
                 f"Line {line:,} of {self.label} has {pluralize(other[1], 'field')}, and {others}: a value may contain the "
                 "delimiter, as in 1,250. Put such a value in quotes, or let all lines end alike."
             )
-        self._is_checked = True
+        self._found = search.found
+        if search.longest_line > self._longest_line:
+            self._set_longest_line(search.longest_line)
 
-    @contextmanager
-    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open an embedded DuckDB that loads no extension, sees no Python variable and reads no other file."""
-        with duckdb.connect(":memory:", config=_SETTINGS) as connection:
-            connection.execute("SET enable_progress_bar = false")  # it would be printed among the results
-            paths = f"{_quote_sql(str(self._text.path))}, {_quote_sql(self._text.pattern)}"
-            connection.execute(f"SET allowed_paths = [{paths}]")
-            connection.execute("SET enable_external_access = false")
-            connection.execute("SET lock_configuration = true")
-            yield connection
+    def _iter_bytes(self) -> Iterator[bytes]:
+        """Yield the bytes of the text in pieces, decompressed."""
+        path = self._text.path
+        return (piece for piece, _ in read_gzip(path)) if self._text.is_gzip else iter_pieces(path, _PIECE)
 
     def _query(self, columns: str, types: Mapping[str, str] | None = None) -> Iterator[pa.RecordBatch]:
-        with keyboard_interrupts(), self._connection() as connection:
+        with keyboard_interrupts(), connect(self._text) as connection:
             yield from self._select(connection, columns, types).to_arrow_reader(BATCH_ROWS)
 
     @property
@@ -294,11 +313,12 @@ class CsvSource(Source):
     ) -> duckdb.DuckDBPyRelation:
         """Select SQL columns of the file; all of it is text, or DuckDB detects the types but for those in `types`."""
         names = ", ".join(f"'c{i}'" for i in range(self._width))
-        words = ", ".join(map(_quote_sql, self._null_words if nulls is None else nulls))
+        found = [word for word in self._null_words if not word or self._found is None or word in self._found]
+        words = ", ".join(map(quote_sql, found if nulls is None else nulls))  # each word takes time
         chosen = ", ".join(f"{c}: '{kind}'" for c, kind in (types or {}).items())
         cast = ", all_varchar = true" if types is None else f", types = {{{chosen}}}" if types else ""
         header = f"header = {self._options.has_header}, names = [{names}]"
-        query = f"SELECT {columns} FROM read_csv(?, {header}, nullstr = [{words}], {self._dialect}{cast})"
+        query = f"SELECT {columns} FROM read_csv(?, {header}, nullstr = [{words}], {self._dialect}{self._long_lines_sql}{cast})"
         return connection.sql(query, params=[self._text.pattern])
 
     def _explain_error(self, error: Exception, places: list[int]) -> DataError:
@@ -325,7 +345,3 @@ class CsvSource(Source):
             return next(((row, text) for row, (text, is_bad) in enumerate(values, 1) if is_bad and text is not None), None)
         except _ENGINE_ERRORS:
             return None  # the file breaks for another reason, which the caller reports in the engine's own words
-
-
-def _quote_sql(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -21,6 +21,7 @@ from squarely.errors import DataError, first_line
 _BUCKETS = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")  # what pyarrow.fs opens
 _TIMEOUT = 30.0  # seconds without a byte
 _PIECE = 2**20  # bytes
+_REDIRECTIONS = (301, 302, 303, 307, 308)
 _PATTERN_SIGNS = "*?["
 
 
@@ -39,6 +40,8 @@ def download(url: str) -> LocalFile:
         pieces = _read_http(url) if scheme in ("http", "https") else _read_bucket(url)
         copy = TemporaryCopy(pieces, _shown(url))
     except (OSError, http.client.HTTPException, ValueError, pa.ArrowException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise _download_error(url, error) from error
     return LocalFile.of_copy(copy, name or _shown(url), name)
 
@@ -54,12 +57,15 @@ def _shown(url: str) -> str:
 
 def _download_error(url: str, error: Exception) -> DataError:
     reason = getattr(error, "reason", None)
-    if isinstance(error, urllib.error.HTTPError):
+    if isinstance(error, urllib.error.HTTPError) and error.code in _REDIRECTIONS:
+        what, advice = "the server redirects in a circle, or to an address that is not http", "Give the address that it leads to"
+    elif isinstance(error, urllib.error.HTTPError):
         what, advice = f"the server answers {error.code} {error.reason}", "Check the address, and whether it needs a login"
     elif isinstance(error, TimeoutError) or isinstance(reason, TimeoutError):
         what, advice = f"the server has sent nothing for {_TIMEOUT:g} seconds", "Try again later, or download the file"
     else:
-        what, advice = first_line(reason if isinstance(reason, Exception) else error), "Check the address and the connection"
+        cause = reason if isinstance(reason, Exception) else error
+        what, advice = getattr(cause, "strerror", None) or first_line(cause), "Check the address and the connection"
     return DataError(f"{_shown(url)!r} cannot be downloaded: {what}. {advice}.")
 
 
@@ -70,7 +76,7 @@ class _HttpOnly(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme not in ("http", "https"):
-            raise OSError(f"the server redirects to {_shown(newurl)!r}, which is not an http address")
+            raise urllib.error.HTTPError(newurl, code, msg, headers, fp)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -1,0 +1,250 @@
+"""Read a saved run field by field, each with a check of its type and shape. Nothing in the file is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from squarely import theory
+from squarely.data import DetachedSource
+from squarely.descent.checkpoint.format import checkpoints_in, position_of
+from squarely.descent.checkpoint.serialize import from_plain
+from squarely.descent.loop.state import History
+from squarely.descent.loop.stopping import StopReason
+from squarely.descent.loop.training_loop import NOT_MEASURED, LoopResult
+from squarely.descent.model.linear_regression import new_model, set_coefficients
+from squarely.descent.options.checks import check_options
+from squarely.descent.options.optimizers import OPTIMIZERS, SCHEDULERS, new_optimizer
+from squarely.descent.options.options import ParameterGroup, TrainingOptions
+from squarely.descent.results.convergence import FAILED
+from squarely.descent.results.optimum import with_prediction
+from squarely.descent.results.run_theory import RunTheory
+from squarely.descent.results.serialize import FORMAT, RUN_FILE, RUN_KEY, SavedTexts
+from squarely.descent.results.training import Training
+from squarely.errors import DataError, InputError
+from squarely.moments import account_from_json, identity_scaling, moments_from_json, standardize_moments
+from squarely.numerics import Array
+from squarely.storage.disk import read_text
+from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_text
+
+T = TypeVar("T")
+_STATUSES = ("finished", "stopped", "diverged", "not finite")
+_MAX_EPOCHS = 10**7  # of a log
+
+
+def load_run(path: Path, text: str | None = None) -> Training:
+    """Read a saved run from a file, or from a folder of checkpoints whose run has ended; `text` is that of the file, if known.
+
+    Raises
+    ------
+    DataError : there is no saved run, or its file is damaged.
+    """
+    file = path / RUN_FILE if path.is_dir() else path
+    checkpoints = checkpoints_in(path) if path.is_dir() else []
+    newest = position_of(checkpoints[0]) if checkpoints else None
+    resume = f"Continue it with resume={str(path)!r}."
+    if newest is not None and not file.is_file():
+        raise DataError(f"The folder {str(path)!r} has checkpoints of a run that has not ended. {resume}")
+    if path.is_dir() and not file.is_file():
+        raise DataError(f"The folder {str(path)!r} has no saved run. Save one with run.save({str(path)!r}).")
+    run = _parse(read_text(file) if text is None else text, str(file))
+    if newest is not None and newest > (len(run.result.losses) - 1, 0):
+        raise DataError(f"The run in {str(path)!r} has gone on after it was saved, and has not ended. {resume}")
+    return run
+
+
+def _parse(text: str, label: str) -> Training:
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(label, f"it is not JSON ({error}).") from None
+    if not isinstance(document, dict) or RUN_KEY not in document:
+        raise DataError(f"The file {label!r} is not a saved run. Save one with run.save(path).")
+    if document[RUN_KEY] != FORMAT:
+        raise DataError(f"The file {label!r} has format {document[RUN_KEY]!r}, and this version reads {FORMAT}. Update squarely.")
+    try:
+        with np.errstate(all="ignore"):
+            return _read_document(document, label)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError, ValueError) as error:
+        raise _damaged(label, str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}") from None
+
+
+def _damaged(label: str, what: str) -> DataError:
+    return DataError(f"The file {label!r} is incomplete, damaged or was changed by hand: {what} Save the run again.")
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _read_document(document: Mapping[str, Any], label: str) -> Training:
+    moments, source = moments_from_json(document, label)
+    source = DetachedSource(source.label, source.columns, source.notes, label, is_redrawn=as_bool(document["redrawn"]))
+    options = _read_options(document["options"], document["groups"])
+    problem = standardize_moments(moments) if options.standardize else identity_scaling(moments)
+    p = len(problem.names)
+    result = _read_result(document, options, p, len(problem.scale) - 1, intercept=problem.intercept)
+    texts, validation = document["texts"], document["validation_rows"]
+    run = Training(
+        options=options,
+        result=result,
+        problem=problem,
+        moments=moments,
+        source=source,
+        theory=_read_theory(document["theory"], theory.decompose_hessian(problem.H), p),
+        remarks=tuple(as_text(remark) for remark in document["run_remarks"]),
+        is_plain=as_bool(document["plain"]),
+        has_user_model=as_bool(document["own_model"]),
+        validation_rows=None if validation is None else account_from_json(validation),
+        saved=SavedTexts(rows=as_text(texts["rows"]), code=_optional(texts["code"], as_text), why=as_text(texts["why"])),
+    )
+    optimum = _optional(document["optimum"], lambda values: _as_finite(values, p))
+    return run if optimum is None else with_prediction(run, optimum)
+
+
+def _read_options(written: Mapping[str, Any], groups: Any) -> TrainingOptions:
+    """Check the options as those of a new run; objects of the user are names, which `check_options` does not know."""
+    values = {as_text(name): from_plain(value, {}, torch.device("cpu")) for name, value in written.items()}
+    if {*values} != {*TrainingOptions.names()} - {"callbacks"}:
+        raise ValueError("its options are not those of a run.")
+    known: dict[str, Any] = {"device": "cpu"}
+    if values["optimizer"] not in OPTIMIZERS:
+        known |= {"optimizer": "sgd", "optimizer_options": {}, "lr": 1.0, "momentum": 0.0, "nesterov": False, "weight_decay": None}
+    if values["scheduler"] is not None and values["scheduler"] not in SCHEDULERS:
+        known |= {"scheduler": None, "scheduler_options": {}}
+    checked = check_options(TrainingOptions(**{**values, **known}))
+    if checked.lr == "auto":
+        raise ValueError("its learning rate is not a number.")
+    own: dict[str, Any] = {
+        "device": as_text(values["device"]),
+        "optimizer": as_text(values["optimizer"]),
+        "scheduler": _optional(values["scheduler"], as_text),
+    }
+    if "optimizer" in known:
+        own |= {"lr": as_number(values["lr"]), "momentum": as_number(values["momentum"]), "nesterov": as_bool(values["nesterov"])}
+        own["weight_decay"] = _optional(values["weight_decay"], as_number)
+    return replace(checked, **own, parameter_groups=tuple(_read_group(group) for group in groups))
+
+
+def _read_group(written: Mapping[str, Any]) -> ParameterGroup:
+    if {*written} != {field.name for field in fields(ParameterGroup)}:
+        raise ValueError("a group of parameters has other fields.")
+    return ParameterGroup(
+        kind=as_text(written["kind"]),
+        parameters=tuple(as_text(name) for name in written["parameters"]),
+        lr=as_number(written["lr"]),
+        momentum=_optional(written["momentum"], as_number),
+        dampening=_optional(written["dampening"], as_number),
+        nesterov=as_bool(written["nesterov"]),
+        weight_decay=_optional(written["weight_decay"], as_number),
+        decoupled=as_bool(written["decoupled"]),
+        maximize=as_bool(written["maximize"]),
+    )
+
+
+def _read_result(document: Mapping[str, Any], options: TrainingOptions, p: int, features: int, *, intercept: bool) -> LoopResult:
+    log, saved, average = document["log"], document["ended"], document["average"]
+    columns = {as_text(name): as_numbers(values, (len(values),)).tolist() for name, values in log["columns"].items()}
+    logged = len(columns["loss"])
+    if not 0 < logged <= _MAX_EPOCHS or any(
+        len(values) > logged or (name not in NOT_MEASURED and len(values) != logged) for name, values in columns.items()
+    ):
+        raise ValueError("its log is not that of its epochs.")
+    measured = {name for name in columns if name not in NOT_MEASURED}
+    metrics = {*options.metrics, *((f"val_{name}" for name in options.metrics) if "val_loss" in columns else ())}
+    if not metrics <= measured or (average is not None and {*average} != measured):
+        raise ValueError("its log or its average lacks a metric.")
+    restored = _optional(saved["restored"], as_int)
+    ended = StopReason(as_choice(saved["status"], _STATUSES), as_text(saved["reason"]), restored, as_bool(saved["asked"]))
+    if logged - 1 > options.epochs or (ended.status == "finished" and logged - 1 != options.epochs):
+        raise ValueError(f"its log has {logged - 1} epochs, and {options.epochs} are its option.")
+    if restored is not None and restored >= logged:
+        raise ValueError(f"epoch {restored} is not in its log.")
+    start = _as_finite(document["start"], p)
+    end = as_numbers(document["end"], (p,)) if ended.status in FAILED else _as_finite(document["end"], p)
+    model = new_model(features, replace(options, device="cpu", start=None), bias=intercept)
+    set_coefficients(model, end)
+    has_optimizer = options.engine != "closed_form" and options.optimizer in OPTIMIZERS
+    on_cpu = replace(options, device="cpu")
+    return LoopResult(
+        model=model,
+        optimizer=new_optimizer(model.parameters(), on_cpu) if has_optimizer else None,
+        losses=np.array(columns["loss"]),
+        history=History(
+            columns=columns,
+            best_loss=as_number(log["best"]),
+            best_epoch=as_int(log["best_epoch"]),
+            epochs_without_gain=as_int(log["waited"]),
+        ),
+        start=start,
+        end=end,
+        stop_reason=ended,
+        average_metrics=None if average is None else {as_text(name): as_number(value) for name, value in average.items()},
+        last_iterate=_optional(document["last_iterate"], lambda values: as_numbers(values, (p,))),
+    )
+
+
+def _read_theory(written: Mapping[str, Any], lam: theory.Spectrum, p: int) -> RunTheory:
+    noise, batches = written["noise"], written["batches"]
+    return RunTheory(
+        spectrum=lam,
+        kappa=lam.kappa,
+        warnings=tuple(as_text(warning) for warning in written["warnings"]),
+        is_floor_rough=as_bool(written["is_floor_rough"]),
+        noise=None if noise is None else _read_noise(noise, p),
+        batches=None if batches is None else _read_batches(batches),
+        **{name: _optional(written[name], as_number) for name in ("lr_limit", "lr_best", "rate", "floor", "floor_se")},
+    )
+
+
+def _read_batches(written: Mapping[str, Any]) -> theory.Batches:
+    size = as_int(written["batch_size"])
+    if not size:
+        raise ValueError("its batches are empty.")
+    sampling = as_choice(written["sampling"], ("reshuffled", "with replacement"))
+    return theory.Batches(
+        lr=as_number(written["lr"]),
+        batch_size=size,
+        sampling="reshuffled" if sampling == "reshuffled" else "with replacement",
+        momentum=as_number(written["momentum"]),
+        nesterov=as_bool(written["nesterov"]),
+    )
+
+
+def _read_noise(written: Mapping[str, Any], p: int) -> theory.Noise:
+    m, d = len(written["values"]), len(written["gradient"])
+    a, b = (np.array([as_int(i) for i in part], dtype=int) for part in written["pairs"])
+    if not 0 < m <= p or a.shape != (d,) or b.shape != (d,) or max(a.max(initial=0), b.max(initial=0)) >= m:
+        raise ValueError("its noise is not that of its columns.")
+    arrays: dict[str, Array] = {
+        "values": as_numbers(written["values"], (m,)),
+        "gradient": as_numbers(written["gradient"], (d,)),
+        "skew": as_numbers(written["skew"], (d, m)),
+        "square": as_numbers(written["square"], (d, d)),
+    }
+    if not all(np.isfinite(values).all() for values in arrays.values()) or not as_int(written["n"]):
+        raise ValueError("its noise is not finite.")
+    return theory.Noise(
+        n=as_int(written["n"]),
+        sigma2=as_number(written["sigma2"]),
+        pairs=(a, b),
+        gaussian=as_bool(written["gaussian"]),
+        **arrays,
+    )
+
+
+def _as_finite(values: Any, p: int) -> Array:
+    numbers = as_numbers(values, (p,))
+    if not np.isfinite(numbers).all():
+        raise ValueError("its coefficients are not finite.")
+    return numbers
+
+
+def _optional(written: Any, read: Callable[[Any], T]) -> T | None:
+    return None if written is None else read(written)
