@@ -66,9 +66,10 @@ class MissingExtraError(SquarelyError, ImportError):
     """An optional package is not installed."""
 
     def __init__(self, verb: str, package: str, extra: str) -> None:
-        name = {"PyTorch": "torch"}.get(package, package)
+        names = package.replace("PyTorch", "torch").replace(" and ", " ")
+        which, them = ("which are", "them") if " and " in package else ("which is", "it")
         super().__init__(
-            f"{verb} needs {package}, which is not installed. Install it with: pip install {name}, or squarely with its extra: "
+            f"{verb} needs {package}, {which} not installed. Install {them} with: pip install {names}, or squarely with its extra: "
             f"pip install 'squarely[{extra}]'"
         )
 

@@ -6,8 +6,15 @@ Each list of words is written once. Checks and the command line take the words f
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, Unpack, cast, overload
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    import torch
 
 Missing = Literal["drop", "raise"]
 Collinear = Literal["drop", "raise"]
@@ -34,6 +41,7 @@ SchedulerName = Literal[
     "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau", "StepLR",
 ]  # fmt: skip
 
+Status = Literal["converged", "epochs used up", "stopped", "finished", "diverged", "not finite"]
 Verdict = Literal[
     "agree", "not converged", "batch noise", "fixed order", "penalized", "other loss", "frozen", "ascent", "diverged", "not finite",
     "float32 floor", "float64 floor", "different rows", "collinear", "disagree",
@@ -93,3 +101,54 @@ class PredictOptions(TypedDict, total=False):
     read: Mapping[str, object] | None
     unseen: Unseen
     rank_deficient: RankDeficient
+
+
+class Predict(Protocol):
+    """Predict the response for new rows: one value a row, in the library of the rows."""
+
+    @overload
+    def __call__(self, new: PathLike | Sequence[PathLike], **options: Unpack[PredictOptions]) -> pd.Series: ...
+    @overload
+    def __call__(self, new: Mapping[str, Any] | np.ndarray, **options: Unpack[PredictOptions]) -> np.ndarray: ...
+    @overload
+    def __call__(self, new: PandasFrame, **options: Unpack[PredictOptions]) -> pd.Series: ...
+    @overload
+    def __call__(self, new: ArrowTable, **options: Unpack[PredictOptions]) -> pa.ChunkedArray: ...
+    @overload
+    def __call__(self, new: PolarsFrame, **options: Unpack[PredictOptions]) -> pl.Series: ...
+    @overload
+    def __call__(self, new: Data | None = None, **options: Unpack[PredictOptions]) -> Any: ...
+
+
+def typed_predict(method: Callable[..., Any]) -> Predict:
+    """Decorate a method `predict`: the type of its result follows from the type of the rows."""
+    return cast(Predict, method)
+
+
+class SweepOptions(TypedDict, total=False):
+    """The options of `train` that `sweep` takes, too, one value each."""
+
+    epochs: int
+    shuffle: bool
+    replacement: bool
+    metrics: Metric | Sequence[Metric]
+    loss: Loss
+    delta: float
+    quantile: float
+    optimizer: OptimizerName | Callable[..., object] | torch.optim.Optimizer
+    nesterov: bool
+    optimizer_options: Mapping[str, object] | None
+    scheduler: SchedulerName | Callable[..., object] | torch.optim.lr_scheduler.LRScheduler | None
+    scheduler_options: Mapping[str, object] | None
+    scheduler_per: SchedulerPer
+    clip_grad_norm: float | None
+    average: int | bool | None
+    stop: str | None
+    patience: int
+    min_delta: float
+    callbacks: Callable[..., object] | Sequence[Callable[..., object]]
+    engine: TrainingEngine
+    standardize: bool
+    dtype: Dtype | torch.dtype
+    device: str
+    start: Sequence[float] | None

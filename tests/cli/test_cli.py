@@ -111,7 +111,7 @@ def test_train_sweep_and_certify(run):
     assert done.returncode == 0
     certificate = json.loads(done.out)
     assert certificate["verdict"] == "agree"
-    assert abs(certificate["coefficients"]["displacement"]["standard_errors"]) < 1e-3
+    assert abs(certificate["coefficients"]["displacement"]["gap_se"]) < 1e-3
 
 
 def test_train_ends_with_1_where_it_used_up_its_epochs(run):
@@ -173,8 +173,8 @@ def test_demo(tmp_path, monkeypatch, run):
     assert done.returncode == 0
     numbers = json.loads(done.out)
     assert numbers["certify"]["agree"]
-    assert "7. The two answers meet" in done.err
-    assert len(list((tmp_path / "squarely-demo").glob("*.png"))) == 5
+    assert "8. The two answers meet" in done.err
+    assert len(list((tmp_path / "squarely-demo").glob("*.png"))) == 6
     (tmp_path / "taken").write_text("a file, not a folder")
     blocked = run("demo", "--out", "taken")
     assert blocked.returncode == 2

@@ -4,12 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from typing import get_args
 
 import pytest
 from typer.main import get_command
 
-from squarely import types
 from squarely.cli import app
 from squarely.cli.options import read_count
 from tests.cli.test_cli import FORMULA, run  # noqa: F401
@@ -132,12 +130,3 @@ def test_output_to_head_ends_in_peace():
     command = f"{sys.executable} -m squarely help formulas | head -1"
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("# Formulas\n", "")
-
-
-def test_closed_lists_are_those_of_the_library():
-    need("torch")
-    from squarely.descent.options import optimizers
-
-    names = {name.lower() for name in get_args(types.OptimizerName)}
-    assert names == set(optimizers.OPTIMIZERS)
-    assert set(get_args(types.SchedulerName)) == set(optimizers.SCHEDULERS)

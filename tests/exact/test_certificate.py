@@ -28,7 +28,7 @@ def test_agree(fit):
     assert certificate.same_rows
     assert certificate.require() is certificate
     assert np.abs(certificate.gap_se).max() < 0.01
-    assert list(certificate.table.columns) == ["exact", "trained", "gap", "relative", "standard_errors", "predicted"]
+    assert list(certificate.table.columns) == ["exact", "trained", "gap", "relative", "gap_se", "predicted_gap_se"]
 
 
 def test_its_numbers_are_what_they_say(fit):

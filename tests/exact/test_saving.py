@@ -35,7 +35,7 @@ def test_a_fit_comes_back_as_it_was(formula, tmp_path):
     cars = sq.datasets.cars()
     new = cars[(cars.weight > 1800) & cars.acceleration.between(*cars.acceleration[cars.weight > 1800].quantile([0, 1]))]
     np.testing.assert_array_equal(back.predict(new, unseen="nan"), fit.predict(new, unseen="nan"))
-    with pytest.raises(DataError, match="a loaded or merged fit does not have"):
+    with pytest.raises(DataError, match="a loaded or merged result does not have"):
         _ = back.resid
 
 
@@ -187,7 +187,7 @@ def test_what_would_not_be_read_back_is_not_written(tmp_path, monkeypatch):
     path = tmp_path / "fit.json"
     path.write_text("old")
     fit = sq.ols("mpg ~ C(origin) + weight", CARS)
-    monkeypatch.setattr("squarely.inference.serialize.MAX_COEFFICIENTS", 3)
+    monkeypatch.setattr("squarely.inference.serialize.MAX_SAVED_COLUMNS", 3)
     with pytest.raises(DataError, match=r"4 columns.*at most 3 are saved"):
         fit.save(path)
     monkeypatch.undo()

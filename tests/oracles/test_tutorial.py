@@ -1,11 +1,14 @@
 """Every number that the reference tutorial prints, at its printed digits. Expected values are the tutorial's own."""
 
+import io
 import re
+from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
 
 import squarely as sq
+from squarely.cli import demo as demo_module
 from squarely.cli.demo import run_demo
 from tests.support.checks import CARS, assert_close, need
 
@@ -124,24 +127,73 @@ def test_what_is_left_at_each_learning_rate():
 
 MESSAGES = [
     "chevrolet chevelle malibu",
+    "The line: mpg = 35.1748 - 0.0602824 * displacement",
+    *("The residuals bend", "Durbin-Watson is 0.92", "do not trust the standard errors"),
     *("193.42587", "104.13876", "23.514572", "7.806159", "(398, 1), (398, 1)"),
-    *("in_features=1, out_features=1", "device: ", "Epoch: 1000, Loss: 0.3533"),
-    *("mpgNN", "slope -0.06028, intercept 35.1747", "Verdict: agree"),
+    *("in_features=1, out_features=1", "device: ", "curvature is 2 in every direction"),
+    *("diverged", "condition number 28.8", "Verdict: agree"),
 ]
+FIGURES = ["1-scatter", "2-least-squares", "3-loss", "4-learning-rates", "5-bowl", "6-comparison"]
 
 
-def test_demo_tells_everything_and_draws(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The numbers of the demo, what it printed, and its folder."""
     need("torch")
     need("matplotlib")
-    numbers = run_demo(tmp_path)
-    message = capsys.readouterr().out
+    folder, printed = tmp_path_factory.mktemp("demo"), io.StringIO()
+    with redirect_stdout(printed):
+        numbers = run_demo(folder)
+    return numbers, printed.getvalue(), folder
+
+
+def test_demo_tells_everything_and_draws(demo):
+    numbers, message, folder = demo
+    words = " ".join(message.split())
     for expected in MESSAGES:
-        assert expected in message
-    assert len(re.findall(r"^Epoch: ", message, re.MULTILINE)) == 21
-    assert max(map(len, message.replace(str(tmp_path), "squarely-demo").splitlines())) <= 80
-    names = ["1-scatter", "2-least-squares", "3-loss", "4-learning-rates", "5-comparison"]
-    for name in names:
-        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert "<svg" in (tmp_path / f"{name}.svg").read_text()
+        assert expected in words
+    assert max(map(len, message.replace(str(folder), "squarely-demo").splitlines())) <= 80
+    assert sorted(path.name for path in folder.iterdir()) == [*(f"{name}.png" for name in FIGURES), "cars.csv"]
+    for name in FIGURES:
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert numbers["certify"]["verdict"] == "agree"
-    assert sq.ols(FORMULA, tmp_path / "cars.csv").nobs == 398
+    assert sq.ols(FORMULA, folder / "cars.csv").nobs == 398
+
+
+def test_demo_avoids_noise(demo):
+    """Each logged loss differs from the one before, no frame is cut, and no word is unexplained."""
+    _, message, _ = demo
+    table = re.search(r"Predicted by theory\n(.*?)\n\n", message, re.DOTALL)[1].splitlines()
+    epochs, losses = zip(*((int(line.split()[0].replace(",", "")), line.split()[1]) for line in table), strict=True)
+    assert (epochs[0], epochs[-1]) == (0, 1000)
+    assert len(set(losses[:-1])) == len(losses) - 1
+    assert losses[-1] == "0.353258"  # 1 - r^2 of the two columns
+    assert "..." not in message
+    assert "Hessian" not in message
+
+
+def test_the_numbers_of_the_check_of_the_line_are_those_of_statsmodels(demo):
+    smf, stattools = pytest.importorskip("statsmodels.formula.api"), pytest.importorskip("statsmodels.stats.stattools")
+    cars = sq.datasets.cars()
+    line = smf.ols(FORMULA, cars).fit()
+    curve = smf.ols("mpg ~ cr(displacement, df=4) - 1 + model", cars).fit()  # the same space as a natural spline with df=3
+    words = " ".join(demo[1].split())
+    assert f"Durbin-Watson is {stattools.durbin_watson(line.resid):.2f}" in words
+    assert f"from {line.rsquared:.3f} to " in words
+    assert curve.rsquared == pytest.approx(0.808, abs=2e-3)  # other knots
+    order = np.argsort(cars["displacement"], kind="stable").to_numpy()
+    resid = line.resid.to_numpy()[order]
+    assert resid[:49].mean() > 1  # above the line
+    assert resid[150:250].mean() < -1
+    assert resid[-49:].mean() > 1
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"), [(["torch"], "PyTorch, which is"), (["torch", "matplotlib"], "PyTorch and matplotlib, which are")]
+)
+def test_demo_checks_what_it_needs_before_it_starts(missing, named, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo_module, "find_spec", lambda name: None if name in missing else True)
+    with pytest.raises(sq.errors.MissingExtraError, match=rf"The demo needs {named} .*squarely\[all\]"):
+        run_demo(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    assert capsys.readouterr().out == ""

@@ -187,3 +187,26 @@ def test_values_that_begin_between_two_words():
     odd[:] = x
     assert not odd.flags.aligned
     assert_close(*(sq.ols("y ~ bs(x, df=5)", {"x": values, "y": y}).params for values in (odd, x)), rtol=0)
+
+
+def test_a_name_that_occurs_twice_and_is_not_used():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(20, 4)), columns=["x", "y", "z", "z"])
+    fit = sq.ols("y ~ x", frame)
+    assert fit.params.tolist() == sq.ols("y ~ x", frame[["x", "y"]]).params.tolist()
+    assert list(fit.resid.index) == list(frame.index)
+    for formula in ("y ~ z", "y ~ ."):
+        with pytest.raises(DataError, match=r"the data frame has two or more columns called 'z'\. Rename all but one\."):
+            sq.ols(formula, frame)
+
+
+def test_declared_categories_of_digits_are_categories():
+    y = [1.0, 2, 4, 2, 3, 5]
+    for form in (lambda g: pd.DataFrame({"g": pd.Categorical(g), "y": y}), lambda g: {"g": pd.Categorical(g), "y": y}):
+        fit = sq.ols("y ~ g", form(["0", "1", "2"] * 2))
+        assert list(fit.params.index) == ["Intercept", "g[T.1]", "g[T.2]"]
+        np.testing.assert_allclose(fit.params, [1.5, 1.0, 3.0])
+        (note,) = fit.as_dict()["notes"]
+        assert note.startswith("3 levels of g can be read as a number, such as '0'.")
+    with pytest.raises(DataError, match="is stored as text, although every value is a number"):
+        sq.ols("y ~ g", {"g": ["0", "1", "2"] * 2, "y": y})

@@ -136,6 +136,12 @@ def test_what_a_zip_file_has_beside_one_table_is_left_out_and_noted(tmp_path):
     assert sq.ols("y ~ x", path).nobs == 4000
 
 
+def test_the_name_in_a_zip_file_says_that_tabs_are_delimiters(tmp_path):
+    path = tmp_path / "t.zip"
+    path.write_bytes(zipped(b"freq,unit\t2019\nA,PC\t4.5\nB,PC\t1.5\nC,PC\t2.5\n", "t.tsv"))
+    assert list(open_source(path).columns) == ["freq,unit", "2019"]
+
+
 def test_a_zip_file_without_a_file_or_with_a_password_is_refused(tmp_path):
     path = tmp_path / "t.zip"
     path.write_bytes(zipped(b"", "a/"))

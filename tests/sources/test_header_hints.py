@@ -15,9 +15,7 @@ ROWS = "1,2,3\n2,4,1\n3,6,2\n4,9,5\n"
     [
         ("Survey of 2020,,\nx,y,z\n" + ROWS, "skip the lines before it, as with read={'skip_rows': 1}"),
         ("#a,b,c\nx,y,z\n" + ROWS, "skip the lines before it"),
-        ("x y z\n" + ROWS.replace(",", " "), "give read={'delimiter': 'whitespace'}"),
-        ("x^y^z\n" + ROWS.replace(",", "^"), "column"),
-        ("<!DOCTYPE html>\n<html>\n<p>404\n", "a web page and not a table"),
+        ("sep=;\nx,y,z\n" + ROWS, "give read={'delimiter': ','}"),
     ],
 )
 def test_the_remedy_is_named(content, advice, tmp_path):

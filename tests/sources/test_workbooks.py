@@ -99,17 +99,21 @@ def test_where_the_table_begins(tmp_path):
     assert (values(source, "x"), values(source, "y")) == ([2, 4, None, 7], [1, 2, None, 3])
     source = open_source(path, {"skip_rows": [1, 2, 3, 4, 9], "header": False})
     assert (list(source.columns), values(source, "x1")) == (["x1", "x2"], [1, 2, None, 3])
-    source = open_source(path, {"skip_rows": [2, 9], "names": ["a", "b"]})
+    source = open_source(path, {"skip_rows": [2, 9], "names": ["a", "b"], "header": True})
     assert (list(source.columns), values(source, "b")) == (["a", "b"], [2, 4, None, 7])
-    with pytest.raises(DataError, match="has 2 columns, and read= has 3 names"):
-        open_source(path, {"skip_rows": [2], "names": ["a", "b", "c"]})
+    source = open_source(path, {"skip_rows": [1, 2, 3, 4, 9], "names": ["a", "b"]})
+    assert (list(source.columns), values(source, "b")) == (["a", "b"], [2, 4, None, 7])
+    with pytest.raises(DataError, match=r"The first row of the sheet 's' of 't.xlsx' looks like names: y, x. Give read="):
+        open_source(path, {"skip_rows": [2], "names": ["a", "b"]})
+    with pytest.raises(OptionError, match=r"There are 3 names for the 2 columns of t.xlsx"):
+        open_source(path, {"skip_rows": [2], "names": ["a", "b", "c"], "header": True})
 
 
 def test_cells_without_a_value_are_missing_and_counted(tmp_path):
     path = tmp_path / "t.xlsx"
     gaps = [None, ("error", "#N/A"), ("error", "#DIV/0!"), "", "NA", ("formula", "B2/0", None), "?", -999]
     write_xlsx(path, {"s": [["y", "x"], [1, 1], [2, 2], [4, 3], [3, ("formula", "B4+1", 4.5)], *([5, gap] for gap in gaps)]})
-    fit = sq.ols("y ~ x", path, read={"na_values": ["?", "-999"]})
+    fit = sq.ols("y ~ x", path, read={"na_values": ["?", "-999.0"]})
     assert (fit.rows.read, fit.rows.used, fit.rows.dropped["x"]["null"]) == (12, 4, 8)
     with pytest.raises(DataError, match=r"text among numbers: '\?' in data row 11"):
         sq.ols("y ~ x", path)

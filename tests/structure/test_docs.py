@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import json
 import re
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import squarely as sq
+from tests.support import loss_picture
 from tests.support.checks import CARS, need
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +64,11 @@ def test_every_verdict_is_on_its_page():
     assert {verdict for verdict in verdicts if verdict not in shown} == set()
 
 
+def test_every_page_is_in_the_table_of_the_readme():
+    linked = set(re.findall(r"^\| \[(docs/\w+\.md)\]", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert linked == {f"docs/{page.name}" for page in PAGES[1:]}
+
+
 def written_examples(pattern):
     """Find examples on cars.csv in the README, the docs and the source, with the file of the first one."""
     files = [*PAGES, *sorted((ROOT / "src").rglob("*.py"))]
@@ -90,3 +97,13 @@ def test_a_condition_for_the_cars_runs(where):
 def test_examples_are_found():
     assert len(FORMULAS) > 8
     assert {"weight > 3000 and origin == 1", "model >= 75"} <= set(CONDITIONS)
+
+
+def test_the_picture_of_the_readme_is_current():
+    need("torch")
+    need("matplotlib")
+    from PIL import Image  # matplotlib needs it
+
+    with Image.open(loss_picture.PICTURE) as picture:
+        shown = json.loads(picture.text["Description"])
+    assert shown == loss_picture.texts_of(loss_picture.draw_picture())

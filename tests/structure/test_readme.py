@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from squarely.cli import app
+from squarely.cli.options import READ
 from tests.support.checks import need
 
 README = Path(__file__).parents[2] / "README.md"
@@ -45,6 +46,15 @@ def test_the_page_on_merging_runs(tmp_path, monkeypatch, capsys):
         assert len(fit.params) == 5
     commands = re.findall(r"^squarely (\w+)", page, re.MULTILINE)
     assert set(commands) <= {command.name or command.callback.__name__ for command in app.registered_commands}
+
+
+def test_the_page_on_files_runs_and_names_every_option(tmp_path, monkeypatch):
+    page = (README.parent / "docs" / "files.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(code, "files.md", "exec"), {})  # noqa: S102  # the page's own lines
+    flags = set(re.findall(r"--[a-z-]+", page))
+    assert {f"--no-{name}" if name == "header" else f"--{name.replace('_', '-')}" for name in READ} <= flags
 
 
 def test_its_commands_exist(readme):

@@ -75,8 +75,7 @@ FRAMES = [
     Row(
         name="two columns with one name",
         data=pd.DataFrame([[1, 2, 3]], columns=["x", "x", "y"]),
-        says="Two columns of the data frame have the same name. Rename one of them.",
-        cli_says="<data> has two or more columns called 'x'. Rename all but one.",
+        says="<data> has two or more columns called 'x'. Rename all but one.",
     ),
     Row(
         name="series with different indexes",

@@ -63,14 +63,18 @@ FILES = [
     Row(name="no header", data=File(LINE), says="There is no column 'y' in <data>. Known names: '1', '2'."),
     Row(
         name="spaces between the columns",
-        data=File("x y\n1 2\n2 4\n3 7\n"),
-        says="There is no column 'y' in <data>. Known names: 'x y'. If these are several columns, give "
-        "read={'delimiter': 'whitespace'}.",
+        data=File("x y\n" + LINE.replace(",", " ")),
+        params=ON_A_LINE,
+    ),
+    Row(
+        name="a sep= line that is not true",
+        data=File("sep=;\nx,y\n" + LINE),
+        says="There is no column 'y' in <data>. Known names: 'x,y'. If these are several columns, give read={'delimiter': ','}.",
     ),
     Row(
         name="values in the first line",
         data=File("5.1,3.5\n4.9,3.0\n4.7,3.2\n4.6,3.1\n"),
-        says="Known names: '5.1', '3.5'. The first line looks like a row: give read={'header': False} if it is one",
+        says="looks like data and not like names: 5.1, 3.5. Read it as a row with read={'header': False}",
     ),
     Row(
         name="a title above the header, with as many commas",

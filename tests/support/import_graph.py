@@ -22,10 +22,11 @@ LAYERS = {
 # Inside a package, an entry imports only from lines before its own, or from its own line without a cycle.
 ORDER = {
     "data": [
-        "tree_reduce query dtypes pandas_io header_hints", "source", "scan frames files", "engines views", "open first_rows",
+        "tree_reduce query dtypes pandas_io header_hints", "source", "scan frames files",
+        "engines views readers", "open first_rows",
     ],
     "design": ["formula", "encoding", "rounding", "design", "matrix engine", "learning merging serialize"],
-    "moments": ["cross_products change_of_basis engine", "moments qr gpu", "gather merge standardized", "gradient_noise"],
+    "moments": ["cross_products change_of_basis engine", "moments qr gpu", "gather merge standardized serialize", "gradient_noise"],
     "exact": [
         "rank condition_number", "factorization", "residuals whitening", "implicit_constant", "solution units", "estimability",
         "engine", "solve", "merge",
@@ -44,7 +45,8 @@ THIRD_PARTY = {
     "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
     "pyspark": {"data"}, "ibis": {"data"}, "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
     "scipy": {"design", "moments", "exact", "inference"}, "torch": {"descent", "moments"}, "safetensors": {"descent"},
-    "typer": {"cli"}, "python_calamine": {"data"}, "pyreadstat": {"data"}, "IPython": {"show"},
+    "typer": {"cli"}, "python_calamine": {"data"}, "pyreadstat": {"data"}, "deltalake": {"data"}, "pyiceberg": {"data"},
+    "IPython": {"show"},
     "dask": {"data"}, "distributed": {"data"}, "cloudpickle": {"data"},
 }  # fmt: skip
 

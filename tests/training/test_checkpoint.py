@@ -813,7 +813,7 @@ def test_a_run_that_gave_its_best_parameters_back_goes_on_from_its_last(options,
     assert run.result.stop_reason.restored_epoch is not None
     again = train(checkpoint=tmp_path, resume=True, **{**options, "epochs": 12})
     assert bits(again) == bits(whole)
-    assert again.as_dict()["loss"] == whole.as_dict()["loss"]
+    assert again.as_dict()["last_loss"] == whole.as_dict()["last_loss"]
 
 
 def test_more_epochs_with_a_rate_that_is_found(tmp_path):
@@ -831,7 +831,7 @@ def test_more_epochs_with_an_average(tmp_path):
     more = train(epochs=20, resume=tmp_path / "a", **options)  # whose second half is still to come
     whole = train(epochs=20, **options)
     assert bits(more) == bits(whole)
-    assert more.as_dict()["loss"] == whole.as_dict()["loss"]
+    assert more.as_dict()["last_loss"] == whole.as_dict()["last_loss"]
     train(epochs=10, checkpoint=tmp_path / "b", **options)
     more = train(epochs=16, resume=tmp_path / "b", **options)  # which has begun before
     assert "Iterates are averaged from epoch 5 on and not from 8" in more.remarks[-1]

@@ -147,4 +147,4 @@ def test_the_command_line(number, code, tmp_path):
     whole = sq.train(FORMULA, CARS, lr=0.01, epochs=40)
     assert numbers["history"]["loss"] == whole.result.losses.tolist()
     assert numbers["params"] == whole.params.to_dict()
-    assert "resumed from epoch 3" in numbers["warnings"][0]
+    assert "resumed from epoch 3" in numbers["notes"][0]

@@ -144,7 +144,7 @@ def test_the_best_parameters_come_back_at_the_last_epoch_too(stop):
     assert run.result.end.tobytes() == again.result.end.tobytes()
     assert_close(losses_of(run), [run.history["loss"][best], run.history["val_loss"][best]], rtol=1e-12)
     assert f"All epochs are taken. The parameters are those of epoch {best}" in run.warnings[-1]
-    assert run.as_dict()["loss"] == run.history["loss"][best]
+    assert run.as_dict()["last_loss"] == run.history["loss"][best]
     assert f"Loss at epoch {best}:" in str(run.summary())
 
 
@@ -182,6 +182,6 @@ def test_the_loss_of_an_average_is_that_of_the_average(options):
     training, validation = losses_of(run)
     assert_close([run.result.final_values["loss"], run.result.final_values["val_loss"]], [training, validation], rtol=1e-11)
     assert_close(run.result.final_values["val_rmse"], (validation * np.var(ROWS["y"])) ** 0.5, rtol=1e-11)
-    assert run.as_dict()["loss"] == run.result.final_values["loss"] != run.history["loss"].iloc[-1]
+    assert run.as_dict()["last_loss"] == run.result.final_values["loss"] != run.history["loss"].iloc[-1]
     assert "Loss of the average:" in str(run.summary())
     assert f"{run.result.final_values['val_rmse']:.8g}" in str(run.summary())

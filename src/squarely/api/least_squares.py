@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, overload
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
-from squarely.data import open_source, pass_counter
-from squarely.design import plan_design
+from squarely.data import is_in_memory, open_source, pass_counter
+from squarely.design import learn_from_rows, plan_design
 from squarely.errors import InputError, short_traceback
 from squarely.exact import solve_least_squares
 from squarely.inference import DataPreview, Fit, Preview, build_preview, fit_from_json, merge_fits, preview_data
@@ -17,6 +17,7 @@ from squarely.storage.disk import local_path, read_text
 from squarely.types import Collinear, Data, Duplicates, Fold, Missing, Precision
 
 _RUN_START = '{"squarely run"'  # how the file of a run begins
+_PREVIEWED_ROWS = 1_000_000  # rows in memory that a preview reads for the levels of categories: less than a second
 
 
 @short_traceback
@@ -126,8 +127,8 @@ def preview(
     """Look at data before a fit: at the first rows, or with a formula at what `ols` would read and cost.
 
     `preview(data)` shows the columns with their first values, the dialect of a file, and what is taken for missing. With a
-    formula, `preview` makes no pass over the rows, so what depends on one, such as the number of levels, is unknown. The
-    parameters are those of `ols`.
+    formula, `preview` reads no row, so what depends on rows, such as the number of levels, is unknown; up to a million rows in
+    memory are read for it. The parameters are those of `ols`.
 
     Returns
     -------
@@ -152,7 +153,11 @@ def preview(
     if formula is None and data is not None and X is None and y is None:
         return preview_data(open_source(data, read))
     inputs = ModelInputs.of(locals())
-    return build_preview(plan_design(*open_inputs(inputs), parse_row_filter(inputs)), fold=fold, precision=precision)
+    plan = plan_design(*open_inputs(inputs), parse_row_filter(inputs))
+    names = plan.names
+    if names is None and is_in_memory(plan.source) and (plan.source.rows or 0) <= _PREVIEWED_ROWS:
+        names = learn_from_rows(plan.formula, plan.source, plan.where).names
+    return build_preview(plan, names, fold=fold, precision=precision)
 
 
 @short_traceback

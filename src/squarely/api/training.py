@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Unpack
 
 from squarely.api.inputs import ModelInputs, compute_moments, open_training, parse_row_filter, require_complete
 from squarely.data import Source, is_aggregate_only, pass_counter, silent
@@ -17,8 +17,22 @@ from squarely.errors import ConvergenceWarning, OptionError, short_traceback, su
 from squarely.exact import solve_least_squares
 from squarely.moments import Moments, StandardizedProblem, fold_on_device, fold_products, gather_moments
 from squarely.numerics import Array
+from squarely.types import (
+    Data,
+    Dtype,
+    Gradient,
+    Loss,
+    Metric,
+    Missing,
+    OptimizerName,
+    SchedulerName,
+    SchedulerPer,
+    SweepOptions,
+    TrainingEngine,
+)  # fmt: skip
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from squarely.descent import CheckpointPolicy, Grid, ProcessGroup, Sweep, Training, TrainingOptions
@@ -30,7 +44,7 @@ _ONE_RUN = ("gradient", "stream")  # options of `train` that `sweep` does not ha
 @short_traceback
 def train(
     formula: str | None = None,
-    data: object = None,
+    data: Data | None = None,
     *,
     X: object = None,
     y: object = None,
@@ -38,37 +52,37 @@ def train(
     model: nn.Module | None = None,
     intercept: bool = True,
     where: str | None = None,
-    missing: str = "drop",
+    missing: Missing = "drop",
     read: Mapping[str, object] | None = None,
-    lr: float | str = "auto",
+    lr: float | Literal["auto"] = "auto",
     epochs: int = 1000,
     batch_size: int | None = None,
     shuffle: bool = True,
     replacement: bool = False,
-    validation: object = None,
-    metrics: Sequence[str] = (),
-    loss: str = "mse",
+    validation: float | Data | Iterable[object] | None = None,
+    metrics: Metric | Sequence[Metric] = (),
+    loss: Loss = "mse",
     delta: float = 1.0,
     quantile: float = 0.5,
-    optimizer: object = "sgd",
+    optimizer: OptimizerName | Callable[..., object] | torch.optim.Optimizer = "sgd",
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float | None = None,
     optimizer_options: Mapping[str, object] | None = None,
-    scheduler: object = None,
+    scheduler: SchedulerName | Callable[..., object] | torch.optim.lr_scheduler.LRScheduler | None = None,
     scheduler_options: Mapping[str, object] | None = None,
-    scheduler_per: str = "epoch",
+    scheduler_per: SchedulerPer = "epoch",
     clip_grad_norm: float | None = None,
     average: int | bool | None = None,
     stop: str | None = None,
     patience: int = 10,
     min_delta: float = 0.0,
     callbacks: Callable[..., object] | Sequence[Callable[..., object]] = (),
-    engine: str = "rows",
-    gradient: str = "autograd",
+    engine: TrainingEngine = "rows",
+    gradient: Gradient = "autograd",
     stream: bool | None = None,
     standardize: bool = True,
-    dtype: str = "float32",
+    dtype: Dtype | torch.dtype = "float32",
     seed: int = 0,
     device: str = "auto",
     start: Sequence[float] | None = None,
@@ -159,21 +173,21 @@ def train(
 @short_traceback
 def sweep(
     formula: str | None = None,
-    data: object = None,
+    data: Data | None = None,
     *,
     X: object = None,
     y: object = None,
     intercept: bool = True,
     where: str | None = None,
-    missing: str = "drop",
+    missing: Missing = "drop",
     read: Mapping[str, object] | None = None,
-    lr: float | str | Iterable[float | str] = (0.01, 0.001, 0.0001),
+    lr: float | Literal["auto"] | Iterable[float | Literal["auto"]] = (0.01, 0.001, 0.0001),
     batch_size: int | Iterable[int | None] | None = None,
     seed: int | Iterable[int] = 0,
     momentum: float | Iterable[float] = 0.0,
     weight_decay: float | Iterable[float | None] | None = None,
-    validation: object = None,
-    **options: object,
+    validation: float | Data | Iterable[object] | None = None,
+    **options: Unpack[SweepOptions],
 ) -> Sweep:
     """Train once for each combination of learning rates, batch sizes, seeds, momenta and weight decays, all at once.
 
@@ -213,7 +227,7 @@ def sweep(
         if name not in names:
             raise OptionError(f"{name!r} is not an option of sweep. {suggest_name(name, names)}")
     varied = {"lr": lr, "batch_size": batch_size, "seed": seed, "momentum": momentum, "weight_decay": weight_decay}
-    inputs, grid = ModelInputs.of(arguments), descent.make_grid(varied | options)
+    inputs, grid = ModelInputs.of(arguments), descent.make_grid({**varied, **options})
     seeds = dict.fromkeys(run.seed for run in grid.options)
     if len(seeds) == 1 or not isinstance(validation, Real):
         result = _sweep_one_split(inputs, grid)

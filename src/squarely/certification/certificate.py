@@ -76,6 +76,11 @@ class Certificate:
         return self.verdict == "agree"
 
     @property
+    def nobs(self) -> int:
+        """The number of rows of the fit."""
+        return self.rows[0].used
+
+    @property
     def gap(self) -> Array:
         """Trained minus exact (p,), in the units of the data."""
         return self.trained - self.exact
@@ -87,7 +92,7 @@ class Certificate:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row for each coefficient: exact, trained, gap, relative, standard_errors, predicted."""
+        """One row for each coefficient: exact, trained, gap, relative, gap_se and predicted_gap_se."""
         return to_frame(self._table_columns(), list(self.names))
 
     def require(self) -> Certificate:
@@ -100,12 +105,12 @@ class Certificate:
         """Return every number as plain Python values, as `--json` prints them."""
         columns, slope, bound = self._table_columns(), self.slope, self.bound
         return {
-            **{name: getattr(self, name) for name in ("verdict", "agree", "cause", "tau")},
+            **{name: getattr(self, name) for name in ("verdict", "agree", "cause", "tau", "nobs")},
             "coefficients": {name: {key: float(values[i]) for key, values in columns.items()} for i, name in enumerate(self.names)},
             "excess_loss": self.excess_loss,
             "gradient_norm": slope and slope.norm,
             "gradient_on": slope and slope.basis,
-            "bound": bound and {"distance": bound.distance, "excess_loss": bound.excess, "standard_errors": bound.standard_errors},
+            "bound": bound and {"distance": bound.distance, "excess_loss": bound.excess, "gap_se": bound.standard_errors},
             "rounding_gap": None if slope is None else self.rounding_gap,
             "same_rows": self.same_rows,
             "rows": {"exact": self.rows[0].as_dict(), "trained": self.rows[1].as_dict()},
@@ -164,8 +169,8 @@ class Certificate:
             "trained": self.trained,
             "gap": self.gap,
             "relative": _divide_gap(self.gap, np.abs(self.exact)),
-            "standard_errors": self.gap_se,
-            "predicted": predicted,
+            "gap_se": self.gap_se,
+            "predicted_gap_se": predicted,
         }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ import numpy as np
 
 from squarely import datasets
 from squarely.api import certify, ols, sweep, train
-from squarely.errors import InputError
-from squarely.numerics import round_down
-from squarely.show import Curve, Panel, draw, save
+from squarely.cli.demo_figures import bowl_panel, gap_panel, lines_panel, rates_panels, residual_panel, scatter_panel
+from squarely.errors import InputError, MissingExtraError
+from squarely.numerics import Array, round_down
+from squarely.show import draw, save, terminal_width
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +28,13 @@ if TYPE_CHECKING:
     from squarely.inference import Fit
 
 FORMULA = "mpg ~ displacement"
+CURVE = "mpg ~ ns(displacement, df=3) + model"
+TWO_PREDICTORS = "mpg ~ displacement + weight"
 LR, EPOCHS = 0.01, 1000
-RATES = (0.01, 0.001, 0.0001)
+RATES = (1.1, 0.01, 0.001, 0.0001)
+BOWL_RATES, BOWL_EPOCHS, BOWL_START = (0.1, 0.5), 30, (0.0, 0.9, -1.2)
+_WIDEST = 78  # columns of text
+_LOGGED = (0, 10, 50, 100, 200, 500, 1000)  # epochs
 
 _LOOP = (
     ("optimizer.zero_grad()", "sets the gradients to zero; otherwise those of earlier epochs add up"),
@@ -41,38 +48,65 @@ _LOOP = (
 
 def run_demo(folder: Path) -> Mapping[str, Any]:
     """Print the tutorial, write its figures to `folder`, and return every number as plain Python values."""
+    missing = [name for module, name in (("torch", "PyTorch"), ("matplotlib", "matplotlib")) if find_spec(module) is None]
+    if missing:
+        raise MissingExtraError("The demo", " and ".join(missing), "all")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"The folder {str(folder)!r} cannot be created ({error.strerror}). Name another folder.") from error
     cars = datasets.cars()
     _look_at_the_data(cars, folder)
-    fit = _least_squares(cars, folder)
-    run = train(FORMULA, cars, lr=LR, epochs=EPOCHS)
+    fit = _least_squares(cars)
+    _check_the_line(cars, fit, folder)
+    weights: list[list[float]] = []
+    run = train(FORMULA, cars, lr=LR, epochs=EPOCHS, callbacks=lambda epoch: _log_weights(epoch, weights))
     _standardize(cars, run)
     _training_loop(run, folder)
     rates = _learning_rates(cars, folder)
-    certificate = _compare(cars, fit, run, folder)
+    _two_predictors(cars, folder)
+    certificate = _compare(cars, fit, run, np.array(weights), folder)
     _what_next(cars, folder)
     return {"ols": fit.as_dict(), "train": run.as_dict(), "sweep": rates.as_dict(), "certify": certificate.as_dict()}
 
 
+def _log_weights(epoch: Any, weights: list[list[float]]) -> None:
+    """Append bias and weights of an epoch."""
+    layer = epoch.model.linear
+    weights.append([*layer.bias.tolist(), *layer.weight[0].tolist()])
+
+
 def _look_at_the_data(cars: pd.DataFrame, folder: Path) -> None:
-    _print_section("1. The data", "398 cars of 1970 to 1982. Larger engines use more fuel; the relation is clear but not perfect.")
-    print(cars.head().to_string(max_cols=6))
-    print(f"[{len(cars)} rows x {len(cars.columns)} columns]")
-    _save(folder, "1-scatter", draw([_panel("Fuel efficiency by engine displacement", cars)]))
+    _print_section("1. The data", f"{len(cars)} cars of the model years 1970 to 1982. Larger engines use more fuel.")
+    print(cars[["name", "model", "displacement", "weight", "mpg"]].head().to_string(index=False))
+    _save(folder, "1-scatter", draw([scatter_panel(cars, title="Fuel efficiency by engine size")]))
 
 
-def _least_squares(cars: pd.DataFrame, folder: Path) -> Fit:
+def _least_squares(cars: pd.DataFrame) -> Fit:
     _print_section("2. Least squares", "The line with the smallest sum of squared residuals, from an exact solution.")
     fit = ols(FORMULA, cars)
     print(fit.summary())
     intercept, slope = fit.params.tolist()
-    _print_section("3. The line", f"mpg = {slope:.4f} * displacement + {intercept:.4f}")
-    panel = _panel(f"Least squares: R-squared {fit.rsquared:.3f}", cars, fit.predict(cars), "least squares")
-    _save(folder, "2-least-squares", draw([panel]))
+    print(f"\nThe line: mpg = {intercept:.6g} {slope:+.6g} * displacement".replace("-", "- "))
     return fit
+
+
+def _check_the_line(cars: pd.DataFrame, fit: Fit, folder: Path) -> None:
+    curve = ols(CURVE, cars)
+    _print_section("3. Is a straight line right?", "No. It is the best line, but the data do not follow a line:")
+    _print_item("The residuals bend: small and large engines are above the line, those between are below it (right panel).")
+    _print_item(
+        f"Durbin-Watson is {fit.durbin_watson:.2f}; for independent errors it is near 2. The file is in order of model year, and "
+        "neighbors have similar residuals. One reason: cars became more efficient."
+    )
+    _print_item("Prob(JB) is tiny: the residuals are not normal.")
+    _print_text(
+        "So do not trust the standard errors of the line. A curve and the year describe the data better: "
+        f"'{CURVE}' raises R-squared from {fit.rsquared:.3f} to {curve.rsquared:.3f} and Durbin-Watson to "
+        f"{curve.durbin_watson:.2f}. This tutorial stays with the line: the question is whether two methods find the same one."
+    )
+    line = scatter_panel(cars, fit, title=f"Least squares: R-squared {fit.rsquared:.3f}")
+    _save(folder, "2-least-squares", draw([line, residual_panel(cars, fit)]))
 
 
 def _standardize(cars: pd.DataFrame, run: Training) -> None:
@@ -87,18 +121,21 @@ def _standardize(cars: pd.DataFrame, run: Training) -> None:
 
 def _training_loop(run: Training, folder: Path) -> None:
     _print_section("5. The training loop", "A linear layer with one input and one output is the same line: weight * x + bias.")
-    print(f"{run.model}\ndevice: {run.options.device}; MSELoss; SGD with lr = {LR}, {EPOCHS} epochs.\n\nEach epoch does this:")
+    print(f"{run.model}\ndevice: {run.options.device}; MSELoss; SGD with lr = {LR}, {EPOCHS:,} epochs.\n\nEach epoch does this:")
     for code, meaning in _LOOP:
         print(f"  {code}\n      {meaning}")
-    print()
-    for epoch, loss in list(enumerate(run.result.losses))[::50]:
-        print(f"Epoch: {epoch}, Loss: {loss:.4f}")
+    print("\n Epoch       Loss    Above the optimum   Predicted by theory")
+    assert run.prediction is not None  # noqa: S101  # SGD on all rows has a curve
+    for epoch in _LOGGED:
+        loss, excess = run.result.losses[epoch], run.prediction.excess[epoch]
+        print(f"{epoch:6,} {loss:10.6f}{loss - run.prediction.floor:21.2e}{excess:22.2e}")
     theory = run.theory
-    eigenvalues = " and ".join(f"{value:g}" for value in theory.spectrum.values.tolist())
     _print_text(
-        f"Theory predicts this curve without training: the Hessian has the eigenvalues {eigenvalues}, so at this learning "
-        f"rate the error shrinks by {theory.rate:.4g} and the excess loss by {(theory.rate or 1.0) ** 2:.4f} an epoch (dashed). "
-        f"Rates below {round_down(theory.lr_limit or 0.0)} converge. float32 cannot follow below about 1e-8."
+        "Theory predicts this curve without training. The loss is a bowl, and its curvature is "
+        f"{theory.spectrum.largest_eigenvalue:g} in every direction. So at this learning rate each epoch multiplies the error by "
+        f"{theory.rate:.4g} and the loss above the optimum by {(theory.rate or 1.0) ** 2:.4f} (dashed in the figure). Rates below "
+        f"{round_down(theory.lr_limit or 0.0)} converge. float32 cannot resolve the loss below about 1e-8, where the "
+        "measured curve ends."
     )
     _save(folder, "3-loss", run.plot())
 
@@ -106,50 +143,75 @@ def _training_loop(run: Training, folder: Path) -> None:
 def _learning_rates(cars: pd.DataFrame, folder: Path) -> Sweep:
     _print_section(
         "6. Learning rates",
-        "Each rate gets a new model and a new optimizer: a model that is used again would continue from where it stopped.",
+        "Four rates, one above the limit. Each gets a new model and a new optimizer: a model that is used again would continue "
+        "from where it stopped.",
     )
     rates = sweep(FORMULA, cars, lr=RATES, epochs=EPOCHS)
-    print(f"{rates.summary()}\n")
-    print(rates.history.iloc[[0, 1, 2, -2, -1]].to_string())
-    print(f"[{len(rates.history)} rows x 3 columns]")
-    _save(folder, "4-learning-rates", rates.plot())
+    print(f"{rates.summary()}\n\nLoss by epoch and learning rate:")
+    table = rates.history.pivot(index="epoch", columns="lr", values="loss")[list(RATES)].loc[[0, 1, 2, 10, 100, 1000]]
+    table = table.rename(columns="lr = {:g}".format).rename_axis(columns=None).reset_index()
+    print(table.to_string(index=False, float_format=lambda x: f"{x:.6g}", na_rep="stopped", col_space=12))
+    _save(folder, "4-learning-rates", draw(rates_panels(rates)))
     return rates
 
 
-def _compare(cars: pd.DataFrame, fit: Fit, run: Training, folder: Path) -> Certificate:
-    _print_section("7. The two answers meet", "Predictions of both, in miles per gallon:")
-    both = cars[["mpg", "displacement"]].assign(mpgNN=run.predict(cars), mpgOLS=fit.predict(cars))
-    print(both.head().to_string())
-    panels = [
-        _panel("Trained: nn.Linear, SGD", cars, both["mpgNN"], "trained"),
-        _panel("Solved: least squares", cars, both["mpgOLS"], "least squares", color=2),
-    ]
-    _save(folder, "5-comparison", draw(panels))
-    second, third = both.iloc[1], both.iloc[2]
-    slope = (third["mpgNN"] - second["mpgNN"]) / (third["displacement"] - second["displacement"])
-    intercept = third["mpgNN"] - slope * third["displacement"]
-    print(f"\nFrom two predictions:  slope {slope:.5f}, intercept {intercept:.4f}")
-    print(f"From its weights:      slope {run.params['displacement']:.5f}, intercept {run.params['Intercept']:.4f}")
-    print(f"Least squares:         slope {fit.params['displacement']:.5f}, intercept {fit.params['Intercept']:.4f}")
+def _two_predictors(cars: pd.DataFrame, folder: Path) -> None:
+    exact, panels = ols(TWO_PREDICTORS, cars), []
+    for lr in BOWL_RATES:
+        weights: list[list[float]] = []
+        run = train(
+            TWO_PREDICTORS,
+            cars,
+            lr=lr,
+            epochs=BOWL_EPOCHS,
+            start=BOWL_START,
+            callbacks=lambda epoch, weights=weights: _log_weights(epoch, weights),
+        )
+        optimum = exact.params.to_numpy()[1:] * run.problem.scale[:-1] / run.problem.scale[-1]
+        panels.append(bowl_panel(run, np.array(weights)[:, 1:], optimum))
+    lam = run.theory.spectrum
+    _print_section(
+        "7. Two predictors: the bowl", f"With weight as a second predictor, '{TWO_PREDICTORS}', the bowl has two slopes."
+    )
+    _print_text(
+        f"Heavy cars have large engines, so the bowl is a long valley: its curvature is {lam.largest_eigenvalue:.3g} across and "
+        f"{lam.smallest_eigenvalue:.3g} along it. Their ratio, the condition number {run.theory.kappa:.3g}, decides how long "
+        f"training takes: the steep direction limits the learning rate to {round_down(run.theory.lr_limit or 0.0, 3)}, and the "
+        "flat one then needs many steps."
+    )
+    _print_text(
+        f"The figure shows the loss as level lines, and {BOWL_EPOCHS} steps from one start. At lr = {BOWL_RATES[0]:g} they creep "
+        f"along the valley. At lr = {BOWL_RATES[1]:g}, the best rate, they jump from side to side and get nearer."
+    )
+    _save(folder, "5-bowl", draw(panels))
+
+
+def _compare(cars: pd.DataFrame, fit: Fit, run: Training, weights: Array, folder: Path) -> Certificate:
+    _print_section("8. The two answers meet", "Predictions of both, in miles per gallon:")
+    both = cars[["name", "displacement", "mpg"]].assign(trained=run.predict(cars), exact=fit.predict(cars))
+    print(both.head().to_string(index=False))
     certificate = certify(fit, run)
     print(f"\n{certificate}")
     _print_text(
-        "Why both agree: they minimize the same function, the mean squared error of a line. Least squares sets its "
-        "derivatives to zero and solves. Gradient descent moves down the same function, which has one minimum, and with a "
-        "small enough learning rate it ends there."
+        "Why both agree: they minimize the same function, the mean squared error of a line. Least squares sets its derivatives to "
+        "zero and solves. Gradient descent moves down the same function, which has one minimum, and with a small enough learning "
+        "rate it ends there."
     )
     _print_text(
         "Why least squares does not carry over to other networks: with hidden layers the derivatives are no longer linear in the "
-        "weights, so there is no linear system to solve, and there is more than one minimum. Gradient descent needs only "
-        "gradients and still works, but there the answer is not known beforehand. Here it is."
+        "weights, so there is no linear system to solve, and there is more than one minimum. Gradient descent needs only gradients "
+        "and still works, but the answer is not known beforehand. Here it is."
     )
+    by_epoch = np.abs(np.array([run.problem.to_data_units(w) for w in weights]) - fit.params.to_numpy()) / fit.bse.to_numpy()
+    gaps = dict(zip(fit.params.index, by_epoch.T, strict=True))
+    _save(folder, "6-comparison", draw([lines_panel(cars, fit, run), gap_panel(gaps, certificate)]))
     return certificate
 
 
 def _what_next(cars: pd.DataFrame, folder: Path) -> None:
     path = folder / "cars.csv"
     cars.to_csv(path, index=False)
-    _print_section("What to try next", f"The figures are in {folder}, as PNG and SVG, and a copy of the data in {path}.")
+    _print_section("What to try next", f"The figures are in {folder}, and a copy of the data is {path}.")
     print(f"More columns, with every statistic:\n  squarely ols 'mpg ~ displacement + weight' {path}")
     print(f"A learning rate above the limit:\n  squarely train '{FORMULA}' {path} --lr 1.1")
     print(f"A run that stops too early, and how many more epochs it needs:\n  squarely certify '{FORMULA}' {path} --lr 0.0001")
@@ -157,22 +219,21 @@ def _what_next(cars: pd.DataFrame, folder: Path) -> None:
 
 
 def _print_section(heading: str, text: str) -> None:
-    print(f"\n{heading}\n{'-' * len(heading)}\n{textwrap.fill(text, 78)}")
+    print(f"\n{heading}\n{'-' * len(heading)}\n{_wrap(text)}")
 
 
 def _print_text(text: str) -> None:
-    print(f"\n{textwrap.fill(text, 78)}")
+    print(f"\n{_wrap(text)}")
 
 
-def _panel(title: str, cars: pd.DataFrame, predicted: pd.Series | None = None, label: str = "", color: int = 1) -> Panel:
-    x, y = cars["displacement"].to_numpy(), cars["mpg"].to_numpy()
-    marks = [Curve(x=x, y=y, color=0, dots=True)]
-    if predicted is not None:
-        order = np.argsort(x)
-        marks.append(Curve(x=x[order], y=predicted.to_numpy()[order], label=label, color=color))
-    return Panel(title=title, x_label="displacement (cubic inches)", y_label="mpg", marks=marks)
+def _print_item(text: str) -> None:
+    print(_wrap(text, first="* ", rest="  "))
+
+
+def _wrap(text: str, *, first: str = "", rest: str = "") -> str:
+    """Break lines where a page of results does, on a wide terminal earlier."""
+    return textwrap.fill(text, min(terminal_width(), _WIDEST), initial_indent=first, subsequent_indent=rest)
 
 
 def _save(folder: Path, name: str, figure: Any) -> None:
-    png, svg = save(figure, folder, name)
-    print(f"Figure: {png} and {svg.name}")
+    print(f"\nFigure: {save(figure, folder, name)}")

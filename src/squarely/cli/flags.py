@@ -81,7 +81,7 @@ def _write(name: str, option: Any, value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{flag} {_quote(f'{key}={each}')}" for key, each in value.items())
     if isinstance(value, list | tuple):
-        words = [str(each) for each in value]
+        words = [f'"{each}"' if "," in str(each) else str(each) for each in value]
         texts = words if option is not None and option.multiple else [",".join(words)]
         return " ".join(f"{flag} {_quote(each)}" for each in texts)
     return f"{flag} {_quote(str(value).lower() if isinstance(value, bool) else str(value))}"

@@ -12,6 +12,7 @@ from squarely.data.files.file_kinds import named_kind
 from squarely.data.files.write import write_columns
 from squarely.data.first_rows import PreviewedColumn, examine_first_rows
 from squarely.data.frames.arrays import ArraysSource, open_xy
+from squarely.data.frames.arrow import is_in_memory
 from squarely.data.open import open_new_rows, open_source
 from squarely.data.pandas_io import (
     PandasReadCall,
@@ -24,6 +25,7 @@ from squarely.data.pandas_io import (
 from squarely.data.query import ColumnInfo, Engine, Query, Row, Stage
 from squarely.data.scan.account import CAUSES, RowAccount
 from squarely.data.scan.batch import Batch, CategoricalColumn, NumericColumn, is_all_finite, to_plain_level
+from squarely.data.scan.batch_store import read_cache_limit
 from squarely.data.scan.fold import fold_parts, iter_batches, map_batches
 from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
@@ -35,7 +37,7 @@ from squarely.data.source import (
     require_local,
     unsupported_column_error,
 )
-from squarely.data.views.cached import CachedSource, read_cache_limit
+from squarely.data.views.cached import CachedSource
 from squarely.data.views.detached import DetachedSource
 from squarely.data.views.shard import shard_of
 from squarely.data.views.split import SplitSource, split_source

@@ -8,18 +8,20 @@ from collections.abc import Sequence
 from squarely.errors import option_hint
 
 _OTHER_DELIMITERS = ";|\t,:^~"
-_NO_HEADER_LINE = re.compile(r"sep=|#|%|//|Unnamed: 0_level")
+_NO_HEADER_LINE = re.compile(r"sep=|#|%|//")
 
 
 def header_hint(names: Sequence[str]) -> str:
-    """Return advice on a file of text whose names do not look like names, "" if they do."""
+    """Return advice on a file of text whose names do not look like names, "" if they do.
+
+    >>> header_hint(["Survey of 2020", ""])
+    "If the names are in a later line, skip the lines before it, as with read={'skip_rows': 1}."
+    >>> header_hint(["x^y"]), header_hint(["x", "y"])
+    ("If these are several columns, give read={'delimiter': '^'}.", '')
+    """
     first = names[0] if names else ""
-    if re.match(r"\s*<(!doctype|html|\?xml)", first, re.IGNORECASE):
-        return "The file is a web page and not a table: download the data themselves."
-    if _NO_HEADER_LINE.match(first) or sum(not name.strip() for name in names[1:]) > 0:
+    if _NO_HEADER_LINE.match(first) or not all(name.strip() for name in names[1:]):
         return f"If the names are in a later line, skip the lines before it, as with {option_hint('skip_rows', 1)}."
-    if len(names) == 1:
-        sign = next((sign for sign in _OTHER_DELIMITERS if sign in first), "whitespace")
-        if sign != "whitespace" or len(first.split()) > 1:
-            return f"If these are several columns, give {option_hint('delimiter', sign)}."
+    if len(names) == 1 and (sign := next((sign for sign in _OTHER_DELIMITERS if sign in first), None)):
+        return f"If these are several columns, give {option_hint('delimiter', sign)}."
     return ""

@@ -6,7 +6,6 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeGuard
 
 import narwhals as nw
@@ -14,30 +13,33 @@ import numpy as np
 import pyarrow as pa
 
 from squarely.data.files.concat import ConcatSource
-from squarely.data.files.file_kinds import ADVICE, is_json, named_kind, named_suffix
 from squarely.data.files.hive_partitions import HivePartitionSource, parse_constants, read_folder_keys
-from squarely.data.files.lake_formats import require_no_lake_table
+from squarely.data.files.lake.detection import detect_readable_table, require_no_lake_table
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.paths import copy_remote, find_files, is_pattern, plain_file_path
 from squarely.data.files.read_options import ReadOptions, parse_read_options
-from squarely.data.files.staging.compression import decompress, detect_zip_kind, read_text_head
+from squarely.data.files.staging.compression import decompress
 from squarely.data.files.staging.pipe import copy_open_file
 from squarely.data.frames.arrays import ArraysSource, named_columns, with_one_length
 from squarely.data.frames.arrow import ArrowSource
 from squarely.data.frames.dataframe import DataFrameSource
-from squarely.data.pandas_io import decompressing_call
+from squarely.data.readers import detect_file_kind, open_reader
 from squarely.data.source import Source
-from squarely.errors import DataError, OptionError, first_line, pluralize, show_value
+from squarely.errors import DataError, OptionError, first_line, pluralize
 from squarely.storage.disk import local_path
 
 _ACCEPTED_DATA = (
-    "Give the path of a CSV, Parquet, Arrow or JSON-lines file, of a folder of them or a pattern such as 'data/*.csv', a list of "
-    "paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table, a DuckDB relation, a Spark or Dask DataFrame, an "
-    "Ibis table or a dict of arrays."
+    "Give the path or URL of a CSV, Parquet, Arrow, JSON or Excel file, of a folder of them or a pattern such as 'data/*.csv', "
+    "a list of paths, a pandas or Polars DataFrame, a Polars LazyFrame, an Arrow table or dataset, a DuckDB relation, a Spark or "
+    "Dask DataFrame, an Ibis table or a dict of arrays."
 )
+_ONCE_READ = {  # what gives its rows once, although a fit reads them several times
+    "pyarrow._dataset.Scanner": "It gives its rows once: pass the dataset itself, or scanner.to_table().",
+    "pandas.io.parsers.readers.TextFileReader": "It gives its rows once: pass the path of the file, or pandas.concat(reader).",
+    "pandas.io.json._json.JsonReader": "It gives its rows once: pass the path of the file, or pandas.concat(reader).",
+    "pandas.io.stata.StataReader": "It gives its rows once: pass the path of the file, or reader.read().",
+}
 PathLike = str | bytes | os.PathLike[Any]
-_TEXT_KINDS = ("CSV", "JSON lines")
-_TEXT_SUFFIXES = (".xls",)  # many programs write text with tabs under this name
 
 
 def open_source(data: object, read: Mapping[str, object] | None = None) -> Source:
@@ -74,6 +76,10 @@ def _open_any(data: object) -> Source:
         return ArraysSource(data)
     if isinstance(data, pa.Table):
         return ArrowSource(data)  # narwhals refuses duplicate names
+    if "pyarrow.dataset" in sys.modules and isinstance(data, sys.modules["pyarrow.dataset"].Dataset):
+        from squarely.data.frames.arrow_dataset import ArrowDatasetSource
+
+        return ArrowDatasetSource(data)
     if "duckdb" in sys.modules and isinstance(data, sys.modules["duckdb"].DuckDBPyRelation):
         from squarely.data.engines.duckdb import DuckDBSource
 
@@ -90,7 +96,9 @@ def _open_frame(data: Any) -> Source:
     try:
         frame = nw.from_native(data, pass_through=True, allow_series=True)
     except nw.exceptions.DuplicateError as error:
-        raise DataError(f"Two columns of the data frame have the same name. Rename one of them. ({error})") from error
+        if not nw.dependencies.is_pandas_dataframe(data):
+            raise DataError(f"Two columns of the data frame have the same name. Rename one of them. ({error})") from error
+        return _open_unique_columns(data)
     if isinstance(frame, nw.DataFrame):
         return DataFrameSource(frame)
     if isinstance(frame, nw.LazyFrame):
@@ -106,6 +114,15 @@ def _open_frame(data: Any) -> Source:
             "Give a table that was not read before, or a single column in a dict under its name."
         ) from error
     return ArrowSource(table, "the Arrow data")
+
+
+def _open_unique_columns(frame: Any) -> Source:
+    """Open a pandas frame in which columns share a name, which a formula then cannot use."""
+    twice = frame.columns.duplicated(keep=False)
+    source = DataFrameSource(nw.from_native(frame.loc[:, ~twice], eager_only=True))
+    source.duplicate_names = frozenset(name for name in frame.columns[twice] if isinstance(name, str))
+    source.columns = {**source.columns, **dict.fromkeys(source.duplicate_names, "object")}
+    return source
 
 
 def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
@@ -128,6 +145,9 @@ def _open_lazy(frame: nw.LazyFrame[Any]) -> Source:
 
 
 def _advise(data: object) -> str:
+    name = f"{type(data).__module__}.{type(data).__name__}"
+    if name in _ONCE_READ:
+        return _ONCE_READ[name]
     if isinstance(data, nw.Series):
         return "It is a single column: put the columns into a DataFrame or a dict."
     if isinstance(data, np.ndarray):
@@ -154,12 +174,17 @@ def _open_paths(data: PathLike | Sequence[PathLike], options: ReadOptions) -> So
     if (copy := copy_remote(text)) is not None:
         return _open_copy(copy, options)
     path = local_path(text)
+    if (kind := detect_readable_table(path)) is not None:
+        from squarely.data.files.lake.tables import open_lake_table
+
+        options.require_only((), text, kind.partition(" ")[2])
+        return open_lake_table(path, kind, text)
     if os.path.isdir(path) or is_pattern(text):
         return _open_files([text], options, is_list=False)
     file = LocalFile.open(path)
     require_no_lake_table([path.absolute()])
     file = decompress(file)
-    source = _open_file(_detect_kind(file, text), file, options)
+    source = open_reader(detect_file_kind(file, text), file, options)
     source.folder_keys = frozenset(read_folder_keys(path.absolute().parent)).difference(source.columns)
     return source
 
@@ -167,7 +192,7 @@ def _open_paths(data: PathLike | Sequence[PathLike], options: ReadOptions) -> So
 def _open_copy(copy: LocalFile, options: ReadOptions) -> Source:
     """Open the temporary copy of a URL, a pipe or an open file, which may be compressed."""
     file = decompress(copy)
-    return _open_file(_detect_kind(file, file.label), file, options)
+    return open_reader(detect_file_kind(file, file.label), file, options)
 
 
 def _open_files(texts: Sequence[str], options: ReadOptions, *, is_list: bool) -> Source:
@@ -175,7 +200,7 @@ def _open_files(texts: Sequence[str], options: ReadOptions, *, is_list: bool) ->
     kinds: dict[str, LocalFile] = {}
     opened = [decompress(file) for file in files.files]
     for file in opened:
-        kinds.setdefault(_detect_kind(file, file.label), file)
+        kinds.setdefault(detect_file_kind(file, file.label), file)
     if len(kinds) > 1:
         (one, first), (other, second) = list(kinds.items())[:2]
         raise DataError(
@@ -183,7 +208,7 @@ def _open_files(texts: Sequence[str], options: ReadOptions, *, is_list: bool) ->
             "Give files of one kind, for example by a pattern such as 'folder/*.csv'."
         )
     kind = next(iter(kinds))
-    readers = [_open_file(kind, file, options) for file in opened]
+    readers = [open_reader(kind, file, options) for file in opened]
     constants = parse_constants(files.folders)
     if kind == "JSON lines":  # a line may lack a key, so a file may lack it in all lines: it is NULL there
         pairs = list(zip(readers, constants, strict=True))
@@ -205,89 +230,6 @@ def _check_path(text: str) -> str:
     if not text.strip():
         raise DataError("The path of the data is empty. Give the path of a file.")
     return plain_file_path(text)
-
-
-def _detect_kind(file: LocalFile, text: str) -> str:
-    """Detect a file's kind from its content; raise a DataError if it is not read, or if the name says another one."""
-    found = detect_zip_kind(file) or file.detect_kind()
-    if found in ADVICE:
-        what, advice = ADVICE[found]
-        raise DataError(f"{text!r} is {what}. {advice.format(path=repr(text))}.")
-    is_copy = file.copy is not None
-    name = file.name if is_copy else text
-    named, suffix = named_kind(name), named_suffix(name)
-    if (
-        (file.original or not is_copy)
-        and named
-        and named != found
-        and (found or (named not in _TEXT_KINDS and suffix not in _TEXT_SUFFIXES))
-    ):
-        what = (
-            f"that of {_with_article(found)} file" if found else f"not that of {_with_article(named)} file: it is text or damaged"
-        )
-        raise DataError(f"{text!r} is called {suffix}, but its content is {what}. Rename the file.")
-    if found or named in _TEXT_KINDS:
-        return found or str(named)
-    return "JSON lines" if is_json(read_text_head(file)) else "CSV"
-
-
-def _with_article(kind: str) -> str:
-    return f"{'an' if kind in {'Arrow', 'Excel', 'ORC', 'SPSS'} else 'a'} {kind}"
-
-
-def _open_file(kind: str, file: LocalFile, options: ReadOptions) -> Source:
-    source = _open_reader(kind, file, options)
-    source.notes = (*file.notes, *source.notes)
-    packed = file.compression or ("gzip" if file.is_gzip else None)
-    given = {name: show_value(value) for name, value in options.given.items()}
-    source.dialect = {"format": kind, **({"compression": packed} if packed else {}), **given, **source.dialect}
-    if file.copy is not None:
-        source.pandas_call = decompressing_call(source.pandas_call, file.compression)
-    return source
-
-
-def _open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
-    """Open a file of a kind, and import its reader only now."""
-    if kind in ("Excel", "Stata", "SPSS", "SAS"):
-        return _open_in_memory(kind, file, options)
-    if kind != "CSV":
-        options.require_only((), file.label, kind)
-    if kind == "Parquet":
-        from squarely.data.files.parquet import ParquetSource
-
-        return ParquetSource(file)
-    if kind == "Arrow":
-        from squarely.data.files.arrow_ipc import IpcSource
-
-        return IpcSource(file)
-    if kind == "JSON lines":
-        return _open_json(file)
-    from squarely.data.files.csv.source import CsvSource
-
-    return CsvSource(file, options)
-
-
-def _open_json(file: LocalFile) -> Source:
-    from squarely.data.files.json_lines import JsonLinesSource
-    from squarely.data.files.staging.json_array import copy_as_lines
-
-    lines, place = copy_as_lines(file)
-    source = JsonLinesSource(lines)
-    if place != "lines" and source.pandas_call is not None:
-        call = source.pandas_call
-        source.pandas_call = replace(call, options={**call.options, "lines": False}) if place == "array" else None
-    return source
-
-
-def _open_in_memory(kind: str, file: LocalFile, options: ReadOptions) -> Source:
-    if kind == "Excel":
-        from squarely.data.files.in_memory.workbook import open_workbook
-
-        return open_workbook(file, options)
-    from squarely.data.files.in_memory import statistics_packages
-
-    openers = {"Stata": statistics_packages.open_stata, "SPSS": statistics_packages.open_spss, "SAS": statistics_packages.open_sas}
-    return openers[kind](file, options)
 
 
 def open_new_rows(data: Any, names: tuple[str, ...] | None, read: Mapping[str, object] | None = None) -> Source:

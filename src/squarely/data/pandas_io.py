@@ -54,6 +54,7 @@ class PandasReadCall:
     function : of pandas, such as "read_csv".
     options : its arguments besides the path and the choice of columns and their types.
     constants : columns that the file does not have, each with the one value of all its rows.
+    gaps : values that mean a missing one, if the function has no option for them.
     further_calls : the calls that read the files whose rows follow.
     """
 
@@ -61,6 +62,7 @@ class PandasReadCall:
     function: str
     options: Mapping[str, Any] = field(default_factory=dict)
     constants: Mapping[str, int | float | str | None] = field(default_factory=dict)
+    gaps: tuple[str | float, ...] = ()
     further_calls: tuple[PandasReadCall, ...] = ()
 
     @property

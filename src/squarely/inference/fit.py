@@ -6,9 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Unpack, overload
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series
 from squarely.design import Design, iter_predictions, predict_batches
@@ -16,20 +14,18 @@ from squarely.errors import InputError, OptionError, short_traceback, show_value
 from squarely.exact import Solution, read_residuals
 from squarely.inference.deserialize import solution_from_json
 from squarely.inference.merge import detach_source, merge_solutions
-from squarely.inference.plain_numbers import to_plain_numbers
+from squarely.inference.plain_numbers import coefficient_table, to_plain_numbers
 from squarely.inference.prediction import make_predictor, require_other_file, write_predicted
 from squarely.inference.serialize import solution_to_json
-from squarely.inference.statistics import Statistics, covariance_of, p_values, statistics_of, t_quantile, t_values
+from squarely.inference.statistics import Statistics, confidence_limits, covariance_of, p_values, statistics_of, t_values
 from squarely.inference.summary import summary_page
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.storage.disk import write_text
-from squarely.types import ArrowTable, Data, Duplicates, PandasFrame, PathLike, PolarsFrame, PredictOptions, RankDeficient, Unseen
+from squarely.types import Data, Duplicates, RankDeficient, Unseen, typed_predict
 
 if TYPE_CHECKING:
     import pandas as pd
-    import polars as pl
-    import pyarrow as pa
 
     from squarely.show import Page
 
@@ -130,31 +126,29 @@ class Fit(Statistics):
         """
         if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
             raise OptionError(f"alpha={show_value(alpha)} is not between 0 and 1. For limits at 95 % use alpha=0.05.")
-        low, high = self._confidence_limits(alpha)
+        low, high = confidence_limits(self.solution.params, self.standard_errors, self.df_resid, alpha)
         return to_frame({0: low, 1: high}, list(self.design.names))
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row for each coefficient: coef, std_err, t, p_value, conf_low and conf_high (95 %), digits and digits_std_err."""
+        return to_frame(coefficient_table(self, self.solution), list(self.design.names))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of the page."""
+        return tuple(self.summary().notes)
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""
         return to_frame(self.covariance, list(self.design.names), list(self.design.names))
 
-    @overload
-    def predict(self, new: PathLike | Sequence[PathLike], **options: Unpack[PredictOptions]) -> pd.Series: ...
-    @overload
-    def predict(self, new: Mapping[str, Any] | np.ndarray, **options: Unpack[PredictOptions]) -> Array: ...
-    @overload
-    def predict(self, new: PandasFrame, **options: Unpack[PredictOptions]) -> pd.Series: ...
-    @overload
-    def predict(self, new: ArrowTable, **options: Unpack[PredictOptions]) -> pa.ChunkedArray: ...
-    @overload
-    def predict(self, new: PolarsFrame, **options: Unpack[PredictOptions]) -> pl.Series: ...
-    @overload
-    def predict(self, new: Data | None = None, **options: Unpack[PredictOptions]) -> Any: ...
-
+    @typed_predict
     @short_traceback
     @scan_purpose("predictions")
     def predict(
         self,
-        new: Any = None,
+        new: Data | None = None,
         *,
         read: Mapping[str, object] | None = None,
         unseen: Unseen = "error",
@@ -163,9 +157,8 @@ class Fit(Statistics):
         """Predict the response for new rows: one value a row, in the library that the rows are in.
 
         A Spark DataFrame gets a column "predicted"; a Dask DataFrame gives a lazy Series with the partitions and index of the
-        frame. Both predict where the rows are, when they are computed. Without new rows, return the fitted values.
-
-        A row with a missing predictor gives NaN. A condition `where=` applies to the fit only.
+        frame. Both predict where the rows are, when they are computed. Without new rows, return the fitted values. A row with a
+        missing predictor gives NaN. A condition `where=` applies to the fit only.
 
         If the fit has dropped a column, a dependency holds in every row of the fit, such as d = x + 2. The fit does not determine
         a prediction for a row that breaks it: such a row gives NaN, and a warning counts them. A dropped column may be absent from
@@ -207,9 +200,8 @@ class Fit(Statistics):
     ) -> int:
         """Predict as `predict` does, write the predictions to a file batch by batch, and return the number of rows.
 
-        The file has the columns `row`, counted from 1, those of the data in `keep`, such as ["id"] or "all", and `predicted`, empty
-        or NULL where `predict` gives NaN. Its name ends in .csv, .parquet, .arrow, .feather or .jsonl. The file is complete or not
-        written.
+        Its columns are `row`, counted from 1, those of the data in `keep`, such as ["id"] or "all", and `predicted`, which is empty
+        for NaN. The name ends in .csv, .parquet, .arrow, .feather or .jsonl. The file is complete or not written.
 
         Raises
         ------
@@ -279,35 +271,19 @@ class Fit(Statistics):
 
     def summary(self) -> Page:
         """Return the results as a page laid out as in statsmodels, with the row account and the digits as extra lines."""
-        return summary_page(self, self.solution, self.source.notes, self._to_plain())
+        return summary_page(self, self.solution, self.source.notes, to_plain_numbers(self, self.solution))
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values under the names of the attributes, as `--json` prints them."""
         names = self.design.names
         rows = [dict(zip(names, row, strict=True)) for row in self.covariance.tolist()]
-        return {**self._to_plain(), "cov_params": dict(zip(names, rows, strict=True))}
-
-    def _to_plain(self) -> Mapping[str, Any]:
-        columns = {
-            "params": self.solution.params,
-            "bse": self.standard_errors,
-            "tvalues": t_values(self.solution.params, self.standard_errors),
-            "pvalues": p_values(self.solution.params, self.standard_errors, self.df_resid),
-            "digits": self.solution.digits,
-            "digits_bse": self.solution.digits_bse,
-            "conf_int": np.column_stack(self._confidence_limits(0.05)),
-        }
-        return to_plain_numbers(self, self.solution, columns)
+        return {**to_plain_numbers(self, self.solution), "cov_params": dict(zip(names, rows, strict=True))}
 
     def _repr_html_(self) -> str:
         return self.summary().shorten()._repr_html_()
 
     def __repr__(self) -> str:
         return f"<Fit {self.design.formula.text!r}: n={self.nobs}, R-squared {self.rsquared:.3f}; print(fit.summary())>"
-
-    def _confidence_limits(self, alpha: float) -> tuple[Array, Array]:
-        half = t_quantile(self.df_resid, alpha) * self.standard_errors
-        return self.solution.params - half, self.solution.params + half
 
     def _read_residuals(self) -> tuple[Array, Array, Any]:
         return read_residuals(self.solution.moments, self.source, self.solution.factor.columns, self.solution.scaled_params)

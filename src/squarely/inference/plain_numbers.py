@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
 from squarely.exact import Solution
 from squarely.inference.normality import Normality
-from squarely.inference.statistics import Statistics
+from squarely.inference.statistics import Statistics, confidence_limits, p_values, t_values
 from squarely.numerics import Array
 
+_ATTRIBUTES = {
+    "params": "coef", "bse": "std_err", "tvalues": "t", "pvalues": "p_value", "digits": "digits", "digits_bse": "digits_std_err",
+}  # fmt: skip
 _SCALARS = [field.name for field in fields(Statistics) if field.name not in {"constant_response", "normality", "standard_errors"}]
 
 
-def to_plain_numbers(statistics: Statistics, solution: Solution, columns: Mapping[str, Array]) -> dict[str, Any]:
-    """Return every number but the covariances; `columns` has arrays (p, ...) with a row for each coefficient."""
+def coefficient_table(statistics: Statistics, solution: Solution) -> dict[str, Array]:
+    """Return the columns (p,) of `Fit.table`."""
+    params, standard_errors = solution.params, statistics.standard_errors
+    low, high = confidence_limits(params, standard_errors, statistics.df_resid, 0.05)
+    return {
+        "coef": params,
+        "std_err": standard_errors,
+        "t": t_values(params, standard_errors),
+        "p_value": p_values(params, standard_errors, statistics.df_resid),
+        "conf_low": low,
+        "conf_high": high,
+        "digits": solution.digits,
+        "digits_std_err": solution.digits_bse,
+    }
+
+
+def to_plain_numbers(statistics: Statistics, solution: Solution) -> dict[str, Any]:
+    """Return every number but the covariances, under the names of the attributes of a fit."""
+    table = coefficient_table(statistics, solution)
+    columns = {attribute: table[column] for attribute, column in _ATTRIBUTES.items()}
+    columns["conf_int"] = np.column_stack([table["conf_low"], table["conf_high"]])
     moments, merged = solution.moments, solution.merge_record
     design, account = moments.design, moments.account
     return {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from squarely.data import BATCH_ROWS, is_aggregate_only
+from squarely.data import BATCH_ROWS, is_aggregate_only, read_cache_limit
 from squarely.design import DesignPlan, describe_pass
 from squarely.errors import join_words, listed
 from squarely.exact import require_precision
@@ -33,6 +33,8 @@ class Preview:
     precision : "extended" or "double", of residuals and X'r in the refinement.
     fold : how the rows are summed.
     expressions : the number of expressions that an engine gets, at least.
+    parses, storage_bytes : how often a fit parses a file of text, and how many bytes of the columns that it reads stay in memory
+        between the passes, with the rest in a temporary file; None if the rows are not text.
     """
 
     __signature__ = NO_SIGNATURE
@@ -52,6 +54,8 @@ class Preview:
     precision: str | None
     fold: str
     expressions: int | None
+    parses: int | None = None
+    storage_bytes: int | None = None
 
     @property
     def coefficients(self) -> int | None:
@@ -60,7 +64,17 @@ class Preview:
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return everything as plain Python values, as `--json` prints it."""
-        numbers = ("rows", "cells", "cross_products_bytes", "memory_bytes", "precision", "fold", "expressions")
+        numbers = (
+            "rows",
+            "cells",
+            "cross_products_bytes",
+            "memory_bytes",
+            "precision",
+            "fold",
+            "expressions",
+            "parses",
+            "storage_bytes",
+        )
         return {
             "formula": self.formula,
             "source": self.source,
@@ -99,6 +113,11 @@ class Preview:
             notes.append("Beyond ten million cells the engine computes aggregates; otherwise the rows are read in batches.")
         if self.precision is None:
             notes.append(f"The refinement is in double-double up to {CHEAP_CELLS:,} cells, and beyond if the digits need it.")
+        if self.storage_bytes is not None:
+            passes.append(
+                "The file is parsed once: the columns that are read stay in memory between the passes, up to "
+                f"{_format_bytes(self.storage_bytes)}, and beyond that in a temporary file. SQUARELY_CACHE_BYTES sets the limit."
+            )
         footer = [*passes, f"Columns read: {listed(self.columns_read)}.", f"Columns of X: {names}."]
         return Page("Preview: nothing was fitted", [KeyValueTable(left, right)], footer=footer, notes=notes)
 
@@ -109,11 +128,14 @@ class Preview:
         return f"<Preview {self.formula!r}: {len(self.passes)} passes over the rows; print(preview.summary())>"
 
 
-def build_preview(plan: DesignPlan, *, fold: str = "auto", precision: str = "auto") -> Preview:
-    """Return the preview of a fit from the plan of its design, with the options `fold` and `precision` of `ols`."""
+def build_preview(plan: DesignPlan, names: tuple[str, ...] | None, *, fold: str = "auto", precision: str = "auto") -> Preview:
+    """Return the preview of a fit from the plan of its design and the names of its coefficients, None if they are unknown.
+
+    `fold` and `precision` are options of `ols`.
+    """
     require_fold(fold)
     require_precision(precision)
-    names, rows, response = plan.names, plan.source.rows, plan.formula.response.text
+    rows, response = plan.source.rows, plan.formula.response.text
     in_engine = fold == "aggregates" or is_aggregate_only(plan.source)
     if in_engine:
         how, precision = f"aggregates in {plan.source.require_engine().name}", "double"
@@ -150,6 +172,8 @@ def build_preview(plan: DesignPlan, *, fold: str = "auto", precision: str = "aut
         precision=automatic if precision == "auto" else precision,
         fold=how,
         expressions=expressions,
+        parses=1 if plan.source.is_parsed else None,
+        storage_bytes=read_cache_limit() if plan.source.is_parsed else None,
     )
 
 

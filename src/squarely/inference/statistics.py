@@ -162,3 +162,9 @@ def t_values(params: Array, standard_errors: Array) -> Array:
 def p_values(params: Array, standard_errors: Array, df: int) -> Array:
     """Return the two-sided p-values (p,) of the t statistics with df degrees of freedom."""
     return np.asarray(2 * stdtr(df, -np.abs(t_values(params, standard_errors))))
+
+
+def confidence_limits(params: Array, standard_errors: Array, df: float, alpha: float) -> tuple[Array, Array]:
+    """Return the lower and the upper limits of the coefficients at level 1 - alpha."""
+    half = t_quantile(df, alpha) * standard_errors
+    return params - half, params + half

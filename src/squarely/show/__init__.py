@@ -4,7 +4,8 @@
 panels with matplotlib. `new_progress` is a progress line on a terminal or in a notebook.
 """
 
-from squarely.show.page import KeyValueTable, Page, Table
+from squarely.show.contours import Contours
+from squarely.show.page import KeyValueTable, Page, Table, terminal_width
 from squarely.show.panels import Curve, Level, Panel, Point, draw, save
 from squarely.show.progress import Stage, new_progress
 from squarely.show.text import escape_controls

@@ -52,7 +52,7 @@ class Page:
     lead: Sequence[str] = ()
 
     def __repr__(self) -> str:
-        return self.as_text(_terminal_width())
+        return self.as_text(terminal_width())
 
     def as_text(self, width: int = WIDTH) -> str:
         """Return the page as text of this many columns."""
@@ -91,7 +91,7 @@ def _shorten(table: Table) -> Table:
     return replace(table, rows=[*table.rows[:_SHOWN_ROWS], gap, *table.rows[-_SHOWN_ROWS:]])
 
 
-def _terminal_width() -> int:
+def terminal_width() -> int:
     """Return the width of a page on the terminal that Python prints to; in files and pipes it is always the same."""
     if sys.stdout is None or not sys.stdout.isatty():
         return WIDTH

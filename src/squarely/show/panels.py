@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squarely.errors import InputError, MissingExtraError, pluralize
+from squarely.show.contours import Contours, draw_contours
 from squarely.show.palette import COLORS, DASHES, pick_shade
 from squarely.show.text import escape_controls
 
@@ -27,13 +28,13 @@ class Curve:
     """A line through x, y (m,) in order, or dots.
 
     `color` is a position in COLORS, or `shade` one from 0 to 1 on a scale for values with an order; `dash` is a position in DASHES.
-    A dashed curve is thin, black and on top of the others.
+    A curve whose color is None is gray. A dashed curve is thin, black and on top of the others.
     """
 
     x: Any
     y: Any
     label: str = ""
-    color: int = 1
+    color: int | None = 1
     shade: float | None = None
     dash: int = 0
     dashed: bool = False
@@ -70,7 +71,7 @@ class Panel:
     title: str
     x_label: str
     y_label: str
-    marks: Sequence[Curve | Level | Point]
+    marks: Sequence[Curve | Level | Point | Contours]
     log_y: bool = False
     log_x: bool = False
     whole_x: bool = False
@@ -100,13 +101,12 @@ def _width(panel: Panel) -> float:
     return 8.4 if named > _MAX_INSIDE and not panel.label_ends else 6.4
 
 
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as PNG and SVG to `folder`, which is created if it does not exist, and return the two paths."""
+def save(figure: Figure, folder: Path, name: str) -> Path:
+    """Write a figure as PNG to `folder`, which is created if it does not exist, and return the path."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
-    for path in paths:
-        figure.savefig(path, dpi=150)
-    return paths
+    path = folder / f"{name}.png"
+    figure.savefig(path, dpi=150)
+    return path
 
 
 def _draw_into(panels: Sequence[Panel], ax: Any) -> Any:
@@ -131,8 +131,7 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
         axes.annotate(note, (0.5, 1.0), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", ha="center", **_SMALL)
     axes.margins(y=0.07)
     for mark in panel.marks:
-        if isinstance(mark, Curve):
-            _draw_curve(axes, mark)
+        _draw_data(axes, mark)
     _limit_heights(axes, panel)
     for mark in panel.marks:
         if isinstance(mark, Level):
@@ -147,6 +146,14 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
         if is_log:
             _set_plain_ticks(axis)
     _label_curves(axes, panel)
+
+
+def _draw_data(axes: Any, mark: object) -> None:
+    """Draw a mark that determines the limits of the axes."""
+    if isinstance(mark, Curve):
+        _draw_curve(axes, mark)
+    elif isinstance(mark, Contours):
+        draw_contours(axes, mark)
 
 
 _SMALL = {"fontsize": "small", "color": _GRAY}
@@ -248,4 +255,6 @@ def _place_labels(axes: Any, curves: Sequence[Curve]) -> dict[int, float]:
 
 
 def _color_of(curve: Curve) -> str:
+    if curve.color is None:
+        return _GRAY
     return COLORS[curve.color % len(COLORS)] if curve.shade is None else pick_shade(curve.shade)

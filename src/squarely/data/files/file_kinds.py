@@ -34,7 +34,7 @@ _MAGIC = {
     b"SR\0\x04": "IDL", b"\x7fELF": "program", b"MZ\x90\0": "program",
 }  # fmt: skip
 _PATTERNS = {  # where a text might begin with the same letters
-    "DuckDB": re.compile(rb".{8}DUCK.\0{7}", re.DOTALL),
+    "DuckDB": re.compile(rb".{8}DUCK..\0{6}", re.DOTALL),
     "tar": re.compile(rb".{257}ustar(\x0000|  \0)", re.DOTALL),
     "ORC": re.compile(rb"ORC[^\0-\x08\x0e-\x1f]*[\0-\x08\x0e-\x1f]"),
     "Stata": re.compile(rb"[\x69\x6c\x6e\x6f\x71\x72\x73][\x01\x02]\x01\0"),
@@ -50,6 +50,7 @@ _TEXT = {  # the beginning of a text, without a byte order mark and blanks
 _LOAD = "Load it in Python with {call}, and pass that as the data"
 _WRITE = "Write it as CSV or Parquet"
 ADVICE = {  # kind -> what it is, and how its rows can be read
+    "Feather version 1": ("a file of Feather 1", _LOAD.format(call="pyarrow.feather.read_table({path})")),
     "SQLite": ("a SQLite database", _LOAD.format(call="pandas.read_sql('SELECT * FROM t', sqlite3.connect({path}))")),
     "DuckDB": ("a DuckDB database", _LOAD.format(call="duckdb.connect({path}, read_only=True).table('t')")),
     "Access": ("an Access database", "Export the table as CSV, or with: mdb-export {path} TABLE > table.csv"),

@@ -1,7 +1,7 @@
 """JSON lines: one object on each line, read in blocks of whole lines; a key that a line lacks is NULL there.
 
-The columns and their kinds are known only after the last line, so opening a file scans it once. Arrow parses the blocks. Where it
-fails, Python's parser finds the line and the value.
+The columns and their kinds are known only after the last line, so opening a file parses it once. The first read takes the parsed
+blocks if they fit into memory. Arrow parses the blocks, in threads. Where it fails, Python's parser finds the line and the value.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
+from weakref import WeakSet
 
 import pyarrow as pa
 import pyarrow.json as pj
@@ -19,29 +22,45 @@ import pyarrow.json as pj
 from squarely.data.dtypes import Kind, kind_of
 from squarely.data.files.local_file import LocalFile
 from squarely.data.pandas_io import pandas_read_call
+from squarely.data.scan.batch_store import read_cache_limit
+from squarely.data.scan.threads import map_in_order
 from squarely.data.source import Source, record_batches, unsupported_column_error
 from squarely.errors import DataError
 
 _BLOCK = 2**23  # bytes
 _LONGEST_LINE = 2**28
 _NULL_LINE = re.compile(rb"\n[ \t\r]*null[ \t\r]*(?=\n|$)")
+_BLANK_LINE = re.compile(rb"\n[ \t\r\f\v]*\n")
 _TYPES = {"INT64": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "STRING": pa.string(), "NULL": pa.null()}
 
 
+_OPENED: WeakSet[JsonLinesSource] = WeakSet()  # those that hold parsed blocks, which all of them together limit
+
+
 class JsonLinesSource(Source):
-    """A file of JSON lines on this machine, gzipped or not."""
+    """A file of JSON lines on this machine, gzipped or not; `held_bytes` are those of its blocks, parsed when it was opened."""
 
     is_file, is_parsed = True, True
 
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
-        self._file, self._is_gzip = file, file.is_gzip
+        self._file, self._is_gzip, self._lock = file, file.is_gzip, threading.Lock()
         self.pandas_call = pandas_read_call(str(file.real_path), "JSON lines")
+        self._blocks: deque[tuple[pa.Table, int]] | None = deque()  # parsed, with their rows, until the first read takes them
+        self.held_bytes = 0
+        limit = read_cache_limit() - sum(each.held_bytes for each in _OPENED)
         types: dict[str, str] = {}
-        for first, block in self._iter_blocks():
-            for name, kind in self._iter_types(block, first):
+        for found, table, rows in map_in_order(self._iter_blocks(), lambda block: self._parse_any(*block)):
+            for name, kind in found:
                 types[name] = _common_type(types.get(name, "NULL"), kind)
+            self.held_bytes += 0 if table is None else table.nbytes
+            if table is None or self.held_bytes > limit:
+                self._blocks = None
+            if self._blocks is not None:
+                self._blocks.append((table, rows))
         self.columns = types
+        if self._blocks is not None:
+            _OPENED.add(self)
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         names = list(dict.fromkeys((*numbers, *labels)))
@@ -49,12 +68,25 @@ class JsonLinesSource(Source):
             if self.kind(name) == "other":
                 raise unsupported_column_error(self, name, self.columns[name].lower())
         schema = pa.schema([(name, _TYPES[self.columns[name]]) for name in names])
-        for first, block in self._iter_blocks():
-            try:
-                table = _parse_block(block, schema)
-            except pa.ArrowException as error:
-                raise self._explain_error(block, first, names) or self._unreadable_error(str(error)) from error
-            yield from record_batches([table.column(name) for name in (*numbers, *labels)], _count(block))
+        blocks, self._blocks = self._blocks, None
+        _OPENED.discard(self)
+        self._file.require_unchanged()
+        if blocks is not None and all(_is_castable(table.schema, schema) for table, _ in blocks):
+            while blocks:
+                table, rows = blocks.popleft()
+                columns = [_cast_column(table, schema.field(name)) for name in (*numbers, *labels)]
+                yield from record_batches(columns, rows)
+            self._file.require_unchanged()
+            return
+        del blocks
+        for table, rows in map_in_order(self._iter_blocks(), lambda block: self._parse_columns(*block, schema)):
+            yield from record_batches([table.column(name) for name in (*numbers, *labels)], rows)
+
+    def _parse_columns(self, first: int, rows: int, block: bytes, schema: pa.Schema) -> tuple[pa.Table, int]:
+        try:
+            return _parse_block(block, schema), rows
+        except pa.ArrowException as error:
+            raise self._explain_error(block, first, schema.names) or self._unreadable_error(str(error)) from error
 
     def require_unchanged(self) -> None:
         self._file.require_unchanged()
@@ -68,8 +100,8 @@ class JsonLinesSource(Source):
         kind = _TYPES.get(self.columns[name])
         return "other" if kind is None else kind_of(kind)
 
-    def _iter_blocks(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the number of rows before a block, and the block: whole lines; blank lines are not rows."""
+    def _iter_blocks(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the number of rows before a block, its own, and the block: whole lines; blank lines are not rows."""
         first, rest = 0, b""
         with self._file.reading("JSON lines"):
             with gzip.open(self._file.path) if self._is_gzip else self._file.path.open("rb") as file:
@@ -78,13 +110,14 @@ class JsonLinesSource(Source):
                     if len(rest) > _LONGEST_LINE:
                         raise self._unreadable_error(f"a line is longer than {_LONGEST_LINE:,} bytes")
                     if block := self._check_block(lines + end, first):
-                        yield first, block
-                        first += _count(block)
+                        rows = _count(block)
+                        yield first, rows, block
+                        first += rows
             if block := self._check_block(rest, first):
-                yield first, block
+                yield first, _count(block), block
 
     def _iter_rows(self) -> Iterator[tuple[int, list[tuple[str, Any]]]]:
-        for first, block in self._iter_blocks():
+        for first, _, block in self._iter_blocks():
             yield from self._parse_lines(block, first)
 
     def _check_block(self, block: bytes, first: int) -> bytes:
@@ -97,19 +130,21 @@ class JsonLinesSource(Source):
             list(self._parse_lines(block, first))
         return block if begin else b""
 
-    def _iter_types(self, block: bytes, first: int) -> Iterator[tuple[str, str]]:
-        """Yield the names and types of a block's columns, or those of its values if only Python can parse it."""
+    def _parse_any(self, first: int, rows: int, block: bytes) -> tuple[list[tuple[str, str]], pa.Table | None, int]:
+        """Return the types of a block's columns by name, the block and its rows; no block if only Python can parse it."""
         try:
             table = _parse_block(block, None)
         except pa.ArrowException:
             table = None
-        if table is not None and (table.num_rows == _count(block) or not table.num_columns):
-            yield from ((field.name, _type_name(field.type)) for field in table.schema)
-            return
+        if table is not None and (table.num_rows == rows or not table.num_columns):
+            return [(field.name, _type_name(field.type)) for field in table.schema], table, rows
+        types = []
         for _, pairs in self._parse_lines(block, first):  # a name may be repeated, or two objects be on a line
             names = [name for name, _ in pairs]
-            self.duplicate_names |= {name for name in names if names.count(name) > 1}
-            yield from ((name, _type_of(value)) for name, value in pairs)
+            with self._lock:
+                self.duplicate_names |= {name for name in names if names.count(name) > 1}
+            types += [(name, _type_of(value)) for name, value in pairs]
+        return types, None, rows
 
     def _parse_lines(self, block: bytes, first: int) -> Iterator[tuple[int, list[tuple[str, Any]]]]:
         """Parse the lines of a block with Python; raise a DataError at the first line that is not an object."""
@@ -171,7 +206,28 @@ def _to_plain(value: Any) -> Any:
 
 
 def _count(block: bytes) -> int:
-    return sum(1 for line in block.split(b"\n") if line.strip())
+    r"""Count the lines that are not blank.
+
+    >>> _count(b"1\n2"), _count(b"1\n \n\n2\n")
+    (2, 2)
+    """
+    if _BLANK_LINE.search(b"\n" + block):
+        return sum(1 for line in block.split(b"\n") if line.strip())
+    return block.count(b"\n") + bool(block[block.rfind(b"\n") + 1 :].strip())
+
+
+def _is_castable(found: pa.Schema, wanted: pa.Schema) -> bool:
+    """Return whether the columns of a block that was parsed without a schema are those that a schema would give."""
+    fields = [(field, found.field(field.name).type) for field in wanted if field.name in found.names]
+    return all(
+        kind in (field.type, pa.null()) or (pa.types.is_int64(kind) and pa.types.is_float64(field.type)) for field, kind in fields
+    )
+
+
+def _cast_column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    if field.name not in table.column_names:
+        return pa.nulls(table.num_rows, field.type)
+    return table.column(field.name).cast(field.type, safe=False)
 
 
 def _common_type(one: str, other: str) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from squarely.data.files.file_kinds import SUFFIXES, named_kind
 from squarely.data.files.hive_partitions import read_folder_keys
-from squarely.data.files.lake_formats import require_no_lake_table
+from squarely.data.files.lake.detection import require_no_lake_table
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.staging.pipe import STANDARD_INPUT, copy_pipe, copy_standard_input, is_pipe
 from squarely.errors import DataError, pluralize
@@ -74,7 +74,7 @@ def copy_remote(text: str) -> LocalFile | None:
     if text == STANDARD_INPUT:
         return copy_standard_input()
     if _URL.match(text):
-        from squarely.data.files.staging.download import download  # libraries for networks take time to import
+        from squarely.data.files.staging.remote import download  # libraries for networks take time to import
 
         return download(text)
     return copy_pipe(local_path(text)) if is_pipe(local_path(text)) else None

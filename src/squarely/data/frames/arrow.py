@@ -46,6 +46,11 @@ class InMemorySource(Source):
             yield from ((first, batch) for batch in record_batches([column.slice(first, size) for column in columns], size))
 
 
+def is_in_memory(source: Source) -> bool:
+    """Return whether the rows are in this process, decoded, so that a pass over them costs little."""
+    return isinstance(source, InMemorySource)
+
+
 class ArrowSource(InMemorySource):
     """An Arrow table in memory."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import weakref
 from collections.abc import Callable
@@ -9,6 +10,28 @@ from contextlib import suppress
 from typing import IO
 
 import pyarrow as pa
+
+from squarely.errors import OptionError
+
+CACHE_VARIABLE = "SQUARELY_CACHE_BYTES"
+_DEFAULT_BYTES = 10**9
+
+
+def read_cache_limit() -> int:
+    """Return how many bytes of decoded columns stay in memory: SQUARELY_CACHE_BYTES, by default 1 GB.
+
+    Raises
+    ------
+    OptionError : the variable is not a number of bytes.
+    """
+    text = os.environ.get(CACHE_VARIABLE, "").strip()
+    try:
+        limit = float(text) if text else _DEFAULT_BYTES
+        if limit >= 0:
+            return int(limit)
+    except (ValueError, OverflowError):
+        pass
+    raise OptionError(f"{CACHE_VARIABLE}={text!r} is not a number of bytes. Set it to a number such as 2e9, or unset it.")
 
 
 class BatchStore:

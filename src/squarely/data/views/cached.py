@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from bisect import bisect_right
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -12,29 +11,9 @@ import pyarrow as pa
 from squarely.data.files.concat import ConcatSource
 from squarely.data.scan.batch_store import BatchStore
 from squarely.data.source import DerivedSource, PlacedBatch, RowRange, Source, with_row_positions
-from squarely.errors import OptionError
 
-CACHE_VARIABLE = "SQUARELY_CACHE_BYTES"
-_DEFAULT_BYTES = 10**9
 _DISK_REMARK = "{} was parsed again in each pass: its columns did not fit into the temporary folder ({})."
 _PATIENCE = 0.5  # seconds that `release` waits for a thread that parses a batch
-
-
-def read_cache_limit() -> int:
-    """Return how many bytes of decoded columns stay in memory: SQUARELY_CACHE_BYTES, by default 1 GB.
-
-    Raises
-    ------
-    OptionError : the variable is not a number of bytes.
-    """
-    text = os.environ.get(CACHE_VARIABLE, "").strip()
-    try:
-        limit = float(text) if text else _DEFAULT_BYTES
-        if limit >= 0:
-            return int(limit)
-    except (ValueError, OverflowError):
-        pass
-    raise OptionError(f"{CACHE_VARIABLE}={text!r} is not a number of bytes. Set it to a number such as 2e9, or unset it.")
 
 
 class CachedSource(DerivedSource):

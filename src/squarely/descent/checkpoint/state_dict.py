@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -22,6 +22,7 @@ from squarely.descent.loop.stopping import StopReason
 from squarely.descent.options.options import TrainingOptions
 from squarely.errors import InputError, OptionError
 from squarely.storage.json_fields import as_bool, as_int, as_number, as_text
+from squarely.types import Status
 
 _READ_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError, ValueError, StopIteration)
 
@@ -207,7 +208,7 @@ def _read_stop_reason(saved: Any) -> StopReason | None:
     if saved is None:
         return None
     restored = None if saved["restored"] is None else as_int(saved["restored"])
-    return StopReason(as_text(saved["status"]), as_text(saved["reason"]), restored, as_bool(saved["asked"]))
+    return StopReason(cast(Status, as_text(saved["status"])), as_text(saved["reason"]), restored, as_bool(saved["asked"]))
 
 
 def rng_states(device: torch.device) -> NamedTensors:

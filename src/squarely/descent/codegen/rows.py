@@ -137,7 +137,7 @@ def file_of(source: Source, uses: ColumnUses, data: str | None, *, name: str = "
             return own, []
         other = pandas_read_call(data, named_kind(data))
         is_same = other.function == own.function
-        return (PandasReadCall(path=data, function=own.function, options=own.options) if is_same else other), []
+        return (PandasReadCall(path=data, function=own.function, options=own.options, gaps=own.gaps) if is_same else other), []
     gap = _choose_gap(source, uses)
     path = data or ("data.csv" if name == "frame" else f"{name}.csv")
     file = pandas_read_call(path, named_kind(path))
@@ -176,7 +176,7 @@ def read_code(file: PandasReadCall, uses: ColumnUses) -> list[str]:
     files = (file, *file.further_calls)
     if len(files) == 1:
         lines.append(statement("rows = ", first))
-    elif all(each.options == file.options and not _constant_columns(each, uses) for each in files):
+    elif all((each.options, each.gaps) == (file.options, file.gaps) and not _constant_columns(each, uses) for each in files):
         lines.append(statement("files = ", list_literal(each.path for each in files)))
         reading = statement("return ", _call_code(file, uses, "file")[1], indent=4)
         lines += ["", "", "def read(file):", reading, "", ""]
@@ -212,6 +212,8 @@ def _call_code(file: PandasReadCall, uses: ColumnUses, path: str) -> tuple[list[
         else:
             arguments.append(f"{name}={literal(value)}")
     code = call(f"pd.{file.function}", arguments)
+    if file.gaps:
+        code = call("pd.DataFrame.replace", [code, list_literal(file.gaps), "np.nan"])
     if added:
         values = {name: literal(value) for name, value in added.items()}
         code = call("pd.DataFrame.assign", [code, dict_literal(values, "**")])

@@ -18,6 +18,7 @@ from squarely.descent.options.checks import stop_distance
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
+from squarely.types import Status
 
 F = TypeVar("F", float, Array)
 
@@ -47,7 +48,7 @@ class Epoch:
 class StopReason:
     """The end of a run."""
 
-    status: str  # one word
+    status: Status
     reason: str = ""  # a sentence, empty for a run that took all its epochs
     restored_epoch: int | None = None  # whose parameters come back, None where the last ones stay; a checkpoint has the last ones
     is_requested: bool = False  # whether a callback asked for it; it may answer otherwise when the run resumes

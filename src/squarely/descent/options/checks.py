@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from squarely.descent.options.optimizers import (
 )
 from squarely.descent.options.options import DTYPES, LOSS_NAMES, METRICS, TrainingOptions
 from squarely.errors import OptionError, first_line, read_float, require_one_of, show_value, suggest_name
+from squarely.types import Dtype, Gradient, SchedulerPer, TrainingEngine
 
 _DEFAULTS = TrainingOptions()
 _FLAGS = ("standardize", "stream", "nesterov", "shuffle", "replacement")
@@ -43,10 +44,10 @@ def check_options(options: TrainingOptions, model: torch.nn.Module | None = None
     `model` is the user's own, whose parameters the user's own optimizer may have.
     """
     options = replace(options, dtype=str(options.dtype).removeprefix("torch."))
-    require_one_of("dtype", options.dtype, tuple(DTYPES))
-    require_one_of("engine", options.engine, ("rows", "moments", "closed_form"))
-    require_one_of("gradient", options.gradient, ("autograd", "closed"))
-    require_one_of("scheduler_per", options.scheduler_per, ("epoch", "batch"))
+    require_one_of("dtype", options.dtype, get_args(Dtype))
+    require_one_of("engine", options.engine, get_args(TrainingEngine))
+    require_one_of("gradient", options.gradient, get_args(Gradient))
+    require_one_of("scheduler_per", options.scheduler_per, get_args(SchedulerPer))
     checked = replace(
         options,
         **_check_each(options, _COUNTS, _check_at_least_one),

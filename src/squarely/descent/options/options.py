@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from squarely.reprs import short_repr
 from squarely.theory import Descent
+from squarely.types import Metric
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -148,4 +149,4 @@ class TrainingOptions:
 
 LOSS_NAMES = {"mse": "MSELoss", "l1": "L1Loss", "huber": "HuberLoss", "quantile": "quantile (pinball) loss"}
 
-METRICS = ("mse", "rmse", "mae", "r2")
+METRICS = get_args(Metric)

@@ -15,6 +15,7 @@ from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.run_theory import RunTheory
 from squarely.errors import pluralize
 from squarely.moments import StandardizedProblem
+from squarely.types import Status
 
 TOLERANCE = 0.01  # standard errors, as in `certify`
 _MANY_EPOCHS = 10**7
@@ -37,7 +38,7 @@ def measure_distance(
     return distance if math.isfinite(distance) else None
 
 
-def judge_end(result: LoopResult, options: TrainingOptions, distance: float | None) -> str:
+def judge_end(result: LoopResult, options: TrainingOptions, distance: float | None) -> Status:
     """Return the status of a run: "converged" if it is within the tolerance, else how it ended."""
     ended = result.stop_reason.status
     if ended in FAILED:

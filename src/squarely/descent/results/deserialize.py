@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ from squarely.moments import account_from_json, identity_scaling, moments_from_j
 from squarely.numerics import Array
 from squarely.storage.disk import read_text
 from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_text
+
+if TYPE_CHECKING:
+    from squarely.types import Status
 
 T = TypeVar("T")
 _STATUSES = ("finished", "stopped", "diverged", "not finite")
@@ -161,7 +164,8 @@ def _read_result(document: Mapping[str, Any], options: TrainingOptions, p: int, 
     if not metrics <= measured or (average is not None and {*average} != measured):
         raise ValueError("its log or its average lacks a metric.")
     restored = _optional(saved["restored"], as_int)
-    ended = StopReason(as_choice(saved["status"], _STATUSES), as_text(saved["reason"]), restored, as_bool(saved["asked"]))
+    status = cast("Status", as_choice(saved["status"], _STATUSES))
+    ended = StopReason(status, as_text(saved["reason"]), restored, as_bool(saved["asked"]))
     if logged - 1 > options.epochs or (ended.status == "finished" and logged - 1 != options.epochs):
         raise ValueError(f"its log has {logged - 1} epochs, and {options.epochs} are its option.")
     if restored is not None and restored >= logged:

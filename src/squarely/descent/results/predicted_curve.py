@@ -51,6 +51,11 @@ class PredictedCurve:
         """The fraction of the starting excess that remains at the end."""
         return float(self.excess[self.final_epoch] / self.excess[0]) if self.excess[0] > 0 else 0.0
 
+    def visible_fraction(self, dtype: str) -> float:
+        """The remaining fraction, or if that is smaller, the one that the rounding of a loss in this dtype hides."""
+        rounding = float(np.finfo(dtype).eps) * self.floor / self.excess[0] if self.excess[0] > 0 else 0.0
+        return max(self.remaining_fraction, float(rounding))
+
 
 def predict_curve(
     problem: StandardizedProblem,

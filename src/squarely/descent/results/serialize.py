@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +19,6 @@ from squarely.errors import DataError, OptionError, SquarelyError
 from squarely.moments import MAX_SAVED_COLUMNS, account_to_json, moments_to_json
 from squarely.storage.json_fields import to_json
 from squarely.theory import Noise
-
-if TYPE_CHECKING:
-    from squarely.descent.results.training import Training
 
 FORMAT = 1
 RUN_KEY = "squarely run"  # the first key of the file
@@ -51,8 +48,11 @@ class SavedTexts:
         return self.code
 
 
-def run_to_json(run: Training) -> str:
-    """Return a run as strict JSON, with numbers that are not finite as text, unless it is too large to be read back."""
+def run_to_json(run: Any) -> str:
+    """Return a run as strict JSON, with numbers that are not finite as text, unless it is too large to be read back.
+
+    `run` is a Training, whose module imports this one.
+    """
     columns, result, history = len(run.design.centers), run.result, run.result.history
     if columns > MAX_SAVED_COLUMNS:
         raise DataError(
@@ -89,9 +89,10 @@ def run_to_json(run: Training) -> str:
     return json.dumps(to_json(document), allow_nan=False, separators=(",", ":"))
 
 
-def _describe_with_rows(run: Training) -> SavedTexts:
-    if run.saved is not None:
-        return run.saved
+def _describe_with_rows(run: Any) -> SavedTexts:
+    saved: SavedTexts | None = run.saved
+    if saved is not None:
+        return saved
     try:
         return SavedTexts(rows=run.describe_rows(), code=run.code())
     except SquarelyError as error:

@@ -81,6 +81,7 @@ def list_outcome(
     status: str,
     least: float | None,
     distance: float | None,
+    dtype: str,
 ) -> list[tuple[str, str]]:
     """List how a run ended, with losses, limits and rates. `least` is the loss at the optimum, if known."""
     final, is_average = result.final_values, result.average_metrics is not None
@@ -94,8 +95,8 @@ def list_outcome(
         ("Last loss:" if is_last else f"Loss {where}:", f"{final['loss']:.6g}"),
         *([(validation, f"{final['val_loss']:.6g}")] if "val_loss" in final else []),
         ("Loss at the optimum:", "unknown" if least is None else f"{least:.6g}"),
-        ("Excess left, predicted:", "unknown" if prediction is None else f"{prediction.remaining_fraction:.3g}"),
-        *([("Noise keeps it off by:", f"{theory.floor_se:.2g} std err")] if theory.floor_se is not None else []),
+        ("Predicted excess left:", "unknown" if prediction is None else f"{prediction.visible_fraction(dtype):.3g}"),
+        *([("Mini-batch noise floor:", f"{theory.floor_se:.2g} std err")] if theory.floor_se is not None else []),
         *_list_rates(theory),
         ("Condition (kappa):", f"{theory.kappa:.6g}"),
     ]
@@ -106,7 +107,7 @@ def _list_rates(theory: RunTheory) -> list[tuple[str, str]]:
     if theory.lr_limit is None or theory.lr_best is None:
         return [("Learning rate limit:", "unknown"), ("Best learning rate:", "unknown")]
     if theory.batches is not None:
-        return [("Limit, replacement:", round_down(theory.lr_limit, 6)), ("Best for all rows:", round_down(theory.lr_best, 6))]
+        return [("Limit for batches:", round_down(theory.lr_limit, 6)), ("Best for all rows:", round_down(theory.lr_best, 6))]
     best, limit = round_apart(theory.lr_best, theory.lr_limit, 6)
     return [("Learning rate limit:", limit), ("Best learning rate:", best)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -17,25 +17,25 @@ from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.convergence import FAILED, describe_end, judge_end, measure_distance
 from squarely.descent.results.loss_figure import draw_run
+from squarely.descent.results.plain_numbers import to_plain_numbers
 from squarely.descent.results.predicted_curve import PredictedCurve
+from squarely.descent.results.prediction import make_predictor
 from squarely.descent.results.run_theory import RunTheory
 from squarely.descent.results.serialize import RUN_FILE, SavedTexts, run_to_json
 from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name
-from squarely.design import Check, Design, LinearPredictor, predict_batches, require_rank_deficient
+from squarely.design import Design, predict_batches, require_rank_deficient
 from squarely.errors import NumericalError, short_traceback
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.show import KeyValueTable, Page, Table
 from squarely.storage.disk import local_path, write_text
+from squarely.types import Data, RankDeficient, Status, Unseen, typed_predict
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
     from torch import nn
-
-_PLAIN_OPTIONS = ("average", "stop", "engine", "gradient", "stream", "dtype", "seed", "device")
-_MIN_WEIGHT = 1e-6  # of a direction of length one: a smaller weight is rounding
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
@@ -106,6 +106,17 @@ class Training:
         return self.result.optimizer
 
     @property
+    def table(self) -> pd.DataFrame:
+        """One row for each coefficient: coef, in the units of the data; standardized, and start, before the training."""
+        columns = {"coef": self.coefficients, "standardized": self.result.end, "start": self.result.start}
+        return to_frame(columns, list(self.problem.names))
+
+    @property
+    def nobs(self) -> int:
+        """The number of rows to train on."""
+        return self.problem.n
+
+    @property
     def design(self) -> Design:
         """The frozen design."""
         return self.moments.design
@@ -116,7 +127,7 @@ class Training:
         return self.moments.account
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         """How the run ended, in a word or three.
 
         "converged" : within 0.01 standard errors of least squares, or the distance of `stop`; "epochs used up" : farther away.
@@ -147,9 +158,14 @@ class Training:
         return measure_distance(self.problem, self.theory, self.options, self.result)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """The remarks, the notes of the design, the warnings of theory, and why the run ended where it did."""
+    def notes(self) -> tuple[str, ...]:
+        """The notes of the page: remarks, notes of the design, warnings of theory, and why the run ended where it did."""
         return self.remarks + self.design.notes + self.theory.warnings + self._describe_end()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Another name of `notes`."""
+        return self.notes
 
     @property
     def optimal_loss(self) -> float | None:
@@ -167,9 +183,15 @@ class Training:
         """
         return to_frame({name: np.array(values) for name, values in self._history_columns().items()})
 
+    @typed_predict
     @short_traceback
     def predict(
-        self, new: object, *, read: Mapping[str, object] | None = None, unseen: str = "error", rank_deficient: str = "nan"
+        self,
+        new: Data,
+        *,
+        read: Mapping[str, object] | None = None,
+        unseen: Unseen = "error",
+        rank_deficient: RankDeficient = "nan",
     ) -> Any:
         """Predict the response for new rows, in its unit: one value a row, in the library of the rows.
 
@@ -181,35 +203,9 @@ class Training:
         if self.has_failed:
             raise NumericalError(f"The run is {self.status}, so it has nothing to predict with. {' '.join(self._describe_end())}")
         require_rank_deficient(rank_deficient)
-        source, problem, w = open_new_rows(new, self.design.formula.names, read), self.problem, self.result.end
-        predictor = LinearPredictor(
-            design=self.design,
-            selected=range(len(self.design.columns)),
-            level=problem.intercept_in_units(w),
-            slopes=problem.slopes_in_units(w),
-            center=problem.center[:-1],
-            check=self._dependency_check() if rank_deficient == "nan" else None,
-        )
+        source, check = open_new_rows(new, self.design.formula.names, read), rank_deficient == "nan"
+        predictor = make_predictor(self.moments, self.problem, self.theory.spectrum, self.result.end, check=check)
         return predict_batches(predictor, source, unseen=unseen)
-
-    def _dependency_check(self) -> Check | None:
-        """Return the directions along which the loss does not change: training rows have almost no component there."""
-        problem, lam = self.problem, self.theory.spectrum
-        if not lam.flat_directions:
-            return None
-        V = lam.vectors[:, : lam.flat_directions]
-        names = np.array(["Intercept", *(column.name for column in self.design.columns)])
-        rounding = math.sqrt(self.moments.n * lam.flat_threshold / 2)  # a squared length along a direction is n lam / 2
-        return Check(
-            dropped_columns=np.zeros(0, dtype=int),
-            weights=V if problem.intercept else np.vstack([np.zeros(lam.flat_directions), V]),
-            errors=np.full(lam.flat_directions, rounding),
-            standard_error_scale=np.zeros(len(names)),
-            centers=np.concatenate([[0.0], problem.shift[:-1]]),
-            scales=np.concatenate([[1.0], problem.scale[:-1]]),
-            messages=tuple(" and ".join(names[np.abs(v) > _MIN_WEIGHT].tolist()) + " depend on each other" for v in V.T),
-            reason="Columns depend on each other in the rows of the training, and these break it",
-        )
 
     @overload
     def plot(self, ax: None = None) -> Figure: ...
@@ -310,40 +306,7 @@ class Training:
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values: the output of `--json`."""
-        options, theory, prediction = self.options, self.theory, self.prediction
-        first = next(iter(options.parameter_groups), None)
-        return {
-            "formula": self.design.formula.text,
-            "params": dict(zip(self.problem.names, self.coefficients.tolist(), strict=True)),
-            "status": self.status,
-            "distance_se": self.distance_se,
-            "lr": None if math.isnan(options.rate) else options.rate,
-            "epochs": options.epochs,
-            "batch_size": options.batch_size,
-            "criterion": options.loss,
-            "optimizer": torch_name(options.optimizer),
-            "momentum": options.momentum if first is None or first.momentum is None else first.momentum,
-            "nesterov": options.nesterov,
-            "weight_decay": options.weight_decay if first is None else first.weight_decay,
-            "groups": [{**asdict(group), "lr": None if math.isnan(group.lr) else group.lr} for group in options.parameter_groups],
-            "scheduler": None if options.scheduler is None else torch_name(options.scheduler),
-            **{name: getattr(options, name) for name in _PLAIN_OPTIONS},
-            "loss": self.result.final_values["loss"],
-            "start": self.result.start.tolist(),
-            "theory": {
-                **{name: getattr(theory, name) for name in ("lr_limit", "lr_best", "kappa", "rate")},
-                "noise_floor": theory.floor,
-                "noise_floor_se": theory.floor_se,
-                "excess_left": None if prediction is None else prediction.remaining_fraction,
-                "form": None if prediction is None else prediction.form or "exact",
-            },
-            "warnings": list(self.warnings),
-            "history": self._history_columns(),
-            "rows": self.rows.as_dict(),
-            "validation_rows": None if self.validation_rows is None else self.validation_rows.as_dict(),
-            "rounded": dict(self.rows.rounded),
-            "casts": dict(self.rows.casts),
-        }
+        return to_plain_numbers(self, self._history_columns())
 
     def _repr_html_(self) -> str:
         return self.summary().shorten()._repr_html_()
@@ -365,7 +328,9 @@ class Training:
 
     def _list_outcome(self) -> list[tuple[str, str]]:
         least, distance = self.optimal_loss, self.distance_se
-        return list_outcome(self.result, self.theory, self.prediction, status=self.status, least=least, distance=distance)
+        return list_outcome(
+            self.result, self.theory, self.prediction, status=self.status, least=least, distance=distance, dtype=self.options.dtype
+        )
 
     def _describe_end(self) -> tuple[str, ...]:
         return describe_end(self.problem, self.theory, self.options, self.result, self.distance_se)

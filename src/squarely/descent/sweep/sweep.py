@@ -51,13 +51,24 @@ class Sweep:
     program: str = ""
 
     @property
-    def frame(self) -> pd.DataFrame:
-        """One row a run: the varied options, status, last_loss, lowest_loss, epochs, predicted_loss, excess_left, and val_loss.
+    def table(self) -> pd.DataFrame:
+        """One row a run: varied options, status, last_loss, lowest_loss, epochs, predicted_loss, predicted_excess, and val_loss.
 
         last_loss and val_loss belong to the final parameters: of the last epoch, the best ones, or the average. lowest_loss is the
-        lowest one logged. predicted_loss and excess_left are the prediction for the final parameters, NaN without a curve.
+        lowest one logged. predicted_loss and predicted_excess are the prediction for the final parameters, NaN without a curve;
+        predicted_excess is the fraction of the excess at the start that is left, at least the rounding of the dtype.
         """
         return to_frame(self._make_columns())
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Another name of `table`."""
+        return self.table
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of all runs, each once."""
+        return tuple(dict.fromkeys(note for run in self.runs for note in run.notes))
 
     @property
     def history(self) -> pd.DataFrame:
@@ -87,10 +98,8 @@ class Sweep:
         sentence = f"{describe_options(best, self._options)} ends lowest: its {criterion} is {final_loss(best):.6g}"
         if others and is_finite(others[0]):
             difference = final_loss(others[0]) - final_loss(best)
-            gap = f"{difference:.3g} below" if difference > 0 else "no lower than"
-            sentence += f", {gap} that of {describe_options(others[0], self._options)}" + (
-                "" if difference > 0 else ", which comes later"
-            )
+            gap = f"{difference:.3g} below that of" if difference > 0 else "tied with"
+            sentence += f", {gap} {describe_options(others[0], self._options)}"
         lost = sum(not is_finite(run) for run in self.runs)
         diverged = f" {lost:,} of {len(self.runs):,} runs diverged." if lost else ""
         return f"{sentence}.{diverged} {_describe_limits(best)}".strip()
@@ -123,14 +132,14 @@ class Sweep:
         shown = list(self.runs) if len(self.runs) <= _MAX_SHOWN_RUNS else self._ranked_runs[:_MAX_SHOWN_RUNS]
         rows = [self._make_row(run) for run in shown]
         hidden = len(self.runs) - len(shown)
-        more = [f"These are the best {_MAX_SHOWN_RUNS}; the other {hidden:,} runs are in sweep.frame."] if hidden else []
+        more = [f"These are the best {_MAX_SHOWN_RUNS}; the other {hidden:,} runs are in sweep.table."] if hidden else []
         first, program = self.runs[0], [f"{self.program}."] if self.program else []
         used = describe_rows(first.source, first.rows, first.validation, first.validation_rows)
         return Page(
             "Learning Rates" if self._options == ("lr",) else "Sweep",
             [Table(list(rows[0]), [list(row.values()) for row in rows])],
             footer=[used, *more, *program, self.why],
-            notes=list(dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.warnings)),
+            notes=list(dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.notes)),
         )
 
     def as_dict(self) -> Mapping[str, Any]:
@@ -141,7 +150,8 @@ class Sweep:
             "best": self.runs.index(self.best),
             "best_lr": self.best.options.rate,
             "why": self.why,
-            "frame": {name: np.asarray(values).tolist() for name, values in self._make_columns().items()},
+            "notes": list(self.notes),
+            "table": {name: np.asarray(values).tolist() for name, values in self._make_columns().items()},
             "runs": [run.as_dict() for run in self.runs],
         }
 
@@ -172,21 +182,27 @@ class Sweep:
             "lowest_loss": np.array([np.fmin.reduce(run.result.losses) for run in self.runs]),
             "epochs": np.array([len(run.result.losses) - 1 for run in self.runs]),
             "predicted_loss": np.array([math.nan if curve is None else curve.final_loss for curve in curves]),
-            "excess_left": np.array([math.nan if curve is None else curve.remaining_fraction for curve in curves]),
+            "predicted_excess": np.array([_predicted_excess(run) for run in self.runs]),
         }
         if any(map(has_validation, self.runs)):
             columns["val_loss"] = np.array([run.result.final_values["val_loss"] for run in self.runs])
         return columns
 
     def _make_row(self, run: Training) -> dict[str, str]:
-        curve, count = run.prediction, len(self._options)
+        curve, count = None if run.result.has_diverged else run.prediction, len(self._options)  # a diverging curve has no end
         row = {_SHORT_NAMES.get(name, name): f"{option_value(run, name):g}" for name in self._options}
         row["status"] = run.status
         row |= {"first loss": f"{run.result.losses[0]:.5g}"} if count == 1 else {}
         row["last loss"] = f"{run.result.final_values['loss']:.5g}"
-        row |= {"predicted": "unknown" if curve is None else f"{curve.final_loss:.5g}"} if count < 4 else {}
-        row["excess left"] = "unknown" if curve is None else f"{100 * curve.remaining_fraction:.2g} %"
+        unknown = "-" if run.result.has_diverged else "unknown"
+        row |= {"predicted": unknown if curve is None else f"{curve.final_loss:.5g}"} if count < 4 else {}
+        if count < 5:
+            row["predicted excess"] = unknown if curve is None else f"{100 * _predicted_excess(run):.2g} %"
         return row | ({"val loss": f"{run.result.final_values['val_loss']:.5g}"} if has_validation(self.best) else {})
+
+
+def _predicted_excess(run: Training) -> float:
+    return math.nan if run.prediction is None else run.prediction.visible_fraction(run.options.dtype)
 
 
 def _describe_limits(run: Training) -> str:

@@ -147,7 +147,10 @@ def code_levels(factor: Categorical, observed: ObservedLevels, source: Source) -
     level is not there.
     """
     column, found = factor.name.name, {level: row for level, (row, _) in observed.items()}
-    if factor.is_untyped and not all(isinstance(level, str) and level.lower() in TRUTH_WORDS for level in found):
+    are_truth_words = all(isinstance(level, str) and level.lower() in TRUTH_WORDS for level in found)
+    if (
+        factor.is_untyped and not are_truth_words and source.category_order(column) is None
+    ):  # not declared, as by pandas.Categorical
         _require_text(column, found, source)
     if not source.typed:
         found = _infer_level_types(found)

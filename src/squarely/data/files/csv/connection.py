@@ -1,13 +1,11 @@
-"""An embedded DuckDB for one CSV file."""
+"""Connections to an embedded DuckDB that reads one CSV file and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import duckdb
-
-from squarely.data.files.csv.encoding import CsvText
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
@@ -17,16 +15,29 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 
 
 @contextmanager
-def connect(text: CsvText) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an embedded DuckDB that loads no extension, sees no Python variable and reads no other file."""
+def connect_to(paths: Iterable[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an embedded DuckDB that loads no extension, sees no Python variable and reads only the files at some paths."""
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         connection.execute("SET enable_progress_bar = false")  # it would be printed among the results
-        connection.execute(f"SET allowed_paths = [{quote_sql(str(text.path))}, {quote_sql(text.pattern)}]")
+        connection.execute(f"SET allowed_paths = [{', '.join(map(quote_sql, paths))}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield connection
 
 
 def quote_sql(text: str) -> str:
-    """Write a text as a constant of SQL."""
+    """Return a text as a literal of SQL.
+
+    >>> quote_sql("it's")
+    "'it''s'"
+    """
     return "'" + text.replace("'", "''") + "'"
+
+
+def struct_sql(values: Mapping[str, str]) -> str:
+    """Return names and texts as a struct of SQL.
+
+    >>> struct_sql({"c0": "DOUBLE"})
+    "{c0: 'DOUBLE'}"
+    """
+    return "{" + ", ".join(f"{name}: {quote_sql(value)}" for name, value in values.items()) + "}"

@@ -78,7 +78,7 @@ def detect_text(file: LocalFile, options: ReadOptions) -> Detected:
 
 
 def _detect_delimiter(text: CsvText, header: str, options: ReadOptions) -> str:
-    if "\t" in header and _TAB_SUFFIXES & {suffix.lower() for suffix in Path(text.file.given_path).suffixes}:
+    if "\t" in header and _TAB_SUFFIXES & {suffix.lower() for suffix in Path(text.file.name).suffixes}:
         return "\t"
     for size in (_SAMPLE, _LONGEST_SAMPLE):
         head = text.read_head(size)

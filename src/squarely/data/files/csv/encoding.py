@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import gzip
-import os
 import re
-import tempfile
-import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -27,6 +23,7 @@ from squarely.data.files.csv.line_filter import (
 )
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
+from squarely.data.files.staging.temporary_copy import TemporaryCopy
 from squarely.errors import DataError
 
 PATTERN_SIGNS = re.compile(r"[*?[]")
@@ -43,6 +40,7 @@ class CsvText:
     ----------
     is_gzip : whether the text is gzipped.
     quotes : the sign around texts.
+    copy : the temporary copy at `path`, which is deleted when nothing refers to it.
     header : the first line as the user's file has it, if this text has other line ends inside its quotes, else "".
     number_lines : function that yields the text of the user's file with `REMOVED` for each line that this text lacks.
     """
@@ -51,19 +49,14 @@ class CsvText:
     path: Path
     is_gzip: bool
     quotes: Quotes
+    copy: TemporaryCopy | None = None
     header: str = ""
     number_lines: Callable[[], Iterator[str]] | None = None
 
     def make_copy(self, pieces: Iterable[str], **changes: Any) -> CsvText:
-        """Write a text to a file that is deleted when the object is, and return it."""
-        descriptor, name = tempfile.mkstemp(prefix="squarely-", suffix=".csv")
-        os.close(descriptor)
-        copy = replace(self, path=Path(name).resolve(), **{"is_gzip": False, **changes})
-        weakref.finalize(copy, copy.path.unlink, missing_ok=True)
-        with copy.path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
-            for piece in pieces:
-                _write(out, piece)
-        return copy
+        """Return a copy with another text, of the user's file in UTF-8."""
+        copy = TemporaryCopy((piece.encode("utf-8", "surrogateescape") for piece in pieces), self.file.label)
+        return replace(self, path=copy.path, is_gzip=False, copy=copy, **changes)
 
     @property
     def pattern(self) -> str:
@@ -94,18 +87,6 @@ class CsvText:
             if not left:
                 return number
         return line
-
-
-def _write(out: IO[Any], piece: Any) -> None:
-    try:
-        out.write(piece)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise DataError(
-            f"There is no space left in {tempfile.gettempdir()!r} for a temporary copy of the text. Set the environment variable "
-            "TMPDIR to a folder with space."
-        ) from error
 
 
 def _open_text(path: Path, encoding: str, *, is_gzip: bool, errors: str) -> IO[str]:
@@ -222,9 +203,6 @@ def strip_padding(text: CsvText) -> CsvText | None:
         end = max(place for _, place in read_gzip(file.path))
         if end == size:
             return None
-        copy = text.make_copy((), is_gzip=True)
         padded.seek(0)
-        with copy.path.open("wb") as out:
-            while piece := padded.read(min(_GZIP_PIECE, end - padded.tell())):
-                _write(out, piece)
-    return copy
+        copy = TemporaryCopy(iter(lambda: padded.read(min(_GZIP_PIECE, end - padded.tell())), b""), file.label)
+    return replace(text, path=copy.path, copy=copy)

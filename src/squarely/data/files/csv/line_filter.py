@@ -28,7 +28,8 @@ class Quotes:
     def field(self) -> str:
         """A pattern of a quoted field, or of the beginning of one that a text does not hold to its end."""
         sign, before = re.escape(self.sign), re.escape(self.delimiters)
-        return rf"(?P<field>(?:(?<=[\r\n{before}])|\A)[ ]*{sign}[^{sign}]*(?:{sign}{sign}[^{sign}]*)*(?:{sign}|\Z))"
+        blanks = "" if " " in self.delimiters else "[ ]*"
+        return rf"(?P<field>(?:(?<=[\r\n{before}])|\A){blanks}{sign}[^{sign}]*(?:{sign}{sign}[^{sign}]*)*(?:{sign}|\Z))"
 
 
 def skip_lines(text: IO[str], skip: int | tuple[int, ...], removed: str = "") -> Iterator[str]:
@@ -80,17 +81,20 @@ def squeeze_blanks(pieces: Iterable[str], quotes: Quotes) -> Iterator[str]:
     >>> "".join(squeeze_blanks([" x   y\n 1 \t'a b' \n"], Quotes("'", " \t")))
     "x\ty\n1\t'a b'\n"
     """
-    around = r"(?:(?<=[\r\n])|\A)[ \t]+|[ \t]+(?=[\r\n]|\Z)"
-    pattern = re.compile(rf"{quotes.field}|(?P<around>{around})|[ \t]+")
-
-    def replace(match: re.Match[str]) -> str:
-        return match[0] if match.lastgroup == "field" else "" if match.lastgroup == "around" else "\t"
-
+    pattern = re.compile(quotes.field)
     for block in _cut_between_records(pieces, quotes):
-        if quotes.sign in block:
-            yield pattern.sub(replace, block)
-        else:
-            yield re.sub(r"[ \t]+", "\t", re.sub(around, "", block))
+        parts = pattern.split(block.strip(" \t")) if quotes.sign in block else [block.strip(" \t")]
+        yield "".join(_squeeze(part) if i % 2 == 0 else part for i, part in enumerate(parts))
+
+
+def _squeeze(text: str) -> str:
+    """Do as `squeeze_blanks` for a text without quotes; `replace` is some ten times as fast as a pattern."""
+    text = text.replace("\t", " ")
+    while "  " in text:
+        text = text.replace("  ", " ")
+    for end in "\r\n":
+        text = text.replace(f" {end}", end).replace(f"{end} ", end)
+    return text.replace(" ", "\t")
 
 
 def first_record(text: str, quotes: Quotes) -> tuple[str, str]:

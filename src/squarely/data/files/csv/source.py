@@ -9,26 +9,28 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, grouped_digits_pattern
-from squarely.data.files.csv.byte_search import ByteSearch, measure_longest_line
-from squarely.data.files.csv.connection import connect, quote_sql
+from squarely.data.files.csv.byte_search import measure_longest_line
+from squarely.data.files.csv.connection import connect_to, quote_sql, struct_sql
 from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
 from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
 from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text
-from squarely.data.files.csv.encoding import PATTERN_SIGNS, iter_pieces, read_gzip
+from squarely.data.files.csv.encoding import PATTERN_SIGNS
 from squarely.data.files.csv.line_ends import LineEnds
+from squarely.data.files.csv.text_check import TextCheck, iter_bytes
+from squarely.data.files.csv.text_pipe import TextPipe
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
 from squarely.data.pandas_io import PandasReadCall, pandas_read_csv_call
 from squarely.data.query import keyboard_interrupts
 from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source
-from squarely.errors import DataError, option_hint, pluralize
+from squarely.errors import DataError, option_hint
 
 # The words for an empty field, as in R and pandas: each is counted as "null" in the row account.
 NULL_WORDS = ("", "NA", "N/A", "NULL", "null", "#N/A")
@@ -36,7 +38,6 @@ NULL_WORDS = ("", "NA", "N/A", "NULL", "null", "#N/A")
 _NOT_IN_NUMBERS = ("_", "+-", "(")
 # DuckDB guesses types alone: no comment sign, no skipped line, no columns from the names of folders.
 _DIALECT = "comment = '', skip = 0, strict_mode = true, hive_partitioning = false"
-_PIECE = 2**18  # bytes: what fits into a cache is counted faster
 _USUAL_LINE, _MAX_LINE = 1_900_000, 2**28  # bytes: what DuckDB accepts, and what is accepted here
 _BUFFER = 2**25  # bytes, as many as DuckDB reads at a time
 _SAMPLE = 20_480  # rows, as many as DuckDB samples
@@ -60,7 +61,6 @@ class CsvSource(Source):
         self._text, self._options, self.notes = detected.text, detected.options, detected.notes
         self._delimiter, self.thousands = detected.sign, options.thousands or ""
         self._comma_values = CommaValues()
-        self._found: tuple[str, ...] | None = None  # the odd signs and null words in the file, once it was searched
         self._kinds: dict[str, Kind] = {}  # of the text columns that have been scanned
         self._longest_line = 0  # bytes, if it is longer than DuckDB expects
         self._detect_dialect()
@@ -77,15 +77,19 @@ class CsvSource(Source):
         if len(self._names) > 1 and self._names[0] == "" and "" not in self.duplicate_names:
             self.index_columns = frozenset([""])  # the row labels that pandas and R write
 
+    @property
+    def _paths(self) -> tuple[str, str]:
+        return str(self._text.path), self._text.pattern
+
     def _detect_dialect(self) -> None:
         """Detect names, line ends, decimal sign and types; again with longer lines if DuckDB finds them too long."""
         notes = self.notes
         try:
-            with keyboard_interrupts(), connect(self._text) as connection:
+            with keyboard_interrupts(), connect_to(self._paths) as connection:
                 self._detect_columns(connection)
         except _ENGINE_ERRORS as error:
             if LONG_LINE in str(error) and not self._longest_line:
-                self._set_longest_line(measure_longest_line(self._iter_bytes()))
+                self._set_longest_line(measure_longest_line(iter_bytes(self._text)))
                 if self._longest_line:
                     self.notes = notes
                     self._detect_dialect()
@@ -94,7 +98,7 @@ class CsvSource(Source):
 
     def _set_longest_line(self, size: int) -> None:
         if _USUAL_LINE < size <= _MAX_LINE:
-            self._longest_line = size + _PIECE
+            self._longest_line = size + 2**20
 
     @property
     def _long_lines_sql(self) -> str:
@@ -104,10 +108,11 @@ class CsvSource(Source):
     def _detect_columns(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Detect names, line ends, decimal sign and types, in this order."""
         text, options = self._text, self._options
-        compression = f"compression = '{'gzip' if text.is_gzip else 'none'}'"
+        self._compression_sql = f"compression = '{'gzip' if text.is_gzip else 'none'}'"
         quote = quote_sql(text.quotes.sign)
-        self._dialect = f"delim = {quote_sql(self._delimiter)}, quote = {quote}, escape = {quote}, {compression}, {_DIALECT}"
-        query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {self._dialect}{self._long_lines_sql}) LIMIT 1"
+        self._dialect = f"delim = {quote_sql(self._delimiter)}, quote = {quote}, escape = {quote}, {_DIALECT}"
+        how = f"{self._compression_sql}, {self._dialect}{self._long_lines_sql}"
+        query = f"SELECT * FROM read_csv(?, header = false, all_varchar = true, {how}) LIMIT 1"
         first = connection.execute(query, [text.pattern]).fetchall()
         self._width = len(first[0]) if first else 0
         names = [name or "" for name in first[0]] if first else []
@@ -121,6 +126,7 @@ class CsvSource(Source):
             if shorter.has_extra_field:  # the header line ends so, too
                 self._line_ends, columns = shorter, columns - 1
         self._names = choose_names(names, columns, options, self.label)
+        self._check = TextCheck(text, self._line_ends, (*_NOT_IN_NUMBERS, *self._null_words), has_header=options.has_header)
         if self._line_ends.has_extra_field:
             self.notes += ("a delimiter at the end of every line, behind which nothing stands",)
         decimal = options.decimal or {".": ",", ",": "."}.get(options.thousands or "")
@@ -144,7 +150,9 @@ class CsvSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         places = [self._find_number_column(name) for name in numbers]
-        self._check_bytes()
+        is_piped = self._check.found is None and self._text.is_gzip and TextPipe.is_available()
+        if not is_piped:
+            self._check_bytes()
         texts = [self._names.index(name) for name in labels]
         # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
         # nor is a first number after a million empty fields. Truth values stay; the cast to double refuses dates.
@@ -157,9 +165,11 @@ class CsvSource(Source):
         columns += [f"c{i}" for i in texts]
         self._file.require_unchanged()
         try:
-            yield from self._query(", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1", types)
+            query = ", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1"
+            yield from self._query_pipe(query, types) if is_piped else self._query(query, types)
         except _ENGINE_ERRORS as error:
             self._file.require_unchanged()
+            self._check_bytes()
             raise self._explain_error(error, places) from error
         self._file.require_unchanged()
 
@@ -169,7 +179,7 @@ class CsvSource(Source):
     def head(self, names: Sequence[str], rows: int) -> pa.Table:
         columns = ", ".join(f"c{self._names.index(name)} AS v{j}" for j, name in enumerate(names)) or "1 AS v0"
         try:
-            with keyboard_interrupts(), connect(self._text) as connection:
+            with keyboard_interrupts(), connect_to(self._paths) as connection:
                 table = self._select(connection, columns, nulls=("",)).limit(rows).to_arrow_table()
         except _ENGINE_ERRORS as error:
             raise unreadable_error(self._text, self._delimiter, error) from error
@@ -248,38 +258,23 @@ class CsvSource(Source):
         """The signs that only DuckDB reads as parts of numbers; for gzip all of them until it was read once."""
         if not self._text.is_gzip:
             self._check_bytes()
-        return [sign for sign in _NOT_IN_NUMBERS if self._found is None or sign in self._found]
+        return [sign for sign in _NOT_IN_NUMBERS if self._check.found is None or sign in self._check.found]
 
     def _check_bytes(self) -> None:
         """Search for odd signs and null words, once; raise a DataError if lines end differently, or a checksum is wrong."""
-        if self._found is not None:
-            return
-        search = ByteSearch((*_NOT_IN_NUMBERS, *self._null_words), has_header=self._options.has_header)
-        with self._file.reading("CSV"):
-            pieces = search.watch(self._iter_bytes())
-            other = self._line_ends.find_other_line(pieces)
-            deque(pieces, maxlen=0)  # search the rest, too
-        if other is not None:
-            extra, fields = self._line_ends.has_extra_field, self._line_ends.fields
-            before = f"the {'header' if self._options.has_header else 'first line'} has {fields:,}"
-            others = f"the lines before it have {fields + 1:,}" if extra else before
-            line = self._text.find_line(other[0])
-            raise DataError(
-                f"Line {line:,} of {self.label} has {pluralize(other[1], 'field')}, and {others}: a value may contain the "
-                "delimiter, as in 1,250. Put such a value in quotes, or let all lines end alike."
-            )
-        self._found = search.found
-        if search.longest_line > self._longest_line:
-            self._set_longest_line(search.longest_line)
-
-    def _iter_bytes(self) -> Iterator[bytes]:
-        """Yield the bytes of the text in pieces, decompressed."""
-        path = self._text.path
-        return (piece for piece, _ in read_gzip(path)) if self._text.is_gzip else iter_pieces(path, _PIECE)
+        self._check.run()
+        if self._check.longest_line > self._longest_line:
+            self._set_longest_line(self._check.longest_line)
 
     def _query(self, columns: str, types: Mapping[str, str] | None = None) -> Iterator[pa.RecordBatch]:
-        with keyboard_interrupts(), connect(self._text) as connection:
+        with keyboard_interrupts(), connect_to(self._paths) as connection:
             yield from self._select(connection, columns, types).to_arrow_reader(BATCH_ROWS)
+
+    def _query_pipe(self, columns: str, types: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+        """Query a gzipped text that is decompressed and checked meanwhile; raise a DataError if it is damaged."""
+        with self._check.pipe() as path, keyboard_interrupts(), connect_to([path]) as connection:
+            yield from self._select(connection, columns, types, pipe=path).to_arrow_reader(BATCH_ROWS)
+        self._check_bytes()
 
     @property
     def _null_words(self) -> tuple[str, ...]:
@@ -310,16 +305,23 @@ class CsvSource(Source):
         columns: str,
         types: Mapping[str, str] | None = None,
         nulls: Sequence[str] | None = None,
+        pipe: str = "",
     ) -> duckdb.DuckDBPyRelation:
-        """Select SQL columns of the file; all of it is text, or DuckDB detects the types but for those in `types`."""
-        names = ", ".join(f"'c{i}'" for i in range(self._width))
-        found = [word for word in self._null_words if not word or self._found is None or word in self._found]
+        """Select SQL columns of the file; all of it is text, or DuckDB detects the types but for those in `types`.
+
+        DuckDB cannot detect anything in a `pipe`, which it reads once.
+        """
+        names = [f"c{i}" for i in range(self._width)]
+        found = [word for word in self._null_words if not word or self._check.found is None or word in self._check.found]
         words = ", ".join(map(quote_sql, found if nulls is None else nulls))  # each word takes time
-        chosen = ", ".join(f"{c}: '{kind}'" for c, kind in (types or {}).items())
-        cast = ", all_varchar = true" if types is None else f", types = {{{chosen}}}" if types else ""
-        header = f"header = {self._options.has_header}, names = [{names}]"
-        query = f"SELECT {columns} FROM read_csv(?, {header}, nullstr = [{words}], {self._dialect}{self._long_lines_sql}{cast})"
-        return connection.sql(query, params=[self._text.pattern])
+        if pipe:
+            kinds = {**dict.fromkeys(names, "VARCHAR"), **dict(zip(names, self._types, strict=False)), **(types or {})}
+            how = f"auto_detect = false, columns = {struct_sql(kinds)}, compression = 'none'"
+        else:
+            how = f"names = [{', '.join(map(quote_sql, names))}], {self._compression_sql}"
+            how += ", all_varchar = true" if types is None else f", types = {struct_sql(types)}" if types else ""
+        how = f"header = {self._options.has_header}, {how}, nullstr = [{words}], {self._dialect}{self._long_lines_sql}"
+        return connection.sql(f"SELECT {columns} FROM read_csv(?, {how})", params=[pipe or self._text.pattern])
 
     def _explain_error(self, error: Exception, places: list[int]) -> DataError:
         """Return an error that names the first value that is not a number, if that stopped DuckDB."""

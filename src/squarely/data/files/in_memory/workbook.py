@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from squarely.data.dtypes import parses_as_number
+from squarely.data.files.csv.dialect import choose_names
 from squarely.data.files.csv.source import NULL_WORDS
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
@@ -62,7 +63,7 @@ def open_workbook(file: LocalFile, options: ReadOptions) -> ArrowSource:
         notes += ("merged cells, whose value only the first of them has",)
     arrays, converted = [], []
     for label, cells in columns:
-        array, is_converted = _to_array(cells, {*NULL_WORDS, *(options.na_values or ())})
+        array, is_converted = _to_array(cells, {*NULL_WORDS, *(options.na_values or ())}, options.na_numbers)
         arrays.append(array)
         converted += [label] if is_converted else []
     if converted:
@@ -108,25 +109,31 @@ def _read_table(
     if not table:
         more = f"Choose another by the option sheet: {listed(map(repr, others))}." if others else "Give another file."
         raise DataError(f"{where} is empty. {more}")
-    header = table.pop(0)[1] if options.header is not False else [None] * len(table[0][1])
+    if options.names and options.header is None:
+        _require_values([row for _, row in table[:2]], where[0].lower() + where[1:])
+    header = table.pop(0)[1] if options.has_header else [None] * len(table[0][1])
     used = [j for j in range(len(header)) if header[j] is not None or any(row[j] is not None for _, row in table)]
     used = list(range(used[0], used[-1] + 1)) if used else []
     named = [header[j] for j in used if header[j] is not None]
-    if options.names is not None and len(options.names) != len(used):
-        raise DataError(f"{where} has {len(used):,} columns, and read= has {len(options.names):,} names. Give one for each column.")
-    if options.header is not False and options.names is None and len(named) == 1 and len(used) > 1:
+    if options.has_header and options.names is None and len(named) == 1 and len(used) > 1:
         raise DataError(
             f"{where} has one cell, {named[0]!r}, in the first row of its {len(used):,} columns: a title may stand above the "
             "header. Give the number of rows above the header as the option skip_rows."
         )
-    if options.names is not None:
-        names = list(options.names)
-    elif options.header is False:
-        names = [f"x{k + 1}" for k in range(len(used))]
-    else:
-        names = [_to_text(header[j]) if header[j] is not None else "" for j in used]
+    first = ["" if header[j] is None else _to_text(header[j]) for j in used]
+    names = choose_names(first, len(used), options, label)
     columns = [(name, [row[j] for _, row in table]) for name, j in zip(names, used, strict=True)]
     return columns, table[0][0] if table else 0
+
+
+def _require_values(rows: Sequence[Cells], where: str) -> None:
+    """Raise a DataError if the first row has no number, and the next one has some: the user may mean to replace names."""
+    numbers = [sum(isinstance(cell, float | int) for cell in row) for row in rows]
+    if len(rows) == 2 and not numbers[0] and numbers[1]:
+        raise DataError(
+            f"The first row of {where} looks like names: {listed([cell for cell in rows[0] if cell is not None], most=4)}. Give "
+            "read={'header': True} to put yours in their place, or read={'header': False} to read the row as values."
+        )
 
 
 def _to_text(cell: Any) -> str:
@@ -140,9 +147,9 @@ def _to_text(cell: Any) -> str:
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() and abs(cell) < EXACT_INTEGERS else str(cell)
 
 
-def _to_array(cells: Cells, nulls: set[str]) -> tuple[pa.Array, bool]:
+def _to_array(cells: Cells, nulls: set[str], null_numbers: Sequence[float]) -> tuple[pa.Array, bool]:
     """Return the cells as an array of one type, and whether it has numbers that were stored as text."""
-    cells = [None if cell is None or _to_text(cell) in nulls else cell for cell in cells]
+    cells = [None if cell in null_numbers or (isinstance(cell, str) and cell in nulls) else cell for cell in cells]
     values = [cell for cell in cells if cell is not None]
     if not values:
         return pa.nulls(len(cells)), False

@@ -75,6 +75,7 @@ class _HttpOnly(urllib.request.HTTPRedirectHandler):
     def redirect_request(  # noqa: PLR0917  # as the library calls it
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
+        """Return the request for the new address."""
         if urlsplit(newurl).scheme not in ("http", "https"):
             raise urllib.error.HTTPError(newurl, code, msg, headers, fp)
         return super().redirect_request(req, fp, code, msg, headers, newurl)

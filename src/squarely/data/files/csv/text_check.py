@@ -1,0 +1,73 @@
+"""One pass over all bytes of a CSV file: what DuckDB does not check, and which signs occur at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from squarely.data.files.csv.byte_search import ByteSearch
+from squarely.data.files.csv.encoding import CsvText, iter_pieces, read_gzip
+from squarely.data.files.csv.line_ends import LineEnds
+from squarely.data.files.csv.text_pipe import TextPipe
+from squarely.errors import DataError, pluralize
+
+_PIECE = 2**18  # bytes: what fits into a cache is counted faster
+
+
+def iter_bytes(text: CsvText) -> Iterator[bytes]:
+    """Yield the bytes of a text in pieces, decompressed; the checksums of gzip are checked."""
+    return (piece for piece, _ in read_gzip(text.path)) if text.is_gzip else iter_pieces(text.path, _PIECE)
+
+
+class TextCheck:
+    """The line ends, checksums and signs of a text, which are checked once.
+
+    Attributes
+    ----------
+    found : which of the texts that were sought occur; None before the check.
+    longest_line : bytes of the longest line, if it is longer than a piece.
+    """
+
+    def __init__(self, text: CsvText, line_ends: LineEnds, sought: Sequence[str], *, has_header: bool) -> None:
+        self._text, self._line_ends, self._sought, self._has_header = text, line_ends, sought, has_header
+        self.found: tuple[str, ...] | None = None
+        self.longest_line = 0
+
+    def run(self) -> None:
+        """Check the text, unless this was done; raise a DataError if lines end in different ways, or the file is damaged."""
+        if self.found is not None:
+            return
+        search = self._new_search()
+        with self._text.file.reading("CSV"):
+            other = self._find_other_line(search.watch(iter_bytes(self._text)))
+        if other is not None:
+            raise self._uneven_line_error(*other)
+        self.found, self.longest_line = search.found, search.longest_line
+
+    @contextmanager
+    def pipe(self) -> Iterator[str]:
+        """Yield the path of a pipe with the decompressed text, which is checked meanwhile; if it passes, it is not read again."""
+        search = self._new_search()
+        with TextPipe(iter_bytes(self._text), lambda pieces: (self._find_other_line(search.watch(pieces)),)) as pipe:
+            yield pipe.path
+        if pipe.result == (None,):
+            self.found, self.longest_line = search.found, search.longest_line
+
+    def _new_search(self) -> ByteSearch:
+        return ByteSearch(self._sought, has_header=self._has_header)
+
+    def _find_other_line(self, pieces: Iterator[bytes]) -> tuple[int, int] | None:
+        """Return the first line that ends in another way, its number and its fields; read all pieces."""
+        other = self._line_ends.find_other_line(pieces)
+        for _ in pieces:
+            pass
+        return other
+
+    def _uneven_line_error(self, line: int, count: int) -> DataError:
+        extra, fields = self._line_ends.has_extra_field, self._line_ends.fields
+        before = f"the {'header' if self._has_header else 'first line'} has {fields:,}"
+        others = f"the lines before it have {fields + 1:,}" if extra else before
+        return DataError(
+            f"Line {self._text.find_line(line):,} of {self._text.file.label} has {pluralize(count, 'field')}, and {others}: a "
+            "value may contain the delimiter, as in 1,250. Put such a value in quotes, or let all lines end alike."
+        )

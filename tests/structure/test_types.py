@@ -1,0 +1,110 @@
+"""What a type checker says to a user: a typo in a closed list is an error, and a right script passes under --strict."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import squarely
+from squarely import types
+from tests.support.checks import need
+
+RIGHT = """
+import numpy as np
+import polars as pl
+
+import squarely as sq
+
+rows = {"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 4.0]}
+fit = sq.ols("y ~ x", rows, missing="raise", collinear="drop", precision="extended", fold="batches")
+values: np.ndarray = fit.predict(rows, unseen="nan")
+series: pl.Series = fit.predict(pl.DataFrame(rows), rank_deficient="allow")
+lazy: pl.Series = fit.predict(pl.LazyFrame(rows))
+run = sq.train("y ~ x", pl.DataFrame(rows), lr="auto", optimizer="AdamW", loss="huber", metrics=["rmse"], dtype="float64")
+other = sq.train("y ~ x", ["a.csv", "b.csv"], optimizer=lambda parameters: parameters, validation=0.2, engine="rows")
+trained: np.ndarray = run.predict(rows)
+many = sq.sweep("y ~ x", "a.parquet", lr=["auto", 0.1], epochs=10, optimizer="sgd", scheduler="StepLR")
+certificate = sq.certify(fit, run, tau=0.1)
+if certificate.verdict == "agree" and run.status == "converged":
+    print(sq.preview("a.csv").columns[0].kind, sq.preview("y ~ x", "a.csv").passes)
+"""
+WRONG = {
+    'sq.ols("y ~ x", rows, missing="dorp")': "dorp",
+    'sq.ols("y ~ x", rows, collinear="keep")': "keep",
+    'sq.ols("y ~ x", rows, precision="single")': "single",
+    'sq.ols("y ~ x", 3)': 'incompatible type "int"',
+    'sq.ols("y ~ x", np.zeros(3))': "ndarray",
+    'sq.merge([fit], duplicates="kep")': "kep",
+    'sq.train("y ~ x", rows, optimizer="adm")': "adm",
+    'sq.train("y ~ x", rows, lr="fast")': "fast",
+    'sq.train("y ~ x", rows, loss="mes")': "mes",
+    'sq.train("y ~ x", rows, metrics=["rmsee"])': "rmsee",
+    'sq.train("y ~ x", rows, engine="row")': "row",
+    'sq.train("y ~ x", rows, gradient="close")': "close",
+    'sq.train("y ~ x", rows, dtype="float16")': "float16",
+    'sq.train("y ~ x", rows, scheduler="StepLr")': "StepLr",
+    'sq.train("y ~ x", rows, scheduler_per="step")': "step",
+    'sq.sweep("y ~ x", rows, optimizer="adm")': "adm",
+    'sq.sweep("y ~ x", rows, epoch=10)': 'Unexpected keyword argument "epoch"',
+    'fit.predict(rows, unseen="nam")': "No overload variant",
+    'run.predict(rows, rank_deficient="no")': "No overload variant",
+    'assert certificate.verdict == "agreee"': "Non-overlapping equality check",
+    'assert run.status == "finishd"': "Non-overlapping equality check",
+    'assert fit.predict(rows) + "text" and fit.predict(pl.DataFrame(rows)).tolist()': 'no attribute "tolist"',
+}
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """Return what mypy says, by line, to a script that is right and then has one wrong line after the other."""
+    need("torch")
+    need("mypy")
+    need("polars")
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "script.py").write_text(RIGHT + "\n".join(WRONG))
+    site = folder / "site-packages"  # as after pip install: mypy reports errors of the script alone
+    site.mkdir()
+    (site / "squarely").symlink_to(Path(squarely.__file__).parent)
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file=",
+        "--follow-imports=silent",
+        "--cache-dir",
+        str(folder / "cache"),
+        "script.py",
+    ]
+    environment = {"MYPYPATH": str(site), "PATH": ""}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    lines: dict[int, str] = {}
+    for number, text in re.findall(r"^script\.py:(\d+): (.*)$", done.stdout, re.MULTILINE):
+        lines[int(number)] = f"{lines.get(int(number), '')} {text}"
+    assert lines, done.stdout + done.stderr
+    return lines
+
+
+def test_a_right_script_passes(said):
+    assert {number: text for number, text in said.items() if number < RIGHT.count("\n") + 1} == {}
+
+
+def test_each_typo_is_an_error(said):
+    first = RIGHT.count("\n") + 1
+    for number, (line, text) in enumerate(WRONG.items(), start=first):
+        assert text in said.get(number, "nothing"), line
+
+
+def test_the_closed_lists_are_those_of_the_library():
+    need("torch")
+    from squarely.descent.options import optimizers, options
+
+    assert {name.lower() for name in get_args(types.OptimizerName)} == set(optimizers.OPTIMIZERS)
+    assert set(get_args(types.SchedulerName)) == set(optimizers.SCHEDULERS)
+    assert set(get_args(types.Loss)) == set(options.LOSS_NAMES)
+    assert set(get_args(types.Dtype)) == set(options.DTYPES)
+    names = set(options.TrainingOptions.names()) - {"lr", "momentum", "batch_size", "seed", "weight_decay", "gradient", "stream"}
+    assert set(types.SweepOptions.__annotations__) == names
