@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, Unpack, cast, overload
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypedDict, Unpack, cast, overload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +92,7 @@ class ArrowArray(Protocol):
 
 
 PathLike = str | bytes | os.PathLike[Any]
-Data = PathLike | Sequence[PathLike] | Mapping[str, Any] | TableWithColumns | ArrowStream | ArrowArray
+Data = PathLike | Sequence[PathLike] | IO[Any] | Mapping[str, Any] | TableWithColumns | ArrowStream | ArrowArray
 
 
 class PredictOptions(TypedDict, total=False):

@@ -63,10 +63,11 @@ def examine_first_rows(source: Source) -> FirstRows:
     names = [name for name in source.columns if name not in source.duplicate_names]
     limit = max(min(_ROWS, _CELLS // max(len(names), 1)), _FEWEST_ROWS)
     table, errors = _read_head(source, names, limit)
-    columns = tuple(_preview_column(source, name, table) for name in source.columns)
-    odd = [note for column in columns if column.name in table.column_names for note in _find_odd_values(source, column, table)]
+    found = dict(zip(table.column_names, table.columns, strict=True))
+    columns = tuple(_preview_column(source, name, found.get(name)) for name in source.columns)
+    odd = [note for column in columns if column.name in found for note in _find_odd_values(source, column, found[column.name])]
     is_all = table.num_rows == source.rows or (source.rows is None and bool(names) and table.num_rows < limit)
-    texts = {each.name: _count_texts(source, table[each.name]) for each in columns if each.kind == "text"}
+    texts = {each.name: _count_texts(source, found[each.name]) for each in columns if each.kind == "text"}
     return FirstRows(count=table.num_rows, is_all=is_all, columns=columns, texts=texts, notes=(*errors, *odd))
 
 
@@ -86,10 +87,9 @@ def _read_head(source: Source, names: Sequence[str], limit: int) -> tuple[pa.Tab
         return pa.table({name: table[name] for table in tables for name in table.column_names}), errors
 
 
-def _preview_column(source: Source, name: str, table: pa.Table) -> PreviewedColumn:
+def _preview_column(source: Source, name: str, column: pa.ChunkedArray | None) -> PreviewedColumn:
     kind, missing, words, values = "unreadable", 0, Counter[str](), []
-    if name in table.column_names:
-        column = table[name]
+    if column is not None:
         values = column.to_pylist()
         if source.typed or not pa.types.is_string(column.type):  # the key of a folder has a type
             missing = sum(value is None or value != value for value in values)
@@ -136,8 +136,7 @@ def _find_kind(source: Source, declared: str, texts: Sequence[Any]) -> str:
     return {"VARCHAR": "text", "DOUBLE": "number", "BIGINT": "integer"}.get(declared, declared.lower())
 
 
-def _find_odd_values(source: Source, column: PreviewedColumn, table: pa.Table) -> Iterator[str]:
-    values = table[column.name]
+def _find_odd_values(source: Source, column: PreviewedColumn, values: pa.ChunkedArray) -> Iterator[str]:
     if column.kind == "integer":
         largest = max((abs(int(value)) for value in values.to_pylist() if value is not None and _is_integer(value)), default=0)
         if largest > EXACT_INTEGERS:

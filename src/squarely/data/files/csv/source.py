@@ -174,7 +174,8 @@ class CsvSource(Source):
         self._file.require_unchanged()
 
     def head(self, names: Sequence[str], rows: int) -> pa.Table:
-        columns = ", ".join(f"c{self._names.index(name)} AS v{j}" for j, name in enumerate(names)) or "1 AS v0"
+        places = {name: i for i, name in enumerate(self._names)}
+        columns = ", ".join(f"c{places[name]} AS v{j}" for j, name in enumerate(names)) or "1 AS v0"
         try:
             with keyboard_interrupts(), connect(self._text) as connection:
                 table = self._select(connection, columns, nulls=("",)).limit(rows).to_arrow_table()
