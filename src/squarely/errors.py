@@ -154,7 +154,7 @@ def show_value(value: object) -> str:
         text = repr(value)
     except ValueError:  # a list of integers of more digits than Python prints
         return f"<{type(value).__name__}>"
-    text = text if isinstance(value, str) else " ".join(text.split())  # an array has several lines
+    text = " ".join(text.split()) if "\n" in text else text  # an array has several lines
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 4]}...{text[-1]}"
 
 

@@ -62,6 +62,8 @@ def test_ols_text_and_json(run):
     for name in ("params", "bse", "tvalues", "pvalues", "digits"):
         assert numbers[name] == getattr(fit, name).to_dict()
     assert numbers["conf_int"] == {name: list(limits) for name, limits in fit.conf_int().T.items()}
+    assert [record.pop("name") for record in numbers["table"]] == list(fit.table.index)
+    assert numbers["table"] == fit.table.to_dict("records")
     assert_close(numbers["cov_params"]["horsepower"]["displacement"], fit.cov_params().loc["horsepower", "displacement"], rtol=0)
     assert numbers["rows"] == {"read": 398, "used": 392, "filtered": 0, "dropped": {"horsepower": {"null": 6, "nan": 0, "inf": 0}}}
 

@@ -210,3 +210,14 @@ def test_declared_categories_of_digits_are_categories():
         assert note.startswith("3 levels of g can be read as a number, such as '0'.")
     with pytest.raises(DataError, match="is stored as text, although every value is a number"):
         sq.ols("y ~ g", {"g": ["0", "1", "2"] * 2, "y": y})
+
+
+def test_a_long_text_is_cut_in_a_message():
+    long = "a" * 100_000
+    for formula, data in (
+        ("y ~ x", {"x": ["1", "2", "3", long], "y": [1.0, 2, 3, 5]}),
+        ("x ~ y", {"x": ["1", "2", "3", long], "y": [1.0, 2, 3, 5]}),
+    ):
+        with pytest.raises(DataError, match="aaa") as caught:
+            sq.ols(formula, data)
+        assert len(str(caught.value)) < 500

@@ -142,3 +142,16 @@ def test_training_notes_them_too():
     need("torch")
     run = sq.train("y ~ x", {"x": [3.0, 5.0, 4.0, 6.0, -999.0, -999.0, 7.0], "y": [1.0, 2, 3, 4, 5, 6, 9]}, epochs=1)
     assert any("looks like a mark for a missing value" in warning for warning in run.warnings)
+
+
+def test_a_quote_that_makes_one_value_of_several_rows(tmp_path):
+    rows = [f"{i},{i % 3 + i},{'abc'[i % 3]}" for i in range(30)]
+    rows[9], rows[14] = '9,9,"a', '14,16,c"'  # two stray quotes: six rows become one
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(["x,y,g", *rows]) + "\n")
+    fit = sq.ols("y ~ x + g", path)
+    assert fit.nobs == 25
+    (note,) = [note for note in fit.as_dict()["notes"] if "spans" in note]
+    assert "of g spans 6 lines. If it has rows in it, the quote before it is a mistake in the file." in note
+    assert len(note) < 400
+    assert notes(["12 Main Street\nSpringfield", "b", "c"] * 5) == []  # an address

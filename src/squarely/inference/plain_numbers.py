@@ -45,6 +45,10 @@ def to_plain_numbers(statistics: Statistics, solution: Solution) -> dict[str, An
         "formula": design.formula.text,
         "response": design.response,
         **{name: dict(zip(design.names, values.tolist(), strict=True)) for name, values in columns.items()},
+        "table": [
+            {"name": name, **dict(zip(table, numbers, strict=True))}
+            for name, *numbers in zip(design.names, *(values.tolist() for values in table.values()), strict=True)
+        ],
         **{name: getattr(statistics, name) for name in _SCALARS},
         **{name: getattr(statistics.normality, name) for name in Normality.__slots__},
         "categories": {

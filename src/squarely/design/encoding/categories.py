@@ -20,6 +20,7 @@ from squarely.numerics import Array
 
 MOST_LEVELS = 10_000
 UNKNOWN_ROW = -1
+_LINE_END, _FEW_LINES = "\n", 2  # a text of more line ends may be rows that a stray quote has made one
 _NO_WIDTH = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
 ObservedLevels: TypeAlias = Mapping[Level, tuple[int, int]]  # level -> the position of a row that has it, and how many have it
 
@@ -56,6 +57,12 @@ class ContrastCoding:
             f"Levels {join_words([ascii(level) for level in same])} of {self.column} differ only in blanks or in how their letters "
             "are stored. Write them alike if they mean the same."
             for same in _levels_that_look_the_same(texts)
+        ]
+        notes += [
+            f"Level {show_value(level)} of {self.column} spans {level.count(_LINE_END) + 1:,} lines. If it has rows in it, the "
+            "quote before it is a mistake in the file."
+            for level in texts
+            if level.count(_LINE_END) >= _FEW_LINES
         ]
         dates = [level for level in texts if is_untyped and level not in self.marks]
         if dates and all(map(is_date, dates)):
