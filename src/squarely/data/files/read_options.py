@@ -6,9 +6,9 @@ import codecs
 import io
 import itertools
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from squarely.data.dtypes import parses_as_number
@@ -86,7 +86,7 @@ class ReadOptions:
 
 def _describe_skipped(skip_rows: int | tuple[int, ...]) -> str:
     if isinstance(skip_rows, int):
-        return f"{pluralize(skip_rows, 'line')} skipped"
+        return f"{pluralize(skip_rows, 'line')} skipped" if skip_rows else ""
     return f"{'line' if len(skip_rows) == 1 else 'lines'} {join_words([f'{number:,}' for number in skip_rows])} skipped"
 
 
@@ -131,8 +131,8 @@ encoding=None, comment=None, quote=None, sheet=None)
 def _require_different_signs(values: Mapping[str, Any]) -> None:
     """Raise an OptionError if two options have the same sign; numbers with thousands may stand in quotes between commas."""
     for one, other in itertools.combinations(("delimiter", "decimal", "thousands", "comment", "quote"), 2):
-        sign = values.get(one)
-        if sign is not None and sign == values.get(other) and (one, other) != ("delimiter", "thousands"):
+        sign, quote = values.get(one), '"' if other == "quote" else None
+        if sign is not None and sign == values.get(other, quote) and (one, other) != ("delimiter", "thousands"):
             advice = "leave out delimiter if such numbers are in quotes" if other == "decimal" else "leave out one of them"
             raise OptionError(f"The {one} and the {other} sign of read= are both {sign!r}. Give two signs, or {advice}.")
 
@@ -173,15 +173,21 @@ def _check_header(name: str, value: object) -> bool:
 
 
 def _check_texts(name: str, value: object) -> tuple[str, ...]:
-    texts = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Sequence | set | frozenset) else ()
+    texts = (
+        (value,)
+        if isinstance(value, str)
+        else tuple(value)
+        if isinstance(value, Iterable) and not isinstance(value, Mapping)
+        else ()
+    )
     if not texts or not all(isinstance(text, str) for text in texts):
         raise _refuse(name, value, "a list of texts, such as ['a', 'b']")
-    return texts
+    return tuple(str(text) for text in texts)
 
 
 def _check_words(name: str, value: object) -> tuple[str, ...]:
     """Return words; -999 is also -999.0, as in pandas."""
-    values = value if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str) else (value,)
+    values = value if isinstance(value, Iterable) and not isinstance(value, str | Mapping) else (value,)
     words: list[Any] = []
     for each in values:
         if not isinstance(each, Real) or isinstance(each, bool):
@@ -190,7 +196,7 @@ def _check_words(name: str, value: object) -> tuple[str, ...]:
             words += [f"{float(each):.0f}", f"{float(each)}"]
         else:
             words.append(str(float(each)))
-    return _check_texts(name, list(dict.fromkeys(words)))
+    return tuple(dict.fromkeys(_check_texts(name, words)))
 
 
 def _check_names(name: str, value: object) -> tuple[str, ...]:
@@ -202,12 +208,13 @@ def _check_names(name: str, value: object) -> tuple[str, ...]:
 
 def _check_skip_rows(name: str, value: object) -> int | tuple[int, ...]:
     def is_count(number: object, least: int) -> bool:
-        return isinstance(number, int) and not isinstance(number, bool) and number >= least
+        return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= least
 
-    if isinstance(value, int) and is_count(value, 0):
-        return value
-    if isinstance(value, Sequence) and value and all(is_count(number, 1) for number in value):
-        return tuple(sorted(set(value)))
+    if isinstance(value, Integral) and is_count(value, 0):
+        return int(value)
+    lines = [*value] if isinstance(value, Iterable) and not isinstance(value, str) else []
+    if lines and all(is_count(number, 1) for number in lines):
+        return tuple(sorted({int(number) for number in lines}))
     raise _refuse(name, value, "a number of lines, or a list of numbers of lines counted from 1")
 
 
