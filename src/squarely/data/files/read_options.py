@@ -172,24 +172,22 @@ def _check_header(name: str, value: object) -> bool:
     return value
 
 
+def _list_items(value: object) -> tuple[Any, ...]:
+    """Return the items of a list, a set or an array; a text or a number is one item."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | Mapping) else (value,)
+
+
 def _check_texts(name: str, value: object) -> tuple[str, ...]:
-    texts = (
-        (value,)
-        if isinstance(value, str)
-        else tuple(value)
-        if isinstance(value, Iterable) and not isinstance(value, Mapping)
-        else ()
-    )
+    texts = _list_items(value)
     if not texts or not all(isinstance(text, str) for text in texts):
         raise _refuse(name, value, "a list of texts, such as ['a', 'b']")
-    return tuple(str(text) for text in texts)
+    return tuple(map(str, texts))
 
 
 def _check_words(name: str, value: object) -> tuple[str, ...]:
     """Return words; -999 is also -999.0, as in pandas."""
-    values = value if isinstance(value, Iterable) and not isinstance(value, str | Mapping) else (value,)
     words: list[Any] = []
-    for each in values:
+    for each in _list_items(value):
         if not isinstance(each, Real) or isinstance(each, bool):
             words.append(each)
         elif float(each).is_integer():
@@ -212,7 +210,7 @@ def _check_skip_rows(name: str, value: object) -> int | tuple[int, ...]:
 
     if isinstance(value, Integral) and is_count(value, 0):
         return int(value)
-    lines = [*value] if isinstance(value, Iterable) and not isinstance(value, str) else []
+    lines = _list_items(value)
     if lines and all(is_count(number, 1) for number in lines):
         return tuple(sorted({int(number) for number in lines}))
     raise _refuse(name, value, "a number of lines, or a list of numbers of lines counted from 1")
