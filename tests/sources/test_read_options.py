@@ -327,6 +327,9 @@ def test_line_numbers_are_those_of_the_file(tmp_path):
         path.write_text(text)
         with pytest.raises(DataError, match=f"[Ll]ine {text.count(chr(10))} .*has 3 fields, and the header has 2"):
             sq.ols("y ~ x", path, read=read)
+    path.write_text(table(header="") + "1,2,3\n")
+    with pytest.raises(DataError, match="cannot be read as CSV: line 8 has 3 fields, and the first line has 2"):
+        sq.ols("x1 ~ x2", path, read={"header": False})
 
 
 @pytest.mark.parametrize(
@@ -376,7 +379,7 @@ CONTRADICTIONS = [
     ({"sep": ",", "delimiter": ","}, "has 'delimiter' twice, also as 'delimiter'"),
     ({"names": ["y"], "header": True}, "There is 1 name for the 2 columns of data.csv"),
     ({"names": ["y", "x", "z"], "header": False}, "There are 3 names for the 2 columns"),
-    ({"names": ["y", "y"]}, "has 'y' twice"),
+    ({"names": ["y", "y"]}, "The names for the columns have 'y' twice"),
     ({"names": ["a", "b"]}, "looks like names. Replace them by yours with read={'header': True}"),
     ({"na_values": ["a,b"]}, "has the delimiter or a quote in it"),
     ({"decimal": "x"}, r"is not '\.' or ','"),

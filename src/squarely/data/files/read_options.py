@@ -69,7 +69,7 @@ class ReadOptions:
         return tuple(dict.fromkeys(number for number in numbers if not math.isnan(number)))
 
     def describe(self) -> str:
-        """Describe the options of a text file for the summary. A decimal comma has a note of its own.
+        """Describe the options of a text file for the summary. It leaves out a decimal comma, which has another note.
 
         >>> ReadOptions(delimiter=";", skip_rows=(1, 3), na_values=("?",)).describe()
         "delimiter ';', lines 1 and 3 skipped, '?' for a missing value"
@@ -200,7 +200,7 @@ def _check_words(name: str, value: object) -> tuple[str, ...]:
 def _check_names(name: str, value: object) -> tuple[str, ...]:
     names = _check_texts(name, value)
     if twice := next((each for each in names if names.count(each) > 1), None):
-        raise OptionError(f"read={{'names': ...}} has {twice!r} twice. Give each column a name of its own.")
+        raise OptionError(f"The names for the columns have {twice!r} twice. Give each column another one.")
     return names
 
 
