@@ -89,6 +89,17 @@ CASES = {
         table().replace("7.5", '"?"').replace("10,", ".,"), {"na_values": ["?", "."]}, {"na_values": ["?", "."]},
         "'?' and '.' for a missing value",
     ),
+    "a word for missing between blanks": (  # as in UCI's adult.data and in Eurostat's files
+        table(sep=", ").replace("7.5", "? ").replace(" 4", " ?"), {"na_values": "?", "names": ["y", "x"], "header": True},
+        {"na_values": ["? ", " ?"], "header": 0, "names": ["y", "x"]}, "the names 'y', 'x', '?' for a missing value",
+    ),
+    "a comment behind quotes": (
+        table(end=',"a"  # b\n', header="y,x,g").replace('g,"a"', "g"), {"comment": "#"}, None, "comments behind '#'",
+    ),
+    "arrays of options": (
+        table().replace("7.5", "?").replace("\n", "\nkg,m\n", 1), {"na_values": np.array(["?"]), "skip_rows": np.array([2])},
+        {"na_values": ["?"], "skiprows": [1]}, "line 2 skipped, '?' for a missing value",
+    ),
     "a number for missing": (
         table().replace("7.5", "-999").replace("10,", "-999.00,"), {"na_values": -999}, {"na_values": [-999]},
         "'-999' and '-999.0' for a missing value",
@@ -316,6 +327,9 @@ def test_line_numbers_are_those_of_the_file(tmp_path):
         path.write_text(text)
         with pytest.raises(DataError, match=f"[Ll]ine {text.count(chr(10))} .*has 3 fields, and the header has 2"):
             sq.ols("y ~ x", path, read=read)
+    path.write_text(table(header="") + "1,2,3\n")
+    with pytest.raises(DataError, match="cannot be read as CSV: line 8 has 3 fields, and the first line has 2"):
+        sq.ols("x1 ~ x2", path, read={"header": False})
 
 
 @pytest.mark.parametrize(
@@ -361,10 +375,11 @@ CONTRADICTIONS = [
     ({"delimiter": ",", "decimal": ","}, "The delimiter and the decimal sign of read= are both ','"),
     ({"decimal": ".", "thousands": "."}, "The decimal and the thousands sign"),
     ({"comment": "'", "quote": "'"}, "The comment and the quote sign"),
+    ({"comment": '"'}, "The comment and the quote sign of read= are both '\"'"),
     ({"sep": ",", "delimiter": ","}, "has 'delimiter' twice, also as 'delimiter'"),
     ({"names": ["y"], "header": True}, "There is 1 name for the 2 columns of data.csv"),
     ({"names": ["y", "x", "z"], "header": False}, "There are 3 names for the 2 columns"),
-    ({"names": ["y", "y"]}, "has 'y' twice"),
+    ({"names": ["y", "y"]}, "The names for the columns have 'y' twice"),
     ({"names": ["a", "b"]}, "looks like names. Replace them by yours with read={'header': True}"),
     ({"na_values": ["a,b"]}, "has the delimiter or a quote in it"),
     ({"decimal": "x"}, r"is not '\.' or ','"),

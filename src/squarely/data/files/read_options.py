@@ -6,9 +6,9 @@ import codecs
 import io
 import itertools
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from squarely.data.dtypes import parses_as_number
@@ -69,7 +69,7 @@ class ReadOptions:
         return tuple(dict.fromkeys(number for number in numbers if not math.isnan(number)))
 
     def describe(self) -> str:
-        """Describe the options of a text file for the summary. A decimal comma has a note of its own.
+        """Describe the options of a text file for the summary. It leaves out a decimal comma, which has another note.
 
         >>> ReadOptions(delimiter=";", skip_rows=(1, 3), na_values=("?",)).describe()
         "delimiter ';', lines 1 and 3 skipped, '?' for a missing value"
@@ -86,7 +86,7 @@ class ReadOptions:
 
 def _describe_skipped(skip_rows: int | tuple[int, ...]) -> str:
     if isinstance(skip_rows, int):
-        return f"{pluralize(skip_rows, 'line')} skipped"
+        return f"{pluralize(skip_rows, 'line')} skipped" if skip_rows else ""
     return f"{'line' if len(skip_rows) == 1 else 'lines'} {join_words([f'{number:,}' for number in skip_rows])} skipped"
 
 
@@ -131,8 +131,8 @@ encoding=None, comment=None, quote=None, sheet=None)
 def _require_different_signs(values: Mapping[str, Any]) -> None:
     """Raise an OptionError if two options have the same sign; numbers with thousands may stand in quotes between commas."""
     for one, other in itertools.combinations(("delimiter", "decimal", "thousands", "comment", "quote"), 2):
-        sign = values.get(one)
-        if sign is not None and sign == values.get(other) and (one, other) != ("delimiter", "thousands"):
+        sign, quote = values.get(one), '"' if other == "quote" else None
+        if sign is not None and sign == values.get(other, quote) and (one, other) != ("delimiter", "thousands"):
             advice = "leave out delimiter if such numbers are in quotes" if other == "decimal" else "leave out one of them"
             raise OptionError(f"The {one} and the {other} sign of read= are both {sign!r}. Give two signs, or {advice}.")
 
@@ -172,42 +172,47 @@ def _check_header(name: str, value: object) -> bool:
     return value
 
 
+def _list_items(value: object) -> tuple[Any, ...]:
+    """Return the items of a list, a set or an array; a text or a number is one item."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | Mapping) else (value,)
+
+
 def _check_texts(name: str, value: object) -> tuple[str, ...]:
-    texts = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Sequence | set | frozenset) else ()
+    texts = _list_items(value)
     if not texts or not all(isinstance(text, str) for text in texts):
         raise _refuse(name, value, "a list of texts, such as ['a', 'b']")
-    return texts
+    return tuple(map(str, texts))
 
 
 def _check_words(name: str, value: object) -> tuple[str, ...]:
     """Return words; -999 is also -999.0, as in pandas."""
-    values = value if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str) else (value,)
     words: list[Any] = []
-    for each in values:
+    for each in _list_items(value):
         if not isinstance(each, Real) or isinstance(each, bool):
             words.append(each)
         elif float(each).is_integer():
             words += [f"{float(each):.0f}", f"{float(each)}"]
         else:
             words.append(str(float(each)))
-    return _check_texts(name, list(dict.fromkeys(words)))
+    return tuple(dict.fromkeys(_check_texts(name, words)))
 
 
 def _check_names(name: str, value: object) -> tuple[str, ...]:
     names = _check_texts(name, value)
     if twice := next((each for each in names if names.count(each) > 1), None):
-        raise OptionError(f"read={{'names': ...}} has {twice!r} twice. Give each column a name of its own.")
+        raise OptionError(f"The names for the columns have {twice!r} twice. Give each column another one.")
     return names
 
 
 def _check_skip_rows(name: str, value: object) -> int | tuple[int, ...]:
     def is_count(number: object, least: int) -> bool:
-        return isinstance(number, int) and not isinstance(number, bool) and number >= least
+        return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= least
 
-    if isinstance(value, int) and is_count(value, 0):
-        return value
-    if isinstance(value, Sequence) and value and all(is_count(number, 1) for number in value):
-        return tuple(sorted(set(value)))
+    if isinstance(value, Integral) and is_count(value, 0):
+        return int(value)
+    lines = _list_items(value)
+    if lines and all(is_count(number, 1) for number in lines):
+        return tuple(sorted({int(number) for number in lines}))
     raise _refuse(name, value, "a number of lines, or a list of numbers of lines counted from 1")
 
 

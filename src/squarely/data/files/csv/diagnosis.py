@@ -55,7 +55,7 @@ def unreadable_error(text: CsvText, delimiter: str, error: Exception) -> DataErr
         or _describe_encoding(text)
         or f"DuckDB says: {' '.join(message.splitlines()[:2])[:_LONGEST_QUOTE].rstrip('.')}. Correct it, or save it again as CSV."
     )
-    return DataError(f"The file {label!r} cannot be read as CSV with a header line: {reason}")
+    return DataError(f"The file {label!r} cannot be read as CSV{' with a header line' if text.has_header else ''}: {reason}")
 
 
 def _describe_long_line(message: str) -> str:
@@ -98,7 +98,8 @@ def _describe_uneven_line(text: CsvText, delimiter: str, message: str) -> str:
         for fields in lines:
             expected = expected or (header + 1 if len(fields) == header + 1 and not fields[-1] else header)
             if fields and len(fields) != expected:
-                others = f"{'the header has' if expected == header else 'the lines before it have'} {expected:,}"
+                first = "the header has" if text.has_header else "the first line has"
+                others = f"{first if expected == header else 'the lines before it have'} {expected:,}"
                 line = text.find_line(lines.line_num)
                 return f"line {line:,} has {pluralize(len(fields), 'field')}, and {others}. Correct that line."
     return ""  # DuckDB's own words have to do

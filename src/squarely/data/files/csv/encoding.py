@@ -40,6 +40,7 @@ class CsvText:
     ----------
     is_gzip : whether the text is gzipped.
     quotes : the sign around texts.
+    has_header : whether the first line has names.
     copy : the temporary copy at `path`, which is deleted when nothing refers to it.
     header : the first line as the user's file has it, if this text has other line ends inside its quotes, else "".
     number_lines : function that yields the text of the user's file with `REMOVED` for each line that this text lacks.
@@ -49,6 +50,7 @@ class CsvText:
     path: Path
     is_gzip: bool
     quotes: Quotes
+    has_header: bool
     copy: TemporaryCopy | None = None
     header: str = ""
     number_lines: Callable[[], Iterator[str]] | None = None
@@ -107,7 +109,7 @@ def open_text(file: LocalFile, options: ReadOptions) -> tuple[CsvText, str]:
     The copy lacks the lines that `options` skips, and comments.
     """
     quotes = Quotes(options.quote or '"', _delimiters_before_quotes(options.delimiter))
-    text = CsvText(file, file.path, file.is_gzip, quotes)
+    text = CsvText(file, file.path, file.is_gzip, quotes, options.has_header)
     encoding = options.encoding or ("utf-16" if _has_utf16_mark(text) else "utf-8")
     is_utf8 = encoding in _UTF8
     if options.skip_rows or options.comment or not is_utf8:

@@ -49,11 +49,11 @@ def remove_comments(pieces: Iterable[str], comment: str, quotes: Quotes, removed
     r"""Yield a text without comments, and without the lines that have nothing else.
 
     >>> "".join(remove_comments(["# a\nx,y\n1,'#'\n2,3 # b\n"], "#", Quotes("'")))
-    "x,y\n1,'#'\n2,3 \n"
+    "x,y\n1,'#'\n2,3\n"
     """
     sign = re.escape(comment)
     line = rf"(?P<line>(?:(?<=[\r\n])|\A)[ \t]*{sign}[^\r\n]*(?:\r\n|\r|\n|\Z))"
-    pattern = re.compile(rf"{quotes.field}|{line}|{sign}[^\r\n]*")
+    pattern = re.compile(rf"{quotes.field}|{line}|[ ]*{sign}[^\r\n]*")
 
     def replace(match: re.Match[str]) -> str:
         return match[0] if match.lastgroup == "field" else removed if match.lastgroup == "line" else ""

@@ -282,7 +282,10 @@ class CsvSource(Source):
 
     @property
     def _null_words(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*NULL_WORDS, *(self._options.na_values or ()))))
+        words = [
+            f"{before}{word}{behind}" for word in self._options.na_values or () for before in ("", " ") for behind in ("", " ")
+        ]
+        return tuple(dict.fromkeys((*NULL_WORDS, *(word for word in words if self._delimiter not in word))))
 
     def _make_pandas_call(self, encoding: str) -> PandasReadCall:
         options = self._options
