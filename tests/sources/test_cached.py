@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ import pytest
 
 import squarely as sq
 from squarely.data import CachedSource, open_source, read_cache_limit
+from squarely.data.files import json_lines
+from squarely.data.files.csv import encoding
 from squarely.data.files.csv.source import CsvSource
 from squarely.data.files.json_lines import JsonLinesSource
 from squarely.data.scan.batch_store import BatchStore
 from squarely.errors import DataError, OptionError
-from tests.support.checks import need
+from tests.support.checks import assert_close, need
 
 N = 150_000  # three batches
 FORMULA = "y ~ poly(x, 2) + C(g) * h + k"
@@ -215,6 +218,98 @@ def test_batches_beyond_the_limit_are_in_the_file_and_come_back(tmp_path):
     assert all(store[i].equals(batch) for i, batch in enumerate(batches))
     store.clear()
     assert (len(store), store.memory_bytes, store.file_bytes) == (0, 0, 0)
+
+
+def test_a_preview_says_that_the_file_is_parsed_once_and_where_the_columns_are_stored(tmp_path, monkeypatch):
+    monkeypatch.setenv("SQUARELY_CACHE_BYTES", "2.5e9")
+    plan = sq.preview("y ~ x", write_csv(tmp_path))
+    assert (plan.as_dict()["parses"], plan.storage_bytes) == (1, 2_500_000_000)
+    assert "The file is parsed once: the columns that are read stay in memory" in " ".join(str(plan.summary()).split())
+    assert "up to 2.5 GB, and beyond that in a temporary file" in " ".join(str(plan.summary()).split())
+    frame = sq.preview("y ~ x", make_columns(10))
+    assert (frame.parses, frame.storage_bytes) == (None, None)
+    assert "parsed" not in str(frame.summary())
+
+
+def test_the_blocks_of_json_lines_that_were_opened_are_limited_together_and_taken_once(tmp_path, monkeypatch):
+    path = write_json(tmp_path)
+    size = open_source(path).held_bytes
+    monkeypatch.setenv("SQUARELY_CACHE_BYTES", str(int(1.5 * size)))
+    parsed = []
+    monkeypatch.setattr(
+        "squarely.data.files.json_lines._parse_block", lambda *a, _=json_lines._parse_block: parsed.append(1) or _(*a)
+    )
+    first, second = open_source(path), open_source(path)  # the second does not fit
+    blocks = len(parsed) // 2
+    rows = [sum(batch.num_rows for batch in source.read(["x"])) for source in (first, second, first)]
+    assert rows == [N] * 3
+    assert len(parsed) == 4 * blocks
+
+
+LINES = "".join(f"{i % 7 + i * 0.5},{i},{'abc'[i % 3]}\n" for i in range(3000))
+TEXTS = {
+    "plain": LINES, "CRLF": LINES.replace("\n", "\r\n"), "no end": LINES.rstrip("\n"), "gaps": LINES + "NA,1,a\n2,NULL,b\n3,,\n",
+    "an odd number late": LINES + "1_000,3,a\n", "a sign late": LINES + "+-5,3,a\n", "text late": LINES + "1,oops,a\n",
+    "quotes": LINES.replace(",a", ',"a, ""b"""'), "a line end in quotes": LINES + '1,2,"a\nb"\n3,4,"a\nb"\n',
+    "extra delimiters": LINES.replace("\n", ",\n"), "an extra delimiter late": LINES + "1,2,a,\n", "a short line": LINES + "1,2\n",
+    "truth values": "".join(f"{i * 2.5},{i},{i % 2 == 0}\n" for i in range(100)), "not UTF-8": LINES + "1,2,\udce4\n",
+    "empty for long": "1,,a\n" * 30_000 + LINES, "a long line": "1,2," + "z" * 3_000_000 + "\n" + LINES,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("formula", ["y ~ x", "y ~ x + g"])
+def test_a_gzipped_file_that_is_checked_while_it_is_parsed_is_read_as_the_plain_file(tmp_path, text, formula):
+    content = ("y,x,g\n" + TEXTS[text]).encode(errors="surrogateescape")
+    found = []
+    for name, written in {"plain": content, "gzip": gzip.compress(content)}.items():
+        (folder := tmp_path / name).mkdir()
+        (path := folder / "a.csv").write_bytes(written)
+        try:
+            fit = sq.ols(formula, path)
+            found.append((*bits(fit)[:3], fit.rows))
+        except DataError as error:
+            found.append(str(error))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("cut", [slice(0, -30), slice(0, -6)])
+def test_damage_behind_the_last_row_is_an_error_of_the_first_pass(tmp_path, cut):
+    (path := tmp_path / "a.csv.gz").write_bytes(gzip.compress(("y,x,g\n" + LINES * 50).encode())[cut])
+    with pytest.raises(DataError, match=r"damaged or was cut short"):
+        sq.ols("y ~ x", path)
+
+
+def test_a_gzipped_file_is_decompressed_once_and_leaves_no_thread_and_no_open_file(tmp_path, monkeypatch):
+    path, calls = write_gzip(tmp_path), []
+    read = encoding.read_gzip
+    monkeypatch.setattr("squarely.data.files.csv.text_check.read_gzip", lambda path: calls.append(path) or read(path))
+    threads = threading.active_count()
+    sq.ols("y ~ x + h", path)
+    assert len(calls) == 1
+    source = open_source(path)
+    batches = source.read(["x"])
+    next(batches)
+    batches.close()  # before the end, as for a picture of the first rows
+    assert threading.active_count() == threads
+    assert sum(batch.num_rows for batch in source.read(["x"])) == N
+
+
+@pytest.mark.parametrize("long", ["field", "header"])
+def test_lines_longer_than_two_million_bytes_are_read_wherever_they_are(tmp_path, long):
+    rows = [f"{i * 2.0},{i},a" for i in range(60_000)]
+    text, name = ("z" * 3_000_000, "t") if long == "field" else ("b", "n" * 2_500_000)
+    (path := tmp_path / "a.csv").write_text("\n".join([f"y,x,{name}", *rows, f"5,2.5,{text}"]) + "\n")
+    fit = sq.ols("y ~ x", path)
+    assert fit.nobs == 60_001
+    assert_close(fit.params["x"], 2.0, rtol=1e-12)
+
+
+def test_a_line_beyond_the_limit_is_named_with_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr("squarely.data.files.csv.source._MAX_LINE", 2_500_000)
+    (path := tmp_path / "a.csv").write_text("y,x,t\n1,2,a\n2,3," + "z" * 3_000_000 + "\n")
+    with pytest.raises(DataError, match=r"is at least 3,000,00\d bytes long"):
+        sq.ols("y ~ x", path)
 
 
 # The file is gone, however the process ends.

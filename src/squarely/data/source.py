@@ -292,6 +292,13 @@ def with_row_positions(batches: Iterable[pa.RecordBatch], first: int = 0) -> Ite
         first += batch.num_rows
 
 
+def skip_rows(batches: Iterable[pa.RecordBatch], count: int) -> Iterator[pa.RecordBatch]:
+    """Yield consecutive batches without the first `count` rows."""
+    for first, batch in with_row_positions(batches):
+        if first + batch.num_rows > count:
+            yield batch.slice(max(count - first, 0))
+
+
 def total_rows(counts: Sequence[int | None]) -> int | None:
     """Add numbers of rows; return None if one is unknown."""
     return None if None in counts else sum(rows for rows in counts if rows is not None)

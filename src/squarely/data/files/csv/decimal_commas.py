@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from squarely.errors import DataError, option_hint
+
 _POINT = re.compile(r"\s*[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?\s*")
 _SMALL_INTEGER = re.compile(r"\s*[-+]?(0|[1-9]\d{0,2})\s*")  # too small for a separator of thousands
 AMBIGUOUS_THOUSANDS = r"\s*[-+]?[1-9]\d{0,2}[.,]\d{3}\s*"  # the sign may be decimal or separate thousands
@@ -67,6 +69,16 @@ def detect_commas(sample: pa.Table) -> CommaValues:
             mixed[i] = found["comma"]
     small = frozenset(i for i, found in columns.items() if "small" in found)
     return CommaValues(is_decimal=decimal, ambiguous_values=ambiguous, mixed_values=mixed, small_columns=small)
+
+
+def ambiguous_sign_error(name: str, label: str, value: str, values: str) -> DataError:
+    """Return the error for a column with `values`, one of which has a comma or point that may separate thousands."""
+    sign, sign_name = (",", "comma") if "," in value else (".", "point")
+    return DataError(
+        f"Column {name!r} of {label} has {values}, in which the {sign_name} may stand for a decimal point or "
+        f"separate thousands. Give {option_hint('thousands', sign)} if it separates thousands, or "
+        f"{option_hint('decimal', sign)} if it is decimal."
+    )
 
 
 def _classify_values(values: pa.Array) -> dict[str, str]:

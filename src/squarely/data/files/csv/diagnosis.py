@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import re
 import zlib
+from collections import deque
 from contextlib import suppress
 
-from squarely.data.files.csv.encoding import CsvText
+from squarely.data.files.csv.encoding import CsvText, read_gzip
 from squarely.errors import DataError, pluralize
 
 _LONGEST_LINE = 1_000_000
@@ -44,8 +45,11 @@ def _quoted_part(text: CsvText) -> re.Pattern[str]:
 
 
 def unreadable_error(text: CsvText, delimiter: str, error: Exception) -> DataError:
-    """Return the error for a file that DuckDB cannot read; raise another one if the file has changed meanwhile."""
+    """Return the error for a file that DuckDB cannot read; raise another one if it has changed, or is a damaged gzip."""
     text.file.require_unchanged()
+    if text.is_gzip:
+        with text.file.reading("CSV"):
+            deque(read_gzip(text.path), maxlen=0)
     label = text.file.label
     message = str(error).replace(text.pattern, label).replace(str(text.path), label)
     message = re.sub(r"(?<=Line: )\d+", lambda number: str(text.find_line(int(number[0]))), message)

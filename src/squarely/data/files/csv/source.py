@@ -19,7 +19,7 @@ import pyarrow as pa
 from squarely.data.dtypes import Kind, grouped_digits_pattern
 from squarely.data.files.csv.byte_search import measure_longest_line
 from squarely.data.files.csv.connection import connect, quote_sql, struct_sql
-from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
+from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, ambiguous_sign_error, detect_commas
 from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
 from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text
 from squarely.data.files.csv.encoding import PATTERN_SIGNS
@@ -30,7 +30,7 @@ from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
 from squarely.data.pandas_io import PandasReadCall, pandas_read_csv_call
 from squarely.data.query import keyboard_interrupts
-from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source
+from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source, skip_rows
 from squarely.errors import DataError, option_hint, show_value
 
 # The words for an empty field, as in R and pandas: each is counted as "null" in the row account.
@@ -94,7 +94,7 @@ class CsvSource(Source):
             raise unreadable_error(self._text, self._delimiter, error) from error
 
     def _set_longest_line(self, size: int) -> None:
-        if _USUAL_LINE < size <= _MAX_LINE:
+        if max(_USUAL_LINE, self._longest_line) < size <= _MAX_LINE:
             self._longest_line = size + 2**20
 
     @property
@@ -163,10 +163,16 @@ class CsvSource(Source):
         self._file.require_unchanged()
         try:
             query = ", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1"
-            yield from self._query_pipe(query, types) if is_piped else self._query(query, types)
+            rows = 0
+            for batch in self._query_pipe(query, types) if is_piped else self._query(query, types):
+                yield batch
+                rows += batch.num_rows
         except _ENGINE_ERRORS as error:
             self._file.require_unchanged()
             self._check_bytes()
+            if is_piped and LONG_LINE in str(error) and self._longest_line:  # only now is known how long
+                yield from skip_rows(self.read(numbers, labels), rows)
+                return
             raise self._explain_error(error, places) from error
         self._file.require_unchanged()
 
@@ -246,16 +252,8 @@ class CsvSource(Source):
                 "decimal points: some columns write 1,5 and others 1.5. Write one kind of decimal sign."
             )
         if value := self._comma_values.ambiguous_values.get(place):
-            raise self._ambiguous_sign_error(place, value, f"values such as {show_value(value)}")
+            raise ambiguous_sign_error(name, self.label, value, f"values such as {show_value(value)}")
         return place
-
-    def _ambiguous_sign_error(self, place: int, value: str, values: str) -> DataError:
-        sign, name = (",", "comma") if "," in value else (".", "point")
-        return DataError(
-            f"Column {self._names[place]!r} of {self.label} has {values}, in which the {name} may stand for a decimal point or "
-            f"separate thousands. Give {option_hint('thousands', sign)} if it separates thousands, or "
-            f"{option_hint('decimal', sign)} if it is decimal."
-        )
 
     @property
     def _odd_signs(self) -> list[str]:
@@ -267,8 +265,7 @@ class CsvSource(Source):
     def _check_bytes(self) -> None:
         """Search for odd signs and null words, once; raise a DataError if lines end differently, or a checksum is wrong."""
         self._check.run()
-        if self._check.longest_line > self._longest_line:
-            self._set_longest_line(self._check.longest_line)
+        self._set_longest_line(self._check.longest_line)
 
     def _query(self, columns: str, types: Mapping[str, str] | None = None) -> Iterator[pa.RecordBatch]:
         with keyboard_interrupts(), connect(self._text) as connection:
@@ -336,7 +333,8 @@ class CsvSource(Source):
             if found := self._find_first_text(i):
                 row, value = found
                 if i in self._comma_values.small_columns and re.fullmatch(AMBIGUOUS_THOUSANDS, value):
-                    return self._ambiguous_sign_error(i, value, f"small whole numbers and {show_value(value)} in data row {row:,}")
+                    values = f"small whole numbers and {show_value(value)} in data row {row:,}"
+                    return ambiguous_sign_error(self._names[i], self.label, value, values)
                 kind = self._types[i]
                 what = f"{kind.lower()} values, then something else" if kind in _OTHER_TYPES else "text, not a number"
                 return DataError(
