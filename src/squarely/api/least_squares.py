@@ -188,12 +188,12 @@ def load(path: str | os.PathLike[str]) -> Any:
     array([10.])
     """
     file, label = local_path(path), os.fsdecode(path)
-    text = "" if file.is_dir() else read_text(path)
-    if text and not text.startswith(_RUN_START):
+    text = None if file.is_dir() else read_text(path)
+    if text is not None and not text.startswith(_RUN_START):
         return fit_from_json(text, label)
     from squarely import descent  # here, because PyTorch takes a second to import
 
-    return descent.load_run(file, text or None)
+    return descent.load_run(file, text)
 
 
 @short_traceback
