@@ -18,6 +18,7 @@ from squarely.data.files.csv.encoding import CsvText, open_text
 from squarely.data.files.csv.line_filter import squeeze_blanks, whole_records
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
+from squarely.data.pandas_io import PandasReadCall, pandas_read_csv_call
 from squarely.errors import DataError, OptionError, listed, pluralize
 
 _SAMPLE, _LONGEST_SAMPLE = 2**16, 2**21  # characters
@@ -138,3 +139,32 @@ def describe_numeric_names(names: Sequence[str], types: Sequence[str], label: st
 
 
 _NUMBER_TYPES = ("BIGINT", "DOUBLE", "INTEGER", "HUGEINT")
+
+
+def make_pandas_call(
+    file: LocalFile,
+    detected: Detected,
+    names: Sequence[str],
+    nulls: Sequence[str],
+    *,
+    is_decimal_comma: bool,
+    has_extra_field: bool,
+) -> PandasReadCall:
+    """Return the call of pandas that reads the same rows, for the script of a run."""
+    options = detected.options
+    chosen = options.names or (None if options.has_header else names)
+    return pandas_read_csv_call(
+        str(file.real_path),
+        delimiter=str(options.delimiter),
+        nulls=nulls,
+        decimal="," if is_decimal_comma else ".",
+        encoding=detected.encoding,
+        is_gzip=file.is_gzip,
+        has_extra_field=has_extra_field,
+        names=chosen and list(chosen),
+        has_header=options.has_header,
+        skip_rows=options.skip_rows,
+        thousands=options.thousands,
+        comment=options.comment,
+        quote=options.quote,
+    )

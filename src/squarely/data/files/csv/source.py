@@ -21,14 +21,13 @@ from squarely.data.files.csv.byte_search import measure_longest_line
 from squarely.data.files.csv.connection import connect, quote_sql, struct_sql
 from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, ambiguous_sign_error, detect_commas
 from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
-from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text
+from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text, make_pandas_call
 from squarely.data.files.csv.encoding import PATTERN_SIGNS
 from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.csv.text_check import TextCheck, find_text_columns, iter_bytes
 from squarely.data.files.csv.text_pipe import TextPipe
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
-from squarely.data.pandas_io import PandasReadCall, pandas_read_csv_call
 from squarely.data.query import keyboard_interrupts
 from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source, skip_rows
 from squarely.errors import DataError, option_hint, show_value
@@ -65,7 +64,14 @@ class CsvSource(Source):
         self._kinds: dict[str, Kind] = {}  # of the text columns that have been scanned
         self._longest_line = 0  # bytes, if it is longer than DuckDB expects
         self._detect_dialect()
-        self.pandas_call = self._make_pandas_call(detected.encoding)
+        self.pandas_call = make_pandas_call(
+            file,
+            detected,
+            self._names,
+            self._null_words,
+            is_decimal_comma=self._comma_values.is_decimal,
+            has_extra_field=self._line_ends.has_extra_field,
+        )
         self.null_words = self._null_words
         self.dialect = {
             "delimiter": {"\t": "tab", " ": "space"}.get(str(self._options.delimiter), str(self._options.delimiter)),
@@ -283,25 +289,6 @@ class CsvSource(Source):
             f"{before}{word}{behind}" for word in self._options.na_values or () for before in ("", " ") for behind in ("", " ")
         ]
         return tuple(dict.fromkeys((*NULL_WORDS, *(word for word in words if self._delimiter not in word))))
-
-    def _make_pandas_call(self, encoding: str) -> PandasReadCall:
-        options = self._options
-        names = options.names or (None if options.has_header else self._names)
-        return pandas_read_csv_call(
-            str(self._file.real_path),
-            delimiter=str(options.delimiter),
-            nulls=self._null_words,
-            decimal="," if self._comma_values.is_decimal else ".",
-            encoding=encoding,
-            is_gzip=self._file.is_gzip,
-            has_extra_field=self._line_ends.has_extra_field,
-            names=names and list(names),
-            has_header=options.has_header,
-            skip_rows=options.skip_rows,
-            thousands=options.thousands,
-            comment=options.comment,
-            quote=options.quote,
-        )
 
     def _select(
         self,
