@@ -83,7 +83,9 @@ class TextCheck:
         extra, fields = self._line_ends.has_extra_field, self._line_ends.fields
         before = f"the {'header' if self._has_header else 'first line'} has {fields:,}"
         others = f"the lines before it have {fields + 1:,}" if extra else before
+        advice = ". Correct that line"
+        if count > fields:
+            advice = ": a value may contain the delimiter, as in 1,250. Put such a value in quotes, or let all lines end alike"
         return DataError(
-            f"Line {self._text.find_line(line):,} of {self._text.file.label} has {pluralize(count, 'field')}, and {others}: a "
-            "value may contain the delimiter, as in 1,250. Put such a value in quotes, or let all lines end alike."
+            f"Line {self._text.find_line(line):,} of {self._text.file.label} has {pluralize(count, 'field')}, and {others}{advice}."
         )
