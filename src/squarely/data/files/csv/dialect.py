@@ -78,6 +78,17 @@ def detect_text(file: LocalFile, options: ReadOptions) -> Detected:
     return Detected(text=text, options=options, sign=sign, encoding=encoding, notes=tuple(notes))
 
 
+def describe_dialect(options: ReadOptions, encoding: str, *, is_decimal: bool) -> dict[str, str]:
+    """Return what was found about a file, for `preview`; `is_decimal` is for a decimal comma."""
+    sign = str(options.delimiter)
+    return {
+        "delimiter": {"\t": "tab", " ": "space"}.get(sign, sign),
+        "decimal": "," if is_decimal else ".",
+        "encoding": encoding.upper(),
+        "header": "the first line" if options.has_header else "none",
+    }
+
+
 def _detect_delimiter(text: CsvText, header: str, options: ReadOptions) -> str:
     if "\t" in header and _TAB_SUFFIXES & {suffix.lower() for suffix in Path(text.file.name).suffixes}:
         return "\t"

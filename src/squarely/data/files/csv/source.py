@@ -22,7 +22,7 @@ from squarely.data.files.csv.byte_search import measure_longest_line
 from squarely.data.files.csv.connection import connect, quote_sql, struct_sql
 from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, ambiguous_sign_error, detect_commas
 from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
-from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text, make_pandas_call
+from squarely.data.files.csv.dialect import choose_names, describe_dialect, describe_numeric_names, detect_text, make_pandas_call
 from squarely.data.files.csv.encoding import PATTERN_SIGNS
 from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.csv.number_sql import null_sql, number_sql, odd_text_sql
@@ -75,12 +75,7 @@ class CsvSource(Source):
             has_extra_field=self._line_ends.has_extra_field,
         )
         self.null_words = self._null_words
-        self.dialect = {
-            "delimiter": {"\t": "tab", " ": "space"}.get(str(self._options.delimiter), str(self._options.delimiter)),
-            "decimal": "," if self._comma_values.is_decimal else ".",
-            "encoding": detected.encoding.upper(),
-            "header": "the first line" if self._options.has_header else "none",
-        }
+        self.dialect = describe_dialect(self._options, detected.encoding, is_decimal=self._comma_values.is_decimal)
         self.duplicate_names = frozenset(name for name, count in Counter(self._names).items() if count > 1)
         self.columns = dict(zip(self._names, self._types, strict=True))
         if len(self._names) > 1 and self._names[0] == "" and "" not in self.duplicate_names:
