@@ -19,7 +19,7 @@ import pyarrow as pa
 from squarely.data.dtypes import Kind, grouped_digits_pattern
 from squarely.data.files.csv.byte_search import measure_longest_line
 from squarely.data.files.csv.connection import connect, quote_sql, struct_sql
-from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, detect_commas
+from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, ambiguous_sign_error, detect_commas
 from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
 from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text
 from squarely.data.files.csv.encoding import PATTERN_SIGNS
@@ -245,16 +245,8 @@ class CsvSource(Source):
                 "decimal points: some columns write 1,5 and others 1.5. Write one kind of decimal sign."
             )
         if value := self._comma_values.ambiguous_values.get(place):
-            raise self._ambiguous_sign_error(place, value, f"values such as {show_value(value)}")
+            raise ambiguous_sign_error(name, self.label, value, f"values such as {show_value(value)}")
         return place
-
-    def _ambiguous_sign_error(self, place: int, value: str, values: str) -> DataError:
-        sign, name = (",", "comma") if "," in value else (".", "point")
-        return DataError(
-            f"Column {self._names[place]!r} of {self.label} has {values}, in which the {name} may stand for a decimal point or "
-            f"separate thousands. Give {option_hint('thousands', sign)} if it separates thousands, or "
-            f"{option_hint('decimal', sign)} if it is decimal."
-        )
 
     @property
     def _odd_signs(self) -> list[str]:
@@ -335,7 +327,9 @@ class CsvSource(Source):
             if found := self._find_first_text(i):
                 row, value = found
                 if i in self._comma_values.small_columns and re.fullmatch(AMBIGUOUS_THOUSANDS, value):
-                    return self._ambiguous_sign_error(i, value, f"small whole numbers and {show_value(value)} in data row {row:,}")
+                    return ambiguous_sign_error(
+                        self._names[i], self.label, value, f"small whole numbers and {show_value(value)} in data row {row:,}"
+                    )
                 kind = self._types[i]
                 what = f"{kind.lower()} values, then something else" if kind in _OTHER_TYPES else "text, not a number"
                 return DataError(
