@@ -387,7 +387,7 @@ CONTRADICTIONS = [
     ({"quote": "’"}, "is not an ASCII character"),
     ({"encoding": "base64"}, "is not the name of an encoding"),
     ({"encoding": "utf_42"}, "is not the name of an encoding"),
-    ({"skip_rows": 99}, "has no line but blank, skipped and comment lines"),
+    ({"skip_rows": 99}, "has only lines that are blank, skipped or comments"),
     ({"skip_rows": -1}, "is not a number of lines"),
     ({"comment": "##"}, "is not a single character"),
     ({"delimiters": ","}, "Did you mean 'delimiter'?"),

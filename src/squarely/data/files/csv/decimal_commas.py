@@ -102,3 +102,12 @@ def _classify_values(values: pa.Array) -> dict[str, str]:
 
 def _match_pattern(values: pa.Array, pattern: str) -> pa.Array:
     return pc.match_substring_regex(values, f"^({pattern})$")
+
+
+def ambiguous_sign_error(name: str, label: str, value: str, values: str) -> DataError:
+    """Return the error for a column with a value such as 1,234; `values` describes its values."""
+    sign, word = (",", "comma") if "," in value else (".", "point")
+    return DataError(
+        f"Column {name!r} of {label} has {values}, in which the {word} may stand for a decimal point or separate thousands. Give "
+        f"{option_hint('thousands', sign)} if it separates thousands, or {option_hint('decimal', sign)} if it is decimal."
+    )
