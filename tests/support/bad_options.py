@@ -108,7 +108,7 @@ OPTIONS = [
           header=True, names=["y"], encoding="latin-1"),
     _read("read: names for a file that has some", "The first line of <data>, y, x, looks like names. Replace them by yours with",
           DataError, names=["a", "b"]),
-    _read("read: all lines skipped", "The file '<data>' has only lines that are blank, skipped or comments.", DataError, skip_rows=9),
+    _read("read: all lines skipped", "The file '<data>' has only lines that are blank, skipped or", DataError, skip_rows=9),
     _read("read: an unknown encoding", "is not the name of an encoding, such as 'latin-1',", encoding="utf_42"),
     _read("read: a wrong encoding", "The file '<data>' is not encoded in 'shift_jis'", DataError, encoding="shift_jis"),
     _read("read: two signs as delimiter", "is not a single character, 'tab' or 'whitespace'.", delimiter="||"),

@@ -71,16 +71,6 @@ def detect_commas(sample: pa.Table) -> CommaValues:
     return CommaValues(is_decimal=decimal, ambiguous_values=ambiguous, mixed_values=mixed, small_columns=small)
 
 
-def ambiguous_sign_error(name: str, label: str, value: str, values: str) -> DataError:
-    """Return the error for a column with `values`, one of which has a comma or point that may separate thousands."""
-    sign, sign_name = (",", "comma") if "," in value else (".", "point")
-    return DataError(
-        f"Column {name!r} of {label} has {values}, in which the {sign_name} may stand for a decimal point or "
-        f"separate thousands. Give {option_hint('thousands', sign)} if it separates thousands, or "
-        f"{option_hint('decimal', sign)} if it is decimal."
-    )
-
-
 def _classify_values(values: pa.Array) -> dict[str, str]:
     """Return the first value of each class: "point" and "comma" must be decimal, "ambiguous" and "thousands" need not be.
 
