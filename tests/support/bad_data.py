@@ -59,7 +59,7 @@ FRAMES = [
         name="no columns",
         data={},
         says="There is no column 'y' in <data>. It has no column whose name is text. Give its columns names.",
-        cli_says="The first line of 'data.csv' is blank.",
+        cli_says="The file 'data.csv' has no line but blank, skipped and comment lines.",
     ),
     Row(
         name="columns without names",
@@ -83,7 +83,13 @@ FRAMES = [
         says="The series 'x' and 'y' have different indexes. Put them into one DataFrame, which aligns them, or pass plain arrays.",
         python_only="pandas aligns them when it writes CSV",
     ),
+<<<<<<< HEAD
     Row(name="a number", data=7, says="Data of type 'int' is not understood. Give the path or URL of", python_only=NO_OBJECTS),
+=======
+    Row(
+        name="a number", data=7, says="Data of type 'int' is not understood. Give the path or URL of a CSV", python_only=NO_OBJECTS
+    ),
+>>>>>>> messages
     Row(name="a list", data=[1, 2, 3], says="Data of type 'list' is not understood.", python_only=NO_OBJECTS),
     Row(name="an array", data=np.ones((3, 2)), says="Data of type 'ndarray' is not understood.", python_only=NO_OBJECTS),
     Row(
