@@ -83,13 +83,7 @@ FRAMES = [
         says="The series 'x' and 'y' have different indexes. Put them into one DataFrame, which aligns them, or pass plain arrays.",
         python_only="pandas aligns them when it writes CSV",
     ),
-<<<<<<< HEAD
     Row(name="a number", data=7, says="Data of type 'int' is not understood. Give the path or URL of", python_only=NO_OBJECTS),
-=======
-    Row(
-        name="a number", data=7, says="Data of type 'int' is not understood. Give the path or URL of a CSV", python_only=NO_OBJECTS
-    ),
->>>>>>> messages
     Row(name="a list", data=[1, 2, 3], says="Data of type 'list' is not understood.", python_only=NO_OBJECTS),
     Row(name="an array", data=np.ones((3, 2)), says="Data of type 'ndarray' is not understood.", python_only=NO_OBJECTS),
     Row(

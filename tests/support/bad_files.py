@@ -19,11 +19,7 @@ FILES = [
     Row(
         name="only blank lines",
         data=File("\n\n"),
-<<<<<<< HEAD
         says="The first line of '<data>' is blank. Begin the file with a line of column names",
-=======
-        says="The file '<data>' has no line but blank, skipped and comment lines. Give a file with rows.",
->>>>>>> messages
     ),
     Row(name="a blank first line", data=File("\nx,y\n" + LINE), says="The first line of '<data>' is blank."),
     Row(name="a first line of spaces", data=File("  \nx,y\n" + LINE), says="The first line of '<data>' is blank."),
@@ -96,11 +92,7 @@ FILES = [
     Row(
         name="a line of 3 million letters",
         data=File("x,y\n1,2\n2,3\n" + "a" * 3_000_000 + ",4\n"),
-<<<<<<< HEAD
         says="text among numbers: 'aaaaa",
-=======
-        says="holds text among numbers: 'aaa",
->>>>>>> messages
     ),
     Row(
         name="a value that contains the delimiter, and an empty last field",
@@ -110,11 +102,7 @@ FILES = [
     Row(
         name="a line without the delimiter that ends all others",
         data=File("x,y\n" + "".join(f"{i},{2 * i},\n" for i in range(30_000)) + "1,2\n"),
-<<<<<<< HEAD
         says="Line 30,002 of <data> has 2 fields, and the lines before it have 3. Correct that line.",
-=======
-        says="30,002 of <data> has 2 fields, and the lines before it have 3",
->>>>>>> messages
     ),
     Row(name="every line ends in a delimiter", data=File("x,y\n1,2,\n2,4,\n3,6,\n4,8,\n"), params=ON_A_LINE),
     Row(name="a gzipped file cut short", data=File(gzip.compress(LINE.encode() * 99)[:-9], "data.csv.gz"), says="cannot be read"),
@@ -216,11 +204,7 @@ ENCODINGS = [
     Row(
         name="UTF-16 without a mark",
         data=File(("x,y\n" + LINE).encode("utf-16-le")),
-<<<<<<< HEAD
         says="The file '<data>' has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text, or",
-=======
-        says="The file '<data>' has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text, or say its",
->>>>>>> messages
     ),
     Row(name="UTF-32", data=File(("x,y\n" + LINE).encode("utf-32")), says="has null bytes"),
     Row(name="Latin-1 in a name", data=File("x,é\n1,2\n".encode("latin-1")), says="not encoded in UTF-8"),
