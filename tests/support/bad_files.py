@@ -19,7 +19,7 @@ FILES = [
     Row(
         name="only blank lines",
         data=File("\n\n"),
-        says="The first line of '<data>' is blank. Begin the file with a line of column names.",
+        says="The first line of '<data>' is blank. Begin the file with a line of column names",
     ),
     Row(name="a blank first line", data=File("\nx,y\n" + LINE), says="The first line of '<data>' is blank."),
     Row(name="a first line of spaces", data=File("  \nx,y\n" + LINE), says="The first line of '<data>' is blank."),

@@ -25,7 +25,7 @@ def read_header(text: CsvText) -> str:
     if "\0" in first:
         advice = f", or say its encoding: read={{'encoding': {wide!r}}}" if (wide := _guess_utf16(first[:_SIGNS])) else ""
         raise DataError(f"The file {label!r} has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text{advice}.")
-    if not first.strip():
+    if not first.strip() and text.number_lines is not None:
         raise DataError(f"The file {label!r} has no line but blank, skipped and comment lines. Give a file with rows.")
     if not re.split(r"[\r\n]", first, maxsplit=1)[0].strip():
         names = "a line of column names, or skip it with read={'skip_rows': 1}"
