@@ -91,7 +91,7 @@ def pandas_read_csv_call(
     path: str,
     *,
     delimiter: str = ",",
-    nulls: tuple[str, ...] = ("",),
+    nulls: Sequence[str] = ("",),
     decimal: str = ".",
     encoding: str = "utf-8",
     is_gzip: bool = False,
