@@ -26,11 +26,7 @@ def read_header(text: CsvText) -> str:
         advice = f", or say its encoding: read={{'encoding': {wide!r}}}" if (wide := _guess_utf16(first[:_SIGNS])) else ""
         raise DataError(f"The file {label!r} has null bytes, as UTF-16 text and binary files have. Save it as UTF-8 text{advice}.")
     if not first.strip() and text.number_lines is not None:
-<<<<<<< HEAD
         raise DataError(f"The file {label!r} has only lines that are blank, skipped or comments. Give a file with rows.")
-=======
-        raise DataError(f"The file {label!r} has no line but blank, skipped and comment lines. Give a file with rows.")
->>>>>>> text
     if not re.split(r"[\r\n]", first, maxsplit=1)[0].strip():
         names = "a line of column names, or skip it with read={'skip_rows': 1}"
         raise DataError(f"The first line of {label!r} is blank. Begin the file with {names}.")
