@@ -11,12 +11,13 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 
 import duckdb
 import pyarrow as pa
 
-from squarely.data.dtypes import Kind, grouped_digits_pattern
+from squarely.data.dtypes import Kind
 from squarely.data.files.csv.byte_search import measure_longest_line
 from squarely.data.files.csv.connection import connect, quote_sql, struct_sql
 from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, ambiguous_sign_error, detect_commas
@@ -24,6 +25,7 @@ from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
 from squarely.data.files.csv.dialect import choose_names, describe_numeric_names, detect_text, make_pandas_call
 from squarely.data.files.csv.encoding import PATTERN_SIGNS
 from squarely.data.files.csv.line_ends import LineEnds
+from squarely.data.files.csv.number_sql import null_sql, number_sql, odd_text_sql
 from squarely.data.files.csv.text_check import TextCheck, find_text_columns, iter_bytes
 from squarely.data.files.csv.text_pipe import TextPipe
 from squarely.data.files.local_file import LocalFile
@@ -153,34 +155,39 @@ class CsvSource(Source):
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
         places = [self._find_number_column(name) for name in numbers]
-        is_piped = self._check.found is None and self._text.is_gzip and TextPipe.is_available()
-        if not is_piped:
-            self._check_bytes()
         texts = [self._names.index(name) for name in labels]
+        self._file.require_unchanged()
+        rows = 0
+        if self._check.found is None and self._text.is_gzip and TextPipe.is_available():
+            for signs in ((), _NOT_IN_NUMBERS):  # odd signs are rare, and take time
+                with suppress(*_ENGINE_ERRORS):
+                    for batch in skip_rows(self._query_pipe(*self._write_query(places, texts, signs), is_final=bool(signs)), rows):
+                        yield batch
+                        rows += batch.num_rows
+                if self._check.found is not None:
+                    self._file.require_unchanged()
+                    return
+        self._check_bytes()
+        try:
+            yield from skip_rows(self._query(*self._write_query(places, texts, self._odd_signs)), rows)
+        except _ENGINE_ERRORS as error:
+            self._file.require_unchanged()
+            raise self._explain_error(error, places) from error
+        self._file.require_unchanged()
+
+    def _write_query(self, places: Sequence[int], texts: Sequence[int], signs: Sequence[str]) -> tuple[str, dict[str, str]]:
+        """Return the SQL columns v0, v1, ... of numbers at `places` and then of `texts`, and the types to read them as."""
         # What may be numbers is read as DOUBLE whatever the first rows suggest: a 3.5 after a million integers is no error,
         # nor is a first number after a million empty fields. Truth values stay; the cast to double refuses dates.
         # Columns whose text must be inspected, or whose first rows are text or empty, are read as text and cast here.
         numeric = [i for i in places if self._number_types[i] == "DOUBLE"]
-        cast = {*texts, *(i for i in numeric if self._types[i] == "VARCHAR" or self._odd_text_sql(i))}
+        cast = {*texts, *(i for i in numeric if self._types[i] == "VARCHAR" or self._odd_sql(i, signs))}
         types = {f"c{i}": "DOUBLE" for i in numeric} | {f"c{i}": "VARCHAR" for i in cast}
-        columns = [f"CAST({self._number_sql(i)} AS {self._number_types[i]})" if i in cast else f"c{i}" for i in places]
-        columns = [self._null_sql(column) if i in numeric else column for i, column in zip(places, columns, strict=True)]
+        columns = [f"CAST({self._number_sql(i, signs)} AS {self._number_types[i]})" if i in cast else f"c{i}" for i in places]
+        numbers = self._options.na_numbers
+        columns = [null_sql(column, numbers) if i in numeric else column for i, column in zip(places, columns, strict=True)]
         columns += [f"c{i}" for i in texts]
-        self._file.require_unchanged()
-        try:
-            query = ", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1"
-            rows = 0
-            for batch in self._query_pipe(query, types) if is_piped else self._query(query, types):
-                yield batch
-                rows += batch.num_rows
-        except _ENGINE_ERRORS as error:
-            self._file.require_unchanged()
-            self._check_bytes()
-            if is_piped and LONG_LINE in str(error) and self._longest_line:  # only now is known how long
-                yield from skip_rows(self.read(numbers, labels), rows)
-                return
-            raise self._explain_error(error, places) from error
-        self._file.require_unchanged()
+        return ", ".join(f"{column} AS v{j}" for j, column in enumerate(columns)) or "1", types
 
     def require_unchanged(self) -> None:
         self._file.require_unchanged()
@@ -224,30 +231,12 @@ class CsvSource(Source):
             raise unreadable_error(self._text, self._delimiter, error) from error
         return kind
 
-    def _null_sql(self, number: str) -> str:
-        """Return SQL that makes the numbers among `na_values` NULL, as pandas does: -999.0 is -999."""
-        numbers = ", ".join(f"CAST({quote_sql(repr(value))} AS DOUBLE)" for value in self._options.na_numbers)
-        return f"CASE WHEN {number} IN ({numbers}) THEN NULL ELSE {number} END" if numbers else number
+    def _number_sql(self, place: int, signs: Sequence[str] | None = None) -> str:
+        return number_sql(place, self._odd_sql(place, signs), self._comma_values, self._options.thousands or "")
 
-    def _number_sql(self, place: int) -> str:
-        """Return SQL that writes the texts of a column with a decimal point, and makes those invalid that are not numbers."""
-        text = f"c{place}"
-        if self._options.thousands:
-            text = f"replace({text}, {quote_sql(self._options.thousands)}, '')"
-        text = f"translate({text}, '.,', '?.')" if self._comma_values.is_decimal else text
-        odd = " OR ".join(self._odd_text_sql(place))
-        return f"CASE WHEN {odd} THEN '?' || {text} ELSE {text} END" if odd else text
-
-    def _odd_text_sql(self, place: int) -> list[str]:
-        """Return SQL conditions for texts that only DuckDB reads as numbers, or 1.234 beside small integers in the sample."""
-        odd = [f"contains(c{place}, {quote_sql(sign)})" for sign in self._odd_signs if sign != self._options.thousands]
-        if sign := self._options.thousands:  # 3,5 is not 35
-            groups = grouped_digits_pattern(sign)
-            odd.append(f"contains(c{place}, {quote_sql(sign)}) AND NOT regexp_full_match(c{place}, {quote_sql(groups)})")
-        if place in self._comma_values.small_columns:
-            sign = "," if self._comma_values.is_decimal else "."
-            odd.append(f"contains(c{place}, '{sign}') AND regexp_full_match(c{place}, {quote_sql(AMBIGUOUS_THOUSANDS)})")
-        return odd
+    def _odd_sql(self, place: int, signs: Sequence[str] | None = None) -> list[str]:
+        found = self._odd_signs if signs is None else signs
+        return odd_text_sql(place, found, self._comma_values, self._options.thousands or "")
 
     def _find_number_column(self, name: str) -> int:
         """Return the place of a column; raise a DataError if its decimal sign is ambiguous, or differs from other columns."""
@@ -277,11 +266,17 @@ class CsvSource(Source):
         with keyboard_interrupts(), connect(self._text) as connection:
             yield from self._select(connection, columns, types).to_arrow_reader(BATCH_ROWS)
 
-    def _query_pipe(self, columns: str, types: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
-        """Query a gzipped text that is decompressed and checked meanwhile; raise a DataError if it is damaged."""
-        with self._check.pipe() as path, keyboard_interrupts(), connect(self._text, path) as connection:
-            yield from self._select(connection, columns, types, pipe=path).to_arrow_reader(BATCH_ROWS)
-        self._check_bytes()
+    def _query_pipe(self, columns: str, types: Mapping[str, str], *, is_final: bool) -> Iterator[pa.RecordBatch]:
+        """Query a gzipped text that is decompressed and checked meanwhile: all of it, or up to the first odd sign in it."""
+        last = None
+        stops = () if is_final else _NOT_IN_NUMBERS
+        with self._check.pipe(stops) as path, keyboard_interrupts(), connect(self._text, path) as connection:
+            for batch in self._select(connection, columns, types, pipe=path).to_arrow_reader(BATCH_ROWS):
+                if last is not None:
+                    yield last
+                last = batch
+        if last is not None and self._check.found is not None:  # else the text may end in the middle of a line
+            yield last
 
     @property
     def _null_words(self) -> tuple[str, ...]:

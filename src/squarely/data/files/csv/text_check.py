@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +22,9 @@ _PIECE = 2**18  # bytes: what fits into a cache is counted faster
 
 def iter_bytes(text: CsvText) -> Iterator[bytes]:
     """Yield the bytes of a text in pieces, decompressed; the checksums of gzip are checked."""
-    return (piece for piece, _ in read_gzip(text.path)) if text.is_gzip else iter_pieces(text.path, _PIECE)
+    if not text.is_gzip:
+        return iter_pieces(text.path, _PIECE)
+    return (large[i : i + _PIECE] for large, _ in read_gzip(text.path) for i in range(0, len(large), _PIECE))
 
 
 def find_text_columns(text: CsvText, delimiter: str, nulls: Sequence[str], *, has_header: bool) -> frozenset[int]:
@@ -61,12 +64,16 @@ class TextCheck:
         self.found, self.longest_line = search.found, search.longest_line
 
     @contextmanager
-    def pipe(self) -> Iterator[str]:
-        """Yield the path of a pipe with the decompressed text, which is checked meanwhile; if it passes, it is not read again."""
+    def pipe(self, stops: Sequence[str] = ()) -> Iterator[str]:
+        """Yield the path of a pipe with the decompressed text, up to the first piece in which one of `stops` was found.
+
+        The text is checked meanwhile: `found` stays None unless all of it was written, and passes.
+        """
         search = self._new_search()
-        with TextPipe(iter_bytes(self._text), lambda pieces: (self._find_other_line(search.watch(pieces)),)) as pipe:
+        pieces = itertools.takewhile(lambda _: not set(stops) & set(search.found), search.watch(iter_bytes(self._text)))
+        with TextPipe(pieces, lambda pieces: (self._find_other_line(pieces),)) as pipe:
             yield pipe.path
-        if pipe.result == (None,):
+        if pipe.result == (None,) and not set(stops) & set(search.found):
             self.found, self.longest_line = search.found, search.longest_line
 
     def _new_search(self) -> ByteSearch:
