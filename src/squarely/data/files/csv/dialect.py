@@ -145,7 +145,7 @@ def make_pandas_call(
     file: LocalFile,
     detected: Detected,
     names: Sequence[str],
-    nulls: Sequence[str],
+    nulls: tuple[str, ...],
     *,
     is_decimal_comma: bool,
     has_extra_field: bool,
