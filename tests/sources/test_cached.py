@@ -21,6 +21,7 @@ from squarely.data.files import json_lines
 from squarely.data.files.csv import encoding
 from squarely.data.files.csv.source import CsvSource
 from squarely.data.files.json_lines import JsonLinesSource
+from squarely.data.files.local_file import LocalFile
 from squarely.data.scan.batch_store import BatchStore
 from squarely.errors import DataError, OptionError
 from tests.support.checks import assert_close, need
@@ -233,13 +234,13 @@ def test_a_preview_says_that_the_file_is_parsed_once_and_where_the_columns_are_s
 
 def test_the_blocks_of_json_lines_that_were_opened_are_limited_together_and_taken_once(tmp_path, monkeypatch):
     path = write_json(tmp_path)
-    size = open_source(path).held_bytes
+    size = JsonLinesSource(LocalFile.open(path)).held_bytes
     monkeypatch.setenv("SQUARELY_CACHE_BYTES", str(int(1.5 * size)))
     parsed = []
     monkeypatch.setattr(
         "squarely.data.files.json_lines._parse_block", lambda *a, _=json_lines._parse_block: parsed.append(1) or _(*a)
     )
-    first, second = open_source(path), open_source(path)  # the second does not fit
+    first, second = JsonLinesSource(LocalFile.open(path)), JsonLinesSource(LocalFile.open(path))  # the second does not fit
     blocks = len(parsed) // 2
     rows = [sum(batch.num_rows for batch in source.read(["x"])) for source in (first, second, first)]
     assert rows == [N] * 3

@@ -252,6 +252,9 @@ class DerivedSource(Source):
         self.is_file, self.is_parsed = parent.is_file, parent.is_parsed
         self.dialect, self.null_words = parent.dialect, parent.null_words
 
+    def require_unchanged(self) -> None:
+        self.parent.require_unchanged()
+
     def parent_rows(self, rows: np.ndarray) -> np.ndarray:
         """Turn positions (k,) of rows into their positions (k,) in the parent."""
         return rows

@@ -74,9 +74,6 @@ class HivePartitionSource(DerivedSource):
         for _, batch in self._read(numbers, labels, None):
             yield batch
 
-    def require_unchanged(self) -> None:
-        self.parent.require_unchanged()
-
     def parts(self) -> tuple[RowRange, ...]:
         return self.parent.parts()
 

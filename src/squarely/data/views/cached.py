@@ -59,9 +59,6 @@ class CachedSource(DerivedSource):
             else:
                 yield from self.parent.read_parts(numbers, labels, [i])
 
-    def require_unchanged(self) -> None:
-        self.parent.require_unchanged()
-
     def __reduce__(self) -> tuple[object, ...]:
         return _identity, (self.parent,)  # a pickle has no rows
 

@@ -25,6 +25,7 @@ from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
 from squarely.data.files.csv.dialect import choose_names, describe_dialect, describe_numeric_names, detect_text, make_pandas_call
 from squarely.data.files.csv.encoding import PATTERN_SIGNS
 from squarely.data.files.csv.line_ends import LineEnds
+from squarely.data.files.csv.sql_expressions import null_sql, number_sql, odd_text_sql
 from squarely.data.files.csv.text_check import TextCheck, find_text_columns, iter_bytes
 from squarely.data.files.csv.text_pipe import TextPipe
 from squarely.data.files.csv.value_sql import null_sql, number_sql, odd_text_sql
