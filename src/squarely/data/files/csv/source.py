@@ -28,7 +28,6 @@ from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.csv.sql_expressions import null_sql, number_sql, odd_text_sql
 from squarely.data.files.csv.text_check import TextCheck, find_text_columns, iter_bytes
 from squarely.data.files.csv.text_pipe import TextPipe
-from squarely.data.files.csv.value_sql import null_sql, number_sql, odd_text_sql
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
 from squarely.data.query import keyboard_interrupts
