@@ -166,7 +166,7 @@ import time, squarely.cli
 class Finalized:
     def __del__(self):
         time.sleep(60)
-def app():
+def app(prog_name):
     Finalized()
     time.sleep(60)
 squarely.cli.app = app

@@ -636,7 +636,7 @@ def test_a_column_of_numbers_and_text_is_never_silently_a_category(tmp_path):
     path.write_text("y,h\n" + "".join(f"{i * i},{'?' if i == 3 else i % 4}\n" for i in range(12)))
     with pytest.raises(DataError, match=r"text among numbers: '\?' in data row 4"):
         sq.ols("y ~ h", path)
-    with pytest.raises(DataError, match="every value is a number"):
+    with pytest.raises(DataError, match="holds numbers in every row that is used, and text in others"):
         sq.ols("y ~ h", path, where="h != '?'")
 
 

@@ -630,7 +630,6 @@ WRONG = [
     (pa.array([1, 2]), "single column"),
     (pa.chunked_array([[1, 2]]), "single column"),
     (Capsule(pa.chunked_array([[1, 2]])), "single column"),
-    (pd.DataFrame([[1, 2]], columns=["x", "x"]), "same name"),
 ]
 
 

@@ -59,7 +59,7 @@ FRAMES = [
         name="no columns",
         data={},
         says="There is no column 'y' in <data>. It has no column whose name is text. Give its columns names.",
-        cli_says="The file 'data.csv' has no line but blank, skipped and comment lines.",
+        cli_says="The first line of 'data.csv' is blank. Begin the file with a line of column names",
     ),
     Row(
         name="columns without names",
