@@ -24,7 +24,7 @@ def test_the_engine_reads_nothing_but_the_named_file(tmp_path):
     import duckdb
 
     from squarely.data.files.csv.connection import connect
-    from squarely.data.files.csv.encoding import open_text
+    from squarely.data.files.csv.text.csv_text import open_text
     from squarely.data.files.local_file import LocalFile
     from squarely.data.files.read_options import ReadOptions
 
