@@ -141,7 +141,7 @@ def test_a_sweep_page_keeps_its_width():
     assert page.count("not below the limit") == 2
 
 
-def test_one_process_alone_tells_nobody_anything():
+def test_a_single_process_sends_nothing():
     from squarely.descent import ProcessGroup
 
     team = ProcessGroup()
