@@ -85,12 +85,6 @@ def test_the_torch_objects_are_real():
     assert "in_features=1, out_features=1" in repr(run.model)
 
 
-def test_the_old_names_of_options_and_result():
-    run = sq.train("mpg ~ displacement", CARS, epochs=1)
-    assert run.recipe is run.options
-    assert run.loop is run.result
-
-
 def test_seeds_and_starts():
     runs = [sq.train("mpg ~ displacement", CARS, epochs=1, seed=seed) for seed in (0, 0, 1)]
     assert runs[0].result.start.tobytes() == runs[1].result.start.tobytes() != runs[2].result.start.tobytes()
