@@ -11,7 +11,7 @@ import numpy as np
 
 _MAX_LENGTH = 60  # of one value
 
-# The signature of a class that only functions make: `help` then does not begin with parameters that nobody passes.
+# The signature of a class that only functions make: `help` then does not begin with parameters that users never pass.
 NO_SIGNATURE = Signature()
 
 _PLAIN = (bool, int, str, type(None))

@@ -75,7 +75,7 @@ def test_dir_has_what_a_user_needs(results):
         assert all(hasattr(result, name) for name in dir(result))
     assert {"constant_response", "solution", "design", "source", "predictions"}.isdisjoint(dir(fit))
     assert {"params", "bse", "predict", "rsquared"} <= set(dir(fit))
-    assert {"loop", "recipe", "is_plain", "problem"}.isdisjoint(dir(run))
+    assert {"is_plain", "problem"}.isdisjoint(dir(run))
     assert {"params", "history", "plot", "theory"} <= set(dir(run))
     assert dir(sq.datasets) == ["cars"]
     assert {name for name in dir(sq.errors)} == {  # noqa: C416

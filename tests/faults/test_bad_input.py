@@ -24,7 +24,7 @@ def test_the_engine_reads_nothing_but_the_named_file(tmp_path):
     import duckdb
 
     from squarely.data.files.csv.connection import connect
-    from squarely.data.files.csv.encoding import open_text
+    from squarely.data.files.csv.text.csv_text import open_text
     from squarely.data.files.local_file import LocalFile
     from squarely.data.files.read_options import ReadOptions
 
@@ -250,7 +250,7 @@ def test_results_can_be_copied_compared_and_put_in_sets():
         assert other.params.equals(fit.params)
 
 
-def test_columns_that_nobody_named_are_not_looked_at():
+def test_columns_that_a_formula_does_not_name_are_not_checked():
     data = {"x": np.arange(5.0).astype(">f8"), "y": 2 * np.arange(5.0), "note": [1, "a"], "name": "cars", "matrix": np.ones((2, 2))}
     np.testing.assert_allclose(sq.ols("y ~ x", data).params, [0, 2], atol=1e-15)
     with pytest.raises(DataError, match="mixes kinds of values"):

@@ -20,7 +20,7 @@ from squarely.data import CachedSource, open_source, read_cache_limit
 from squarely.data.files import json_lines
 from squarely.data.files.csv import encoding
 from squarely.data.files.csv.source import CsvSource
-from squarely.data.files.json_lines import JsonLinesSource
+from squarely.data.files.json.json_lines import JsonLinesSource
 from squarely.data.files.local_file import LocalFile
 from squarely.data.scan.batch_store import BatchStore
 from squarely.errors import DataError, OptionError
@@ -238,7 +238,7 @@ def test_the_blocks_of_json_lines_that_were_opened_are_limited_together_and_take
     monkeypatch.setenv("SQUARELY_CACHE_BYTES", str(int(1.5 * size)))
     parsed = []
     monkeypatch.setattr(
-        "squarely.data.files.json_lines._parse_block", lambda *a, _=json_lines._parse_block: parsed.append(1) or _(*a)
+        "squarely.data.files.json.json_lines._parse_block", lambda *a, _=json_lines._parse_block: parsed.append(1) or _(*a)
     )
     first, second = JsonLinesSource(LocalFile.open(path)), JsonLinesSource(LocalFile.open(path))  # the second does not fit
     blocks = len(parsed) // 2
@@ -284,7 +284,7 @@ def test_damage_behind_the_last_row_is_an_error_of_the_first_pass(tmp_path, cut)
 def test_a_gzipped_file_is_decompressed_once_and_leaves_no_thread_and_no_open_file(tmp_path, monkeypatch):
     path, calls = write_gzip(tmp_path), []
     read = encoding.read_gzip
-    monkeypatch.setattr("squarely.data.files.csv.text_check.read_gzip", lambda path: calls.append(path) or read(path))
+    monkeypatch.setattr("squarely.data.files.csv.text.text_check.read_gzip", lambda path: calls.append(path) or read(path))
     threads = threading.active_count()
     sq.ols("y ~ x + h", path)
     assert len(calls) == 1

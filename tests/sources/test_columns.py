@@ -83,7 +83,7 @@ WIDE = {
 
 @pytest.mark.parametrize("form", ["arrow", "polars", "polars lazy", "duckdb", "parquet", "feather", "folder"])
 @pytest.mark.parametrize("name", WIDE)
-def test_wide_numbers_are_cast_and_that_is_said(form, name, tmp_path):
+def test_wide_numbers_are_cast_with_a_note(form, name, tmp_path):
     column, message = WIDE[name]
     if pa.types.is_decimal256(column.type) and form in ("polars", "polars lazy", "duckdb"):
         pytest.skip("the library has no such decimals")

@@ -10,7 +10,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import open_source
-from squarely.data.files.csv.line_ends import LineEnds
+from squarely.data.files.csv.text.line_ends import LineEnds
 from squarely.errors import DataError
 from tests.support.checks import assert_close
 from tests.support.scripts import run_script

@@ -71,10 +71,10 @@ KINDS = {
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_file_that_is_not_read_is_named_with_what_reads_it(name, tmp_path):
-    content, says = KINDS[name]
+    content, message = KINDS[name]
     for path in (tmp_path / name, tmp_path / "other.txt"):  # the content counts
         path.write_bytes(content)
-        with pytest.raises(DataError, match=says.replace("t\\.", "t.").replace(name, path.name)):
+        with pytest.raises(DataError, match=message.replace("t\\.", "t.").replace(name, path.name)):
             open_source(path)
 
 

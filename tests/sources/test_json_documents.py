@@ -60,7 +60,7 @@ def test_lines_stay_lines(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("[[1, 2], [2, 4]]", r"holds arrays of values, not objects.* Load it with pandas.read_json\('.*t.json', orient='values'\)"),
         ('{"columns": ["x", "y"], "index": [0], "data": [[1, 2]]}', r"arrays of values, .*read_json\('.*t.json', orient='split'\)"),
@@ -81,9 +81,9 @@ def test_lines_stay_lines(tmp_path):
         ("[]", "holds an empty array"),
     ],
 )
-def test_another_shape_is_an_error(text, says, tmp_path):
+def test_another_shape_is_an_error(text, message, tmp_path):
     (tmp_path / "t.json").write_text(text)
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(DataError, match=message):
         open_source(tmp_path / "t.json")
 
 

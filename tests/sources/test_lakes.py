@@ -65,7 +65,7 @@ def stream(folder):
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
         (delta, r"is a Delta table.*deltalake.DeltaTable\('.*'\).to_pyarrow_table\(\).*delta_scan"),
         (iceberg, r"is an Iceberg table.*iceberg_scan.*pyiceberg"),
@@ -73,17 +73,17 @@ def stream(folder):
         (stream, r"is the output of a Spark stream.*spark.read.parquet"),
     ],
 )
-def test_a_table_whose_log_tells_which_files_count_is_refused_however_it_is_given(make, says, tmp_path):
+def test_a_table_with_a_log_is_refused_by_every_path(make, message, tmp_path):
     table = make(tmp_path / "lake" / "t")
     file = next(table.rglob("*.parquet"))
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "link").symlink_to(table)
     (tmp_path / "one.parquet").symlink_to(file)
     cases = [tmp_path / "lake", tmp_path / "plain", tmp_path / "one.parquet", file]
-    cases += [table, tmp_path / "plain" / "link"]  # each is broken as a table, and its package says so
+    cases += [table, tmp_path / "plain" / "link"]  # each is broken as a table, and its package refuses it
     cases += [file.parent, [file], str(tmp_path / "lake" / "**" / "*.parquet"), str(file.parent / "*")]
     for case in cases:
-        with pytest.raises(DataError, match=says):
+        with pytest.raises(DataError, match=message):
             open_source(case)
 
 
@@ -223,7 +223,7 @@ def test_an_index_is_left_out_in_folders_tables_and_other_libraries(tmp_path):
 
 
 def test_the_name_that_fastparquet_gives_an_index_is_one(tmp_path):
-    """fastparquet calls an index without a name 'index', and says so in the note."""
+    """fastparquet calls an index without a name 'index', and adds a note."""
     note = {"index_columns": ["index"], "columns": [], "column_indexes": []}
     table = pa.table({"y": TABLE["y"], "x": TABLE["x"], "index": np.arange(48)}).replace_schema_metadata(
         {"pandas": json.dumps(note)}

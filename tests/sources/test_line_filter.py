@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from squarely.data.files.csv.line_filter import Quotes, iter_lines, remove_comments, squeeze_blanks
+from squarely.data.files.csv.text.line_filter import Quotes, iter_lines, remove_comments, squeeze_blanks
 
 CELLS = ["1", "2.5", "ab", '"a b"', '"x\ty"', '"a\nb"', '"q""r"', '5"', '"#"']
 

@@ -23,7 +23,7 @@ from rich.console import Console
 import squarely as sq
 from squarely.data import listen, open_source
 from squarely.data.files.csv.connection import connect
-from squarely.data.files.csv.encoding import open_text
+from squarely.data.files.csv.text.csv_text import open_text
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
 from squarely.data.frames.arrays import ArraysSource

@@ -279,7 +279,7 @@ def test_a_file_without_header_has_columns_with_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("5.1,3.5\n4.9,3.0\n4.7,3.2\n", "looks like data and not like names: 5.1, 3.5"),
         ("5.1,3.5,1.4,Iris-setosa\n4.9,3.0,1.5,Iris-setosa\n4.7,3.2,1.6,b\n", "looks like data"),
@@ -287,10 +287,10 @@ def test_a_file_without_header_has_columns_with_numbers(tmp_path):
         ("0,1,1,5\n4,3,2,1\n", "looks like data"),
     ],
 )
-def test_a_first_line_of_data_is_not_taken_for_names(text, says, tmp_path):
+def test_a_first_line_of_data_is_not_taken_for_names(text, message, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text(text)
-    with pytest.raises(DataError, match=says) as found:
+    with pytest.raises(DataError, match=message) as found:
         open_source(path)
     assert "read={'header': False}" in str(found.value)
     assert list(open_source(path, {"header": True}).columns) == list(dict.fromkeys(text.split("\n")[0].split(",")))
@@ -395,11 +395,11 @@ CONTRADICTIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("read", "says"), CONTRADICTIONS)
-def test_options_that_cannot_be_meant_are_refused(read, says, tmp_path):
+@pytest.mark.parametrize(("read", "message"), CONTRADICTIONS)
+def test_options_that_cannot_be_meant_are_refused(read, message, tmp_path):
     path = tmp_path / "data.csv"
     path.write_text(table())
-    with pytest.raises((OptionError, DataError), match=says):
+    with pytest.raises((OptionError, DataError), match=message):
         sq.ols("y ~ x", path, read=read)
 
 
@@ -425,7 +425,7 @@ def test_predict_and_preview_take_the_options(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (table(header="y,x,Größe", rows=[(*row, 1) for row in ROWS]).encode("latin-1"), "read={'encoding': 'latin-1'}"),
         (table(header="y,x,€", rows=[(*row, 1) for row in ROWS]).encode("cp1252"), "read={'encoding': 'cp1252'}"),
@@ -436,12 +436,12 @@ def test_predict_and_preview_take_the_options(tmp_path):
         (table().replace("7.5,3", "7.5,?"), "read={'na_values': ['?']}"),
     ],
 )
-def test_an_error_names_the_option_that_helps(content, says, tmp_path):
+def test_an_error_names_the_option_that_helps(content, message, tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(encode(content))
     with pytest.raises(DataError) as found:
         sq.ols("y ~ x", path)
-    assert says in str(found.value)
+    assert message in str(found.value)
 
 
 def test_where_cannot_make_numbers_of_text_but_na_values_can(tmp_path):

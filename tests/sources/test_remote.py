@@ -127,10 +127,12 @@ def test_redirects_lead_to_http_only(web, tmp_path):
         open_source(f"{web.url}/loop")
 
 
-@pytest.mark.parametrize(("status", "says"), [(404, "404 Not Found"), (403, "403 Forbidden"), (500, "500 Internal Server Error")])
-def test_a_refusal_is_an_error(status, says, web):
+@pytest.mark.parametrize(
+    ("status", "message"), [(404, "404 Not Found"), (403, "403 Forbidden"), (500, "500 Internal Server Error")]
+)
+def test_a_refusal_is_an_error(status, message, web):
     web.answers["/cars.csv"] = (status, {}, b"x,y\n1,2\n")
-    with pytest.raises(DataError, match=f"/cars.csv' cannot be downloaded: the server answers {says}. Check the address"):
+    with pytest.raises(DataError, match=f"/cars.csv' cannot be downloaded: the server answers {message}. Check the address"):
         open_source(f"{web.url}/cars.csv?token=secret")
 
 

@@ -1,4 +1,4 @@
-"""What a type checker says to a user: a typo in a closed list is an error, and a right script passes under --strict."""
+"""What a type checker reports to a user: a typo in a closed list is an error, and a right script passes under --strict."""
 
 import re
 import subprocess
@@ -59,8 +59,8 @@ WRONG = {
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory):
-    """Return what mypy says, by line, to a script that is right and then has one wrong line after the other."""
+def messages(tmp_path_factory):
+    """Return the messages of mypy, by line, on a script with right lines and then wrong ones."""
     need("torch")
     need("mypy")
     need("polars")
@@ -89,14 +89,14 @@ def said(tmp_path_factory):
     return lines
 
 
-def test_a_right_script_passes(said):
-    assert {number: text for number, text in said.items() if number < RIGHT.count("\n") + 1} == {}
+def test_a_right_script_passes(messages):
+    assert {number: text for number, text in messages.items() if number < RIGHT.count("\n") + 1} == {}
 
 
-def test_each_typo_is_an_error(said):
+def test_each_typo_is_an_error(messages):
     first = RIGHT.count("\n") + 1
     for number, (line, text) in enumerate(WRONG.items(), start=first):
-        assert text in said.get(number, "nothing"), line
+        assert text in messages.get(number, "nothing"), line
 
 
 def test_the_closed_lists_are_those_of_the_library():

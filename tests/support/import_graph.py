@@ -23,7 +23,7 @@ LAYERS = {
 ORDER = {
     "data": [
         "tree_reduce query dtypes pandas_io header_hints", "source", "scan frames files",
-        "engines views readers", "open first_rows",
+        "engines views", "open first_rows",
     ],
     "design": ["formula", "encoding", "rounding", "design", "matrix engine", "learning merging serialize"],
     "moments": ["cross_products change_of_basis engine", "moments qr gpu", "gather merge standardized serialize", "gradient_noise"],

@@ -599,7 +599,7 @@ def test_damage_at_any_byte_is_noticed(name, two):
 
 
 def rewritten(path, change):
-    """Change what the JSON says and give it a checksum that fits, as somebody with bad intentions would."""
+    """Change the JSON and give it a checksum that fits, as an attacker would."""
     document = json.loads((path / "state.json").read_text())
     change(document)
     text = json.dumps([document["squarely checkpoint"], document["run"]])

@@ -85,12 +85,6 @@ def test_the_torch_objects_are_real():
     assert "in_features=1, out_features=1" in repr(run.model)
 
 
-def test_the_old_names_of_options_and_result():
-    run = sq.train("mpg ~ displacement", CARS, epochs=1)
-    assert run.recipe is run.options
-    assert run.loop is run.result
-
-
 def test_seeds_and_starts():
     runs = [sq.train("mpg ~ displacement", CARS, epochs=1, seed=seed) for seed in (0, 0, 1)]
     assert runs[0].result.start.tobytes() == runs[1].result.start.tobytes() != runs[2].result.start.tobytes()
@@ -141,7 +135,7 @@ def test_a_sweep_page_keeps_its_width():
     assert page.count("not below the limit") == 2
 
 
-def test_one_process_alone_tells_nobody_anything():
+def test_a_single_process_sends_nothing():
     from squarely.descent import ProcessGroup
 
     team = ProcessGroup()

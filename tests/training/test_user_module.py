@@ -378,7 +378,7 @@ def test_the_page_has_what_the_optimiser_does():
     assert "Learning rate: 0.5, 0.25 " in text
     assert "Momentum: 0.75 " in text
     assert "Weight decay: 0, 0.125 " in text
-    assert "Weight decay: 0.01 " in page(optimizer="adamw")  # which nobody asked for
+    assert "Weight decay: 0.01 " in page(optimizer="adamw")  # the default of torch
     assert "Momentum: 0.9 " in page(optimizer="rmsprop", optimizer_options={"momentum": 0.9})
     assert "Weight decay" not in page(momentum=0.9)
     cycle = {"scheduler": "OneCycleLR", "scheduler_options": {"max_lr": 0.5, "total_steps": 30, "div_factor": 20}}

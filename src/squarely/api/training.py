@@ -241,7 +241,7 @@ def sweep(
 def _warn_of_failure(run: Training) -> None:
     """Warn of a run whose loss diverged or is not a number, in the line that called `train` or `sweep`."""
     if run.has_failed:
-        warnings.warn(run.warnings[-1], ConvergenceWarning, stacklevel=4)  # `short_traceback` is a frame, too
+        warnings.warn(run.notes[-1], ConvergenceWarning, stacklevel=4)  # `short_traceback` is a frame, too
 
 
 @pass_counter("training rows", "residuals")

@@ -12,18 +12,18 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from squarely.data.files.concat import ConcatSource
-from squarely.data.files.hive_partitions import HivePartitionSource, parse_constants, read_folder_keys
+from squarely.data.files.file_set.concat import ConcatSource
+from squarely.data.files.file_set.hive_partitions import HivePartitionSource, parse_constants, read_folder_keys
+from squarely.data.files.file_set.paths import copy_remote, find_files, is_pattern, plain_file_path
 from squarely.data.files.lake.detection import detect_readable_table, require_no_lake_table
 from squarely.data.files.local_file import LocalFile
-from squarely.data.files.paths import copy_remote, find_files, is_pattern, plain_file_path
 from squarely.data.files.read_options import ReadOptions, parse_read_options
+from squarely.data.files.readers import detect_file_kind, open_reader
 from squarely.data.files.staging.compression import decompress
 from squarely.data.files.staging.pipe import copy_open_file
 from squarely.data.frames.arrays import ArraysSource, named_columns, with_one_length
 from squarely.data.frames.arrow import ArrowSource
 from squarely.data.frames.dataframe import DataFrameSource
-from squarely.data.readers import detect_file_kind, open_reader
 from squarely.data.source import Source
 from squarely.errors import DataError, OptionError, first_line, pluralize
 from squarely.storage.disk import local_path

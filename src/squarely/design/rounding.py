@@ -122,7 +122,7 @@ def multiply_bound(bound: Any, factor: Any) -> Any:
 
 
 def is_rounded(factors: Iterable[Factor], expressions: Iterable[Expression]) -> bool:
-    """Tell whether anything is computed in plain doubles: a function, a fractional power, a basis."""
+    """Return whether anything is computed in plain doubles: a function, a fractional power, a basis."""
     return any(isinstance(factor, Basis) and factor.kind != "powers" for factor in factors) or any(
         isinstance(part, Function)
         or (isinstance(part, Standardize) and part.is_scaled)
@@ -132,7 +132,7 @@ def is_rounded(factors: Iterable[Factor], expressions: Iterable[Expression]) -> 
 
 
 def is_exact(expression: Expression) -> bool:
-    """Tell whether double-double computes an expression without rounding: sums, products and whole powers from zero."""
+    """Return whether double-double computes an expression without rounding: sums, products and whole powers from zero."""
     return not any(
         isinstance(part, Function | Standardize)
         or (isinstance(part, Arithmetic) and part.operator == "/")
@@ -147,7 +147,7 @@ def _whole_power(expression: Arithmetic) -> float | None:
 
 
 def may_cancel(expression: Expression) -> bool:
-    """Tell whether an expression may subtract nearly equal values, so that only the rounding of its inputs remains."""
+    """Return whether an expression may subtract nearly equal values, so that only the rounding of its inputs remains."""
     return any(
         (isinstance(part, Arithmetic) and part.operator in ("+", "-"))
         or (isinstance(part, Function) and part.function.startswith("log"))
@@ -156,7 +156,7 @@ def may_cancel(expression: Expression) -> bool:
 
 
 def is_zero_factor(factor: Factor, ends: Sequence[float]) -> bool:
-    """Tell whether the columns of a factor are zero, from the ends between which its constant argument lies."""
+    """Return whether the columns of a factor are zero, from the ends between which its constant argument lies."""
     if isinstance(factor, Basis) and factor.kind != "powers":
         return factor.kind == "poly"  # of a constant minus its mean
     return ends[0] <= 0 <= ends[1]

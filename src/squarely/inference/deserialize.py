@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +27,19 @@ from squarely.inference.serialize import FORMAT, RESIDUAL_KEYS
 from squarely.inference.statistics import Statistics, statistics_of
 from squarely.moments import Moments, moments_from_json
 from squarely.numerics import ROUNDOFF
-from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_size, as_text, as_triangle
+from squarely.storage.json_fields import (
+    as_bool,
+    as_choice,
+    as_int,
+    as_number,
+    as_numbers,
+    as_optional,
+    as_size,
+    as_text,
+    as_triangle,
+    parse_json,
+)
 
-T = TypeVar("T")
 _MOST_FITS = 100_000
 
 
@@ -41,7 +50,7 @@ class _EarlierFormatError(Exception):
 def solution_from_json(text: str, label: str) -> tuple[Statistics, Solution, Source]:
     """Read a solution and its source, which has no rows, from JSON, or raise a DataError that calls the file `label`."""
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"The file {label!r} is not JSON ({error}), so it is not a saved fit. It may be incomplete.") from None
     if not isinstance(document, dict) or "squarely" not in document:
@@ -92,7 +101,7 @@ def _read_factorization(document: Mapping[str, Any], moments: Moments) -> Factor
         condition=as_number(written["condition"]),
         method=as_choice(written["road"], ("moments", "triangle")),
         dropped=tuple(Dependency(*each) for each in zip(messages, remainders, zeros, strict=True)),
-        triangle=_optional(written["triangle"], lambda rows: as_triangle(rows, len(moments.gram))),
+        triangle=as_optional(written["triangle"], lambda rows: as_triangle(rows, len(moments.gram))),
         error_factor=as_size(written["doubt"]),
     )
 
@@ -100,11 +109,11 @@ def _read_factorization(document: Mapping[str, Any], moments: Moments) -> Factor
 def _read_solution(document: Mapping[str, Any], moments: Moments) -> Solution:
     factor = _read_factorization(document, moments)
     p, q = len(factor.selected), len(factor.columns)
-    residuals = _optional(document["residuals"], lambda written: _read_residuals(written, len(moments.gram), q))
+    residuals = as_optional(document["residuals"], lambda written: _read_residuals(written, len(moments.gram), q))
     saved = document["solution"]
     params = as_numbers(saved["params"], (p,))
     b = as_numbers(saved["b"], (2, q))
-    merged = _optional(document["merged"], _read_merge_record)
+    merged = as_optional(document["merged"], _read_merge_record)
     if not np.isfinite([*params[factor.selected], *b.ravel()]).all():
         raise ValueError("its coefficients are not finite.")
     counts = [part.n for part in (residuals, merged) if part is not None]
@@ -117,7 +126,7 @@ def _read_solution(document: Mapping[str, Any], moments: Moments) -> Solution:
         moments=moments,
         factor=factor,
         scaled_params=(b[0], b[1]),
-        inverse_root=_optional(document["root"], lambda written: _read_root(written, q)),
+        inverse_root=as_optional(document["root"], lambda written: _read_root(written, q)),
         params=params,
         residuals=residuals,
         unit_bse=as_numbers(saved["unit_bse"], (p,)),
@@ -189,11 +198,3 @@ def _read_root(written: Mapping[str, Any], q: int) -> InverseRoot:
     if not np.isfinite(P).all():
         raise ValueError("a matrix has numbers that are not finite.")
     return InverseRoot(P=P, U=as_triangle(written["U"], q), error=as_size(written["error"]))
-
-
-def _optional(written: Any, read: Callable[[Any], T]) -> T | None:
-    return None if written is None else read(written)
-
-
-def _refuse_constant(word: str) -> Any:
-    raise ValueError(f"{word} is not JSON")

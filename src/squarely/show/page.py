@@ -18,7 +18,7 @@ from squarely.show.text import align_left, align_right, escape_controls, wrap_te
 
 WIDTH = 78
 _NARROWEST, _WIDEST = 60, 120
-_SHOWN_ROWS = 30  # at both ends of a long table that is shown unasked
+_SHOWN_ROWS = 30  # at both ends of a long table in a notebook
 _GAP = 2  # columns between two pairs
 
 
@@ -72,7 +72,7 @@ class Page:
         return "\n".join(lines)
 
     def shorten(self) -> Page:
-        """Return the page with the first and last rows of long tables, for results that a notebook shows unasked."""
+        """Return the page with the first and last rows of long tables, for a notebook."""
         return replace(self, blocks=[_shorten(block) if isinstance(block, Table) else block for block in self.blocks])
 
     def _repr_html_(self) -> str:

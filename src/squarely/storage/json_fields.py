@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from squarely.numerics import Array
 
+T = TypeVar("T")
 _MAX_INT = 2**63
+
+
+def parse_json(text: str) -> Any:
+    """Parse strict JSON; NaN and infinities are a ValueError, and deep nesting a RecursionError."""
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+def as_optional(value: Any, read: Callable[[Any], T]) -> T | None:
+    """Return None for null, and what `read` makes of any other value."""
+    return None if value is None else read(value)
 
 
 def as_text(value: Any) -> str:

@@ -1,1 +1,1 @@
-"""One file per format, several files as one table, and writing."""
+"""Kinds of files and their readers, the options of reading, and writing."""

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
-from squarely.data.files.concat import ConcatSource
+from squarely.data.files.file_set.concat import ConcatSource
 from squarely.data.scan.batch_store import BatchStore
 from squarely.data.source import DerivedSource, PlacedBatch, RowRange, Source, with_row_positions
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -31,12 +30,11 @@ from squarely.errors import DataError, InputError
 from squarely.moments import account_from_json, identity_scaling, moments_from_json, standardize_moments
 from squarely.numerics import Array
 from squarely.storage.disk import read_text
-from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_text
+from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_optional, as_text, parse_json
 
 if TYPE_CHECKING:
     from squarely.types import Status
 
-T = TypeVar("T")
 _STATUSES = ("finished", "stopped", "diverged", "not finite")
 _MAX_EPOCHS = 10**7  # of a log
 
@@ -64,7 +62,7 @@ def load_run(path: Path, text: str | None = None) -> Training:
 
 def _parse(text: str, label: str) -> Training:
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise _damaged(label, f"it is not JSON ({error}).") from None
     if not isinstance(document, dict) or RUN_KEY not in document:
@@ -80,10 +78,6 @@ def _parse(text: str, label: str) -> Training:
 
 def _damaged(label: str, what: str) -> DataError:
     return DataError(f"The file {label!r} is incomplete, damaged or was changed by hand: {what} Save the run again.")
-
-
-def _refuse_constant(word: str) -> Any:
-    raise ValueError(f"{word} is not JSON")
 
 
 def _read_document(document: Mapping[str, Any], label: str) -> Training:
@@ -105,9 +99,9 @@ def _read_document(document: Mapping[str, Any], label: str) -> Training:
         is_plain=as_bool(document["plain"]),
         has_user_model=as_bool(document["own_model"]),
         validation_rows=None if validation is None else account_from_json(validation),
-        saved=SavedTexts(rows=as_text(texts["rows"]), code=_optional(texts["code"], as_text), why=as_text(texts["why"])),
+        saved=SavedTexts(rows=as_text(texts["rows"]), code=as_optional(texts["code"], as_text), why=as_text(texts["why"])),
     )
-    optimum = _optional(document["optimum"], lambda values: _as_finite(values, p))
+    optimum = as_optional(document["optimum"], lambda values: _as_finite(values, p))
     return run if optimum is None else with_prediction(run, optimum)
 
 
@@ -127,11 +121,11 @@ def _read_options(written: Mapping[str, Any], groups: Any) -> TrainingOptions:
     own: dict[str, Any] = {
         "device": as_text(values["device"]),
         "optimizer": as_text(values["optimizer"]),
-        "scheduler": _optional(values["scheduler"], as_text),
+        "scheduler": as_optional(values["scheduler"], as_text),
     }
     if "optimizer" in known:
         own |= {"lr": as_number(values["lr"]), "momentum": as_number(values["momentum"]), "nesterov": as_bool(values["nesterov"])}
-        own["weight_decay"] = _optional(values["weight_decay"], as_number)
+        own["weight_decay"] = as_optional(values["weight_decay"], as_number)
     return replace(checked, **own, parameter_groups=tuple(_read_group(group) for group in groups))
 
 
@@ -142,10 +136,10 @@ def _read_group(written: Mapping[str, Any]) -> ParameterGroup:
         kind=as_text(written["kind"]),
         parameters=tuple(as_text(name) for name in written["parameters"]),
         lr=as_number(written["lr"]),
-        momentum=_optional(written["momentum"], as_number),
-        dampening=_optional(written["dampening"], as_number),
+        momentum=as_optional(written["momentum"], as_number),
+        dampening=as_optional(written["dampening"], as_number),
         nesterov=as_bool(written["nesterov"]),
-        weight_decay=_optional(written["weight_decay"], as_number),
+        weight_decay=as_optional(written["weight_decay"], as_number),
         decoupled=as_bool(written["decoupled"]),
         maximize=as_bool(written["maximize"]),
     )
@@ -163,7 +157,7 @@ def _read_result(document: Mapping[str, Any], options: TrainingOptions, p: int, 
     metrics = {*options.metrics, *((f"val_{name}" for name in options.metrics) if "val_loss" in columns else ())}
     if not metrics <= measured or (average is not None and {*average} != measured):
         raise ValueError("its log or its average lacks a metric.")
-    restored = _optional(saved["restored"], as_int)
+    restored = as_optional(saved["restored"], as_int)
     status = cast("Status", as_choice(saved["status"], _STATUSES))
     ended = StopReason(status, as_text(saved["reason"]), restored, as_bool(saved["asked"]))
     if logged - 1 > options.epochs or (ended.status == "finished" and logged - 1 != options.epochs):
@@ -190,7 +184,7 @@ def _read_result(document: Mapping[str, Any], options: TrainingOptions, p: int, 
         end=end,
         stop_reason=ended,
         average_metrics=None if average is None else {as_text(name): as_number(value) for name, value in average.items()},
-        last_iterate=_optional(document["last_iterate"], lambda values: as_numbers(values, (p,))),
+        last_iterate=as_optional(document["last_iterate"], lambda values: as_numbers(values, (p,))),
     )
 
 
@@ -203,7 +197,7 @@ def _read_theory(written: Mapping[str, Any], lam: theory.Spectrum, p: int) -> Ru
         is_floor_rough=as_bool(written["is_floor_rough"]),
         noise=None if noise is None else _read_noise(noise, p),
         batches=None if batches is None else _read_batches(batches),
-        **{name: _optional(written[name], as_number) for name in ("lr_limit", "lr_best", "rate", "floor", "floor_se")},
+        **{name: as_optional(written[name], as_number) for name in ("lr_limit", "lr_best", "rate", "floor", "floor_se")},
     )
 
 
@@ -248,7 +242,3 @@ def _as_finite(values: Any, p: int) -> Array:
     if not np.isfinite(numbers).all():
         raise ValueError("its coefficients are not finite.")
     return numbers
-
-
-def _optional(written: Any, read: Callable[[Any], T]) -> T | None:
-    return None if written is None else read(written)

@@ -58,7 +58,7 @@ class Training:
     """
 
     __signature__ = NO_SIGNATURE
-    __dir__ = public_dir("design", "has_user_model", "is_plain", "loop", "moments", "problem", "recipe", "validation")
+    __dir__ = public_dir("design", "has_user_model", "is_plain", "moments", "problem", "validation")
 
     options: TrainingOptions
     result: LoopResult
@@ -74,16 +74,6 @@ class Training:
     validation: Source | None = None
     validation_rows: RowAccount | None = None
     saved: SavedTexts | None = None
-
-    @property
-    def recipe(self) -> TrainingOptions:
-        """The old name of `options`."""
-        return self.options
-
-    @property
-    def loop(self) -> LoopResult:
-        """The old name of `result`."""
-        return self.result
 
     @property
     def params(self) -> pd.Series:
@@ -302,7 +292,7 @@ class Training:
         ]
         rows = self.describe_rows()
         form = [f"Predicted: {prediction.form}."] if prediction is not None and prediction.form else []
-        return Page("Training Results", tables, footer=[rows, *form], notes=self.warnings)
+        return Page("Training Results", tables, footer=[rows, *form], notes=self.notes)
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values: the output of `--json`."""

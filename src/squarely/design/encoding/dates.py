@@ -36,7 +36,7 @@ _FEWEST_DATES = 6  # different numbers; fewer may look like dates by chance
 
 
 def is_date(text: str) -> bool:
-    """Tell whether a text is a day, a month, a quarter or a week of a year.
+    """Return whether a text is a day, a month, a quarter or a week of a year.
 
     >>> [is_date(text) for text in ("2020M01", "2020-01", "Jan-20", "01-Jan-2020", "2020Q1", "1/31/2020 9:30")]
     [True, True, True, True, True, True]
@@ -47,7 +47,7 @@ def is_date(text: str) -> bool:
 
 
 def are_dates(values: Array) -> bool:
-    """Tell whether numbers (m,) are dates such as 202001 or 20200131.
+    """Return whether numbers (m,) are dates such as 202001 or 20200131.
 
     >>> are_dates(np.array([202011.0, 202012, 202101, 202102, 202103, 202104])), are_dates(np.arange(202011.0, 202017))
     (True, False)

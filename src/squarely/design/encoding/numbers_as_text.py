@@ -54,7 +54,7 @@ _LONG_NUMBER = re.compile(r"\d\d\d|\d[.,]\d")  # numbers that are rare in names
 
 
 def is_missing_word(level: object, levels: Collection[object] = ()) -> bool:
-    """Tell whether a level is a word or mark for a missing value.
+    """Return whether a level is a word or mark for a missing value.
 
     >>> [is_missing_word(level, ["+", "-"]) for level in ("?", "N/A", "none", "-")]
     [True, True, False, False]

@@ -113,7 +113,7 @@ _FUNCTIONS: Mapping[str, Callable[[nw.Expr], nw.Expr]] = {
 
 
 def is_finite(source: Source, x: nw.Expr) -> nw.Expr:
-    """Tell whether a column holds a number that is neither NaN nor infinite."""
+    """Return whether a column holds a number that is neither NaN nor infinite."""
     return source.require_engine().is_finite(x).fill_null(value=False)
 
 

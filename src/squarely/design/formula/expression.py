@@ -126,7 +126,7 @@ def standardizations_in(expressions: Iterable[Expression]) -> dict[str, Standard
 
 
 def is_product(power: float) -> bool:
-    """Tell whether a power is a whole number that is computed as a product; others use the system's pow."""
+    """Return whether a power is a whole number that is computed as a product; others use the system's pow."""
     return power.is_integer() and abs(power) <= LARGEST_POWER
 
 

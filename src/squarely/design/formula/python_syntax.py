@@ -145,7 +145,7 @@ def _unquote(piece: PythonFragment, node: ast.expr, quoted: str) -> str:
 
 
 def is_list_of_labels(value: Any) -> bool:
-    """Tell whether a constant is a non-empty list of texts, numbers and booleans."""
+    """Return whether a constant is a non-empty list of texts, numbers and booleans."""
     return isinstance(value, tuple) and bool(value) and all(isinstance(item, str | int | float) for item in value)
 
 

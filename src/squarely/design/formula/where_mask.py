@@ -151,7 +151,7 @@ def _evaluate_narrow(expression: Expression, columns: Mapping[str, NumericColumn
 
 
 def _is_one_of(name: Name, value: Any, values: tuple[Any, ...]) -> bool:
-    """Tell whether a value of a column is one of some values; text in a file that reads as a number is that number."""
+    """Return whether a value of a column is one of some values; text in a file that reads as a number is that number."""
     numbers = [x for x in values if not isinstance(x, str)]
     if isinstance(value, str) and numbers:
         number = exact_number(value)

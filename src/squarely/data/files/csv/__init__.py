@@ -1,1 +1,1 @@
-"""CSV files, read by DuckDB: decimal signs, encoding, line ends and compression that it does not check."""
+"""CSV files, read by DuckDB: their delimiter, decimal signs and names, and what is wrong with a file that it refuses."""

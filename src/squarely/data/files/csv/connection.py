@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import duckdb
 
-from squarely.data.files.csv.encoding import CsvText
+from squarely.data.files.csv.text.csv_text import CsvText
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",

@@ -8,7 +8,7 @@ import zlib
 from collections import deque
 from contextlib import suppress
 
-from squarely.data.files.csv.encoding import CsvText, read_gzip
+from squarely.data.files.csv.text.csv_text import CsvText, read_gzip
 from squarely.errors import DataError, pluralize
 
 _LONGEST_LINE = 1_000_000

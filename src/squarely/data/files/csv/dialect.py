@@ -14,8 +14,8 @@ from pathlib import Path
 from squarely.data.dtypes import parses_as_number
 from squarely.data.files.csv.delimiter import WHITESPACE, guess_delimiter, is_number
 from squarely.data.files.csv.diagnosis import read_header
-from squarely.data.files.csv.encoding import CsvText, open_text
-from squarely.data.files.csv.line_filter import squeeze_blanks, whole_records
+from squarely.data.files.csv.text.csv_text import CsvText, open_text
+from squarely.data.files.csv.text.line_filter import squeeze_blanks, whole_records
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
 from squarely.data.pandas_io import PandasReadCall, pandas_read_csv_call

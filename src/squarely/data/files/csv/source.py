@@ -18,16 +18,16 @@ import duckdb
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind
-from squarely.data.files.csv.byte_search import measure_longest_line
 from squarely.data.files.csv.connection import connect, quote_sql, struct_sql
 from squarely.data.files.csv.decimal_commas import AMBIGUOUS_THOUSANDS, CommaValues, ambiguous_sign_error, detect_commas
 from squarely.data.files.csv.diagnosis import LONG_LINE, unreadable_error
 from squarely.data.files.csv.dialect import choose_names, describe_dialect, describe_numeric_names, detect_text, make_pandas_call
-from squarely.data.files.csv.encoding import PATTERN_SIGNS
-from squarely.data.files.csv.line_ends import LineEnds
 from squarely.data.files.csv.sql_expressions import null_sql, number_sql, odd_text_sql
-from squarely.data.files.csv.text_check import TextCheck, find_text_columns, iter_bytes
-from squarely.data.files.csv.text_pipe import TextPipe
+from squarely.data.files.csv.text.byte_search import measure_longest_line
+from squarely.data.files.csv.text.csv_text import PATTERN_SIGNS
+from squarely.data.files.csv.text.line_ends import LineEnds
+from squarely.data.files.csv.text.text_check import TextCheck, find_text_columns, iter_bytes
+from squarely.data.files.csv.text.text_pipe import TextPipe
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
 from squarely.data.query import keyboard_interrupts

@@ -17,7 +17,7 @@ _METADATA = re.compile(r"v?(\d+)(-.*)?(\.gz)?\.metadata\.json(\.gz)?")
 
 
 def open_lake_table(folder: Path, kind: str, label: str) -> Source:
-    """Open the newest snapshot of a table; later changes of the table are not seen.
+    """Open the newest snapshot of a table; later changes of the table have no effect.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from squarely.data.files.csv.line_filter import (
+from squarely.data.files.csv.text.line_filter import (
     REMOVED,
     Quotes,
     first_record,

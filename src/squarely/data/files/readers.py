@@ -92,9 +92,9 @@ def _open_orc(file: LocalFile, options: ReadOptions) -> Source:
 
 
 def _open_json(file: LocalFile, options: ReadOptions) -> Source:
-    from squarely.data.files.json_lines import JsonLinesSource
-    from squarely.data.files.staging.json_array import copy_as_lines
-    from squarely.data.views.quoted_numbers import QuotedNumbersSource
+    from squarely.data.files.json.json_array import copy_as_lines
+    from squarely.data.files.json.json_lines import JsonLinesSource
+    from squarely.data.files.json.quoted_numbers import QuotedNumbersSource
 
     lines, place = copy_as_lines(file)
     source = JsonLinesSource(lines)

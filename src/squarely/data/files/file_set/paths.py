@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from squarely.data.files.file_kinds import SUFFIXES, named_kind
-from squarely.data.files.hive_partitions import read_folder_keys
+from squarely.data.files.file_set.hive_partitions import read_folder_keys
 from squarely.data.files.lake.detection import require_no_lake_table
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.staging.pipe import STANDARD_INPUT, copy_pipe, copy_standard_input, is_pipe

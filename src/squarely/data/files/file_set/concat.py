@@ -10,7 +10,7 @@ from operator import itemgetter
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, merge_level_orders
-from squarely.data.files.paths import FileSet
+from squarely.data.files.file_set.paths import FileSet
 from squarely.data.source import PlacedBatch, RowRange, Source, total_rows
 from squarely.errors import DataError
 

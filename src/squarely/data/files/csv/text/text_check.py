@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from squarely.data.files.csv.byte_search import ByteSearch
-from squarely.data.files.csv.encoding import CsvText, iter_pieces, read_gzip
-from squarely.data.files.csv.line_ends import LineEnds
-from squarely.data.files.csv.text_pipe import TextPipe
+from squarely.data.files.csv.text.byte_search import ByteSearch
+from squarely.data.files.csv.text.csv_text import CsvText, iter_pieces, read_gzip
+from squarely.data.files.csv.text.line_ends import LineEnds
+from squarely.data.files.csv.text.text_pipe import TextPipe
 from squarely.errors import DataError, pluralize
 
 _HEAD = 2**17  # characters

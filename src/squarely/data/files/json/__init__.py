@@ -1,0 +1,1 @@
+"""JSON: objects on lines, arrays of objects, and numbers in quotes."""
