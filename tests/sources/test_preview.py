@@ -69,11 +69,17 @@ def test_numbers_with_thousands_name_the_option():
     assert "read={'thousands': ','}" in note
 
 
-def test_a_first_line_of_values_is_refused_until_it_is_said_to_be_a_row(tmp_path):
+def test_a_first_line_of_values_is_shown_with_a_note_and_refused_by_a_fit(tmp_path):
     path = tmp_path / "iris.csv"
     path.write_text("5.1,3.5,setosa\n4.9,3.0,setosa\n")
-    with pytest.raises(DataError, match="looks like data and not like names"):
-        sq.preview(path)
+    preview = sq.preview(path)
+    assert [(each.name, each.values) for each in preview.columns] == [("5.1", ("4.9",)), ("3.5", ("3.0",)), ("setosa", ("setosa",))]
+    (note,) = preview.notes
+    assert "looks like data and not like names: 5.1, 3.5, setosa" in note
+    assert "read={'header': False}" in note
+    for formula in ("x1 ~ x2", "`5.1` ~ `3.5`", "`5.1` ~ ."):
+        with pytest.raises(DataError, match="looks like data and not like names"):
+            sq.ols(formula, path)
     preview = sq.preview(path, read={"header": False})
     assert preview.rows == 2
     assert preview.dialect["header"] == "none"

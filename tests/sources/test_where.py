@@ -290,3 +290,15 @@ def test_an_end_that_is_one_ulp_away_is_written_in_full():
     beyond = float(np.nextafter(x.max(), 9))
     with pytest.raises(DataError, match=rf"and {x.max()!r} and is not defined at {beyond!r}".replace("np.float64", "")):
         fit.predict({"x": [beyond]})
+
+
+def test_a_folder_of_the_null_partition_meets_no_comparison_with_text(tmp_path):
+    towns = {"New%20York": 0.0, "Rome": 5.0, "__HIVE_DEFAULT_PARTITION__": 9.0}
+    for town, shift in towns.items():
+        (tmp_path / f"city={town}").mkdir()
+        x = np.arange(4.0)
+        pq.write_table(
+            pa.table({"x": x, "y": [shift, shift + 1.0, shift + 2.5, shift + 3.0]}), tmp_path / f"city={town}" / "a.parquet"
+        )
+    assert sq.ols("y ~ x", tmp_path, where="city == 'New York'").params["Intercept"] == pytest.approx(0.05)
+    assert sq.ols("y ~ x", tmp_path, where="city != 'New York'").nobs == 4

@@ -68,7 +68,8 @@ def examine_first_rows(source: Source) -> FirstRows:
     odd = [note for column in columns if column.name in found for note in _find_odd_values(source, column, found[column.name])]
     is_all = table.num_rows == source.rows or (source.rows is None and bool(names) and table.num_rows < limit)
     texts = {each.name: _count_texts(source, found[each.name]) for each in columns if each.kind == "text"}
-    return FirstRows(count=table.num_rows, is_all=is_all, columns=columns, texts=texts, notes=(*errors, *odd))
+    notes = (source.header_error, *errors, *odd) if source.header_error else (*errors, *odd)
+    return FirstRows(count=table.num_rows, is_all=is_all, columns=columns, texts=texts, notes=notes)
 
 
 def _read_head(source: Source, names: Sequence[str], limit: int) -> tuple[pa.Table, list[str]]:

@@ -56,6 +56,7 @@ class Source(ABC):
     duplicate_names : names of two or more columns; a formula cannot use them.
     typed : whether the engine knows the types; if not, labels are text, and their kind follows from the values.
     index_columns : columns in which pandas or R has stored row labels; '.' in a formula leaves them out.
+    header_error : why a fit does not take the names from the first line of a file, "" if it does.
     folder_keys : keys of folders named key=value that contain all rows and are not columns.
     thousands : the sign between groups of digits in numbers in text, "" for none.
     notes : how the rows are written, such as with a decimal comma; the summary prints it.
@@ -74,6 +75,7 @@ class Source(ABC):
     columns: Mapping[str, str]
     duplicate_names: frozenset[str] = frozenset()
     index_columns: frozenset[str] = frozenset()
+    header_error: str = ""
     folder_keys: frozenset[str] = frozenset()
     typed: bool = True
     thousands: str = ""
@@ -250,7 +252,7 @@ class DerivedSource(Source):
         self.duplicate_names, self.index_columns = parent.duplicate_names, parent.index_columns
         self.typed, self.notes, self.thousands = parent.typed, parent.notes, parent.thousands
         self.is_file, self.is_parsed = parent.is_file, parent.is_parsed
-        self.dialect, self.null_words = parent.dialect, parent.null_words
+        self.dialect, self.null_words, self.header_error = parent.dialect, parent.null_words, parent.header_error
 
     def require_unchanged(self) -> None:
         self.parent.require_unchanged()
@@ -307,8 +309,15 @@ def total_rows(counts: Sequence[int | None]) -> int | None:
     return None if None in counts else sum(rows for rows in counts if rows is not None)
 
 
+def require_names(source: Source) -> None:
+    """Raise a DataError if the names from the first line of a file look like data."""
+    if source.header_error:
+        raise DataError(source.header_error)
+
+
 def require_columns(source: Source, names: Iterable[str]) -> None:
     """Raise a DataError with a suggestion unless columns of exactly these names exist, once each."""
+    require_names(source)
     for name in names:
         if name not in source.columns:
             if name in source.folder_keys:

@@ -121,7 +121,7 @@ def _find_odd_names(source: Source) -> Iterator[str]:
     if source.duplicate_names:
         yield f"There are two or more columns called {join_words(sorted(map(repr, source.duplicate_names)))}. Rename all but one."
     odd = [name for name in source.columns if name and needs_backticks(name)]
-    if odd:
+    if odd and not source.header_error:
         yield f"A formula takes these names in backticks: {listed(f'`{name}`' for name in odd)}."
 
 

@@ -42,8 +42,9 @@ def _evaluate_leaf(condition: Comparison | IsIn, batch: Batch) -> Outcome:
         return _evaluate_comparison(condition, batch)
     labels = batch.labels[condition.name.name]
     values = values_in_type(condition, labels.narrow_type)
-    is_found = np.array([*(_is_one_of(condition.name, value, values) for value in labels.values), False])
-    return is_found[labels.codes] != condition.is_negated, labels.codes >= 0
+    is_null = np.array([*(value is None for value in labels.values), True])  # a column of nulls alone may have None as its value
+    is_found = np.array([*(value is not None and _is_one_of(condition.name, value, values) for value in labels.values), False])
+    return is_found[labels.codes] != condition.is_negated, ~is_null[labels.codes]
 
 
 def values_in_type(condition: IsIn, narrow: np.dtype | None) -> tuple[Any, ...]:

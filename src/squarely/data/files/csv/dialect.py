@@ -124,26 +124,27 @@ def choose_names(first: Sequence[str], width: int, options: ReadOptions, label: 
     return names if options.names is None else [*options.names]
 
 
-def describe_numeric_names(names: Sequence[str], types: Sequence[str], label: str) -> str:
-    """Return a note if the names in the header may be the first row; raise a DataError if they certainly are.
+def describe_numeric_names(names: Sequence[str], types: Sequence[str], label: str) -> tuple[str, str]:
+    """Return a note if the names in the header may be the first row, and an error for a fit if they certainly are.
 
     They may be if each column of numbers has a number for its name, such as 5.1. Numbers in order may be names, such as years.
 
     >>> describe_numeric_names(["1990", "1991"], ["DOUBLE", "DOUBLE"], "a.csv")
-    ''
+    ('', '')
     """
     heads = [name for name, kind in zip(names, types, strict=True) if kind in _NUMBER_TYPES]
     if len(heads) < 2 or not all(map(parses_as_number, heads)):
-        return ""
+        return "", ""
     numbers = [float(name) for name in heads]
     are_integers = all(number == number // 1 for number in numbers)
     steps = [after - before for before, after in itertools.pairwise(numbers)]
     in_order = all(step > 0 for step in steps) or all(step < 0 for step in steps)
     if in_order and are_integers and 1000 <= min(numbers) <= max(numbers) < 3000:
-        return ""
+        return "", ""
     if in_order and (are_integers or len(numbers) > 3):
-        return f"names from the first line, {listed(names, most=4)}, which may be data: read={{'header': False}} reads it as a row"
-    raise DataError(
+        found = f"names from the first line, {listed(names, most=4)}, which may be data"
+        return f"{found}: read={{'header': False}} reads it as a row", ""
+    return "", (
         f"The first line of {label} looks like data and not like names: {listed(names, most=4)}. Read it as a row with "
         "read={'header': False}, or as names with read={'header': True}."
     )

@@ -31,7 +31,7 @@ from squarely.data.files.csv.text.text_pipe import TextPipe
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
 from squarely.data.query import keyboard_interrupts
-from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source, skip_rows
+from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source, require_names, skip_rows
 from squarely.errors import DataError, option_hint, show_value
 
 # The words for an empty field, as in R and pandas: each is counted as "null" in the row account.
@@ -141,14 +141,12 @@ class CsvSource(Source):
             self.notes += (DECIMAL_COMMA,)
         self._types = [str(kind) for kind in self._select(connection, "*", {}).types[: len(self._names)]]
         self._number_types = [kind if kind in _OTHER_TYPES else "DOUBLE" for kind in self._types]
-        if (
-            options.has_header
-            and options.header is None
-            and (note := describe_numeric_names(names[:columns], self._types, self.label))
-        ):
-            self.notes += (note,)
+        if options.has_header and options.header is None:
+            note, self.header_error = describe_numeric_names(names[:columns], self._types, self.label)
+            self.notes += (note,) if note else ()
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        require_names(self)
         places = [self._find_number_column(name) for name in numbers]
         texts = [self._names.index(name) for name in labels]
         self._file.require_unchanged()

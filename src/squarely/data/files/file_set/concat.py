@@ -37,6 +37,7 @@ class ConcatSource(Source):
         self.typed, self.is_parsed, self.thousands = readers[0].typed, readers[0].is_parsed, readers[0].thousands
         self.notes = tuple(dict.fromkeys([*files.notes, *(note for reader in readers for note in reader.notes)]))
         self.null_words = readers[0].null_words
+        self.header_error = next((reader.header_error for reader in readers if reader.header_error), "")
         found: dict[str, dict[str, None]] = {}
         for topic, value in (pair for reader in readers for pair in reader.dialect.items()):
             found.setdefault(topic, {})[value] = None
