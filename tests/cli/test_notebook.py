@@ -9,8 +9,10 @@ import pytest
 from tests.support.checks import need
 
 CELLS = {
-    "import": "import squarely as sq\ncars = sq.datasets.cars()",
+    "import": "import squarely as sq, tempfile\ncars, path = sq.datasets.cars(), tempfile.mkdtemp() + '/cars.csv'",
     "fit": "sq.ols('mpg ~ displacement', cars)",
+    "csv": "cars.to_csv(path, index=False)\nsq.ols('mpg ~ displacement', path)",
+    "csv preview": "sq.preview(path)",
     "page": "sq.ols('mpg ~ displacement', cars).summary()",
     "run": "run = sq.train('mpg ~ displacement', cars, lr=0.01, epochs=50)\nrun",
     "run.plot": "run.plot()",
@@ -67,7 +69,7 @@ def test_a_figure_appears_as_a_picture(outputs, cell):
     assert width > 500
 
 
-@pytest.mark.parametrize("cell", ["fit", "page", "run", "sweep", "certificate", "preview"])
+@pytest.mark.parametrize("cell", ["fit", "csv", "csv preview", "page", "run", "sweep", "certificate", "preview"])
 def test_a_result_appears_as_a_table(outputs, cell):
     ((kind, data),) = shown(outputs[cell])
     assert kind == "text/html"

@@ -63,6 +63,15 @@ def test_a_run_is_drawn_beside_theory_down_to_its_rounding():
     assert run.prediction.excess[-1] < right.get_ylim()[0]  # the prediction leaves the panel
 
 
+@pytest.mark.parametrize(("options", "end"), [({}, 10), ({"lr": 0.01}, 1000), ({"batch_size": 50, "lr": 0.1}, 1000)])
+def test_a_run_that_is_soon_at_the_optimum_is_drawn_without_its_flat_end(options, end):
+    # With one predictor the best rate, 0.5, is there after one epoch.
+    for axes in sq.train(ONE, CARS, epochs=1000, **options).plot().axes:
+        assert drawn(axes)["measured, float32"].get_xdata()[-1] == end
+        label = "epoch (10 of 1,000; the others are at the optimum)" if end == 10 else "epoch"
+        assert axes.get_xlabel() == label
+
+
 def test_a_run_without_a_predicted_curve_has_one_panel_with_plain_labels():
     adam = sq.train(ONE, CARS, epochs=30, optimizer="adam", lr=0.1)
     (axes,) = adam.plot().axes

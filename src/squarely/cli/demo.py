@@ -235,7 +235,8 @@ def _print_item(text: str) -> None:
 
 def _wrap(text: str, *, first: str = "", rest: str = "") -> str:
     """Break lines where a page of results does, on a wide terminal earlier."""
-    return textwrap.fill(text, min(terminal_width(), _WIDEST), initial_indent=first, subsequent_indent=rest)
+    width = min(terminal_width(), _WIDEST)
+    return textwrap.fill(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)  # a path stays whole
 
 
 def _save(folder: Path, name: str, figure: Any) -> None:

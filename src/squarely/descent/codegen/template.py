@@ -36,9 +36,9 @@ $columns
 # Rows where `held_out` is true are for validation.  #? held_out
 held_out = held_out[rows.index]  #? held_out
 if (~held_out).sum() != $n:  #? held_out
-    raise SystemExit(f"The run saw $n rows, and here are {(~held_out).sum()}: the data differ.")  #? held_out
+    raise SystemExit(f"The run had $n rows, and here are {(~held_out).sum()}: the data differ.")  #? held_out
 if len(y) != $n:  #? !held_out
-    raise SystemExit(f"The run saw $n complete rows, and here are {len(y)}: the data differ.")  #? !held_out
+    raise SystemExit(f"The run had $n complete rows, and here are {len(y)}: the data differ.")  #? !held_out
 
 # Standardize: each column minus its mean, over its population standard deviation (divisor n).  #? standardize intercept
 # Standardize: each column over its root mean square; without an intercept nothing is subtracted.  #? standardize !intercept

@@ -15,6 +15,8 @@ from squarely.numerics import Array
 from squarely.show import Curve, Level, Panel, Point, draw
 
 _LOG_RATIO = 1e3  # of the largest to the smallest loss, above which the axis is logarithmic
+_SETTLED_EARLY = 0.2  # of the epochs: a run that is at the optimum after these is drawn to three times as many
+_FEWEST_DRAWN = 10
 _BELOW_ROUNDING = 1e-2  # times the rounding of the loss: where the axis of the excess ends
 
 
@@ -28,20 +30,22 @@ def draw_run(
     ax: Any = None,
 ) -> Any:
     """Draw the loss, and, where theory predicts it, the excess over the optimum on a logarithmic axis beside it."""
-    validation, last, is_finite = result.history.column("val_loss"), len(result.losses) - 1, np.isfinite(result.losses)
-    drawn = result.losses[is_finite]
+    validation, is_finite = result.history.column("val_loss"), np.isfinite(result.losses)
+    end = _last_drawn(options, result, prediction)
+    is_finite = is_finite[: end + 1]
+    drawn = result.losses[: end + 1][is_finite]
     marks: list[Curve | Level | Point] = [Curve(x=_epochs(is_finite)[is_finite], y=drawn, label=_measured(options), color=0)]
     if len(validation):
         marks.append(Curve(x=_epochs(validation), y=validation, label="validation", dash=1))
     if prediction is not None:
-        predicted = prediction.losses[: last + 1]
+        predicted = prediction.losses[: end + 1]
         marks.append(Curve(x=_epochs(predicted), y=predicted, label="predicted by theory", dashed=True))
     if optimal_loss is not None:
         marks.append(Level(optimal_loss, f"optimum {optimal_loss:.4g}"))
     marks += _mark_end(options, result, validation)
     loss = Panel(
         title=f"Loss by epoch, lr = {options.rate:g}",
-        x_label="epoch",
+        x_label=_label_epochs(end, result),
         y_label=f"{LOSS_NAMES[options.loss]} (standardized)",
         marks=marks,
         log_y=bool(drawn.min() > 0 and (drawn.max() > _LOG_RATIO * drawn.min() or result.has_diverged)),
@@ -55,10 +59,9 @@ def draw_run(
 
 def _excess_panel(options: TrainingOptions, result: LoopResult, run_theory: RunTheory, prediction: PredictedCurve) -> Panel:
     """Draw the excess down to the rounding of the loss. A measured loss at the optimum or below it is drawn at the rounding."""
-    epsilon = float(np.finfo(options.dtype).eps)
-    rounding = epsilon * prediction.floor + epsilon**2
+    rounding, end = _rounding(options, prediction), _last_drawn(options, result, prediction)
     bottom = _BELOW_ROUNDING * rounding
-    measured = np.maximum(result.losses - prediction.floor, rounding)
+    measured = np.maximum(result.losses[: end + 1] - prediction.floor, rounding)
     predicted = np.maximum(prediction.excess[: len(measured)], 0.1 * bottom)  # zero has no logarithm
     marks: list[Curve | Level | Point] = [
         Curve(x=_epochs(measured), y=measured, label=_measured(options), color=0),
@@ -72,13 +75,33 @@ def _excess_panel(options: TrainingOptions, result: LoopResult, run_theory: RunT
     marks += _mark_end(options, result, np.zeros(0), measured)
     return Panel(
         title="Excess over the optimum",
-        x_label="epoch",
+        x_label=_label_epochs(end, result),
         y_label="excess MSE",
         marks=marks,
         log_y=True,
         whole_x=True,
         bottom=bottom if lowest <= rounding else None,
     )
+
+
+def _rounding(options: TrainingOptions, prediction: PredictedCurve) -> float:
+    epsilon = float(np.finfo(options.dtype).eps)
+    return epsilon * prediction.floor + epsilon**2
+
+
+def _last_drawn(options: TrainingOptions, result: LoopResult, prediction: PredictedCurve | None) -> int:
+    """Return the last epoch to draw: the whole of a run that is soon at the optimum looks like the letter L."""
+    last = len(result.losses) - 1
+    if prediction is None or result.has_diverged or last < options.epochs or len(result.history.column("val_loss")):
+        return last
+    falling = np.flatnonzero(~(result.losses - prediction.floor <= 4.0 * _rounding(options, prediction)))
+    settled = int(falling[-1]) + 1 if len(falling) else 0
+    return max(3 * settled, _FEWEST_DRAWN) if settled < _SETTLED_EARLY * last and last > _FEWEST_DRAWN else last
+
+
+def _label_epochs(end: int, result: LoopResult) -> str:
+    last = len(result.losses) - 1
+    return "epoch" if end == last else f"epoch ({end:,} of {last:,}; the others are at the optimum)"
 
 
 def _mark_end(

@@ -191,7 +191,7 @@ class Training:
         them; `rank_deficient="allow"` predicts it.
         """
         if self.has_failed:
-            raise NumericalError(f"The run is {self.status}, so it has nothing to predict with. {' '.join(self._describe_end())}")
+            raise NumericalError(f"The run cannot predict: its status is {self.status!r}. {' '.join(self._describe_end())}")
         require_rank_deficient(rank_deficient)
         source, check = open_new_rows(new, self.design.formula.names, read), rank_deficient == "nan"
         predictor = make_predictor(self.moments, self.problem, self.theory.spectrum, self.result.end, check=check)

@@ -94,7 +94,9 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
     if not isinstance(text, str):
         shown = repr(text)
         what = f"{shown}, " if len(shown) <= _MAX_SHOWN and shown.isprintable() else ""
-        raise FormulaError(f"The formula is {what}of type {type(text).__name__}, not text. {EXAMPLE}")
+        raise FormulaError(
+            f"The formula is {what}of type {type(text).__name__}, not text. {EXAMPLE[:-1]}, or give arrays as X= and y=."
+        )
     if len(text) > _MAX_CHARACTERS or text.count("(") > MOST_TERMS:
         raise FormulaError(
             f"The formula has {len(text):,} characters and {text.count('('):,} opening brackets; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import duckdb
 
@@ -21,7 +21,8 @@ def connect(text: CsvText, pipe: str = "") -> Iterator[duckdb.DuckDBPyConnection
     """Open an embedded DuckDB that loads no extension, sees no Python variable and reads nothing but a text, or a pipe."""
     paths = [pipe] if pipe else [str(text.path), text.pattern]
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
-        connection.execute("SET enable_progress_bar = false")  # it would be printed among the results
+        with suppress(duckdb.InvalidInputException):  # a notebook without ipywidgets has no bar, and refuses the setting
+            connection.execute("SET enable_progress_bar = false")  # it would be printed among the results
         connection.execute(f"SET allowed_paths = [{', '.join(map(quote_sql, paths))}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
