@@ -168,8 +168,10 @@ def changed_error(label: str, before: str = "", now: str = "") -> DataError:
     return DataError(f"{label} has changed since it was first read{difference}. Run again when nothing writes to it.")
 
 
-def suggest_name(name: object, choices: Iterable[str]) -> str:
-    """Suggest the choice that is closest to `name`, or list the choices; a name that is not text is close to none.
+def suggest_name(name: object, choices: Iterable[str], otherwise: str = "") -> str:
+    """Suggest the choice that is closest to `name`, or give other advice, by default the list of choices.
+
+    A name that is not text is close to none.
 
     >>> suggest_name("displacment", ["mpg", "displacement"])
     "Did you mean 'displacement'?"
@@ -181,6 +183,8 @@ def suggest_name(name: object, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(text, names, n=1) or [n for n in names if n.casefold() == text.casefold()]
     if near:
         return f"Did you mean {near[0]!r}?"
+    if otherwise:
+        return otherwise
     if not names:
         return "It has no column whose name is text. Give its columns names."
     return f"Known names: {listed(map(repr, names))}."

@@ -17,9 +17,8 @@ import pytest
 
 import squarely as sq
 from squarely.data import CachedSource, open_source, read_cache_limit
-from squarely.data.files import json_lines
-from squarely.data.files.csv import encoding
 from squarely.data.files.csv.source import CsvSource
+from squarely.data.files.json import json_lines
 from squarely.data.files.json.json_lines import JsonLinesSource
 from squarely.data.files.local_file import LocalFile
 from squarely.data.scan.batch_store import BatchStore
@@ -283,7 +282,7 @@ def test_damage_behind_the_last_row_is_an_error_of_the_first_pass(tmp_path, cut)
 
 def test_a_gzipped_file_is_decompressed_once_and_leaves_no_thread_and_no_open_file(tmp_path, monkeypatch):
     path, calls = write_gzip(tmp_path), []
-    read = encoding.read_gzip
+    read = csv_text.read_gzip
     monkeypatch.setattr("squarely.data.files.csv.text.text_check.read_gzip", lambda path: calls.append(path) or read(path))
     threads = threading.active_count()
     sq.ols("y ~ x + h", path)

@@ -10,7 +10,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import open_source
-from squarely.data.files.staging import json_array
+from squarely.data.files.json import json_array
 from squarely.errors import DataError
 from tests.support.scripts import run_script
 

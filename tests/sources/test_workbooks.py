@@ -103,7 +103,7 @@ def test_where_the_table_begins(tmp_path):
     assert (list(source.columns), values(source, "b")) == (["a", "b"], [2, 4, None, 7])
     source = open_source(path, {"skip_rows": [1, 2, 3, 4, 9], "names": ["a", "b"]})
     assert (list(source.columns), values(source, "b")) == (["a", "b"], [2, 4, None, 7])
-    with pytest.raises(DataError, match=r"The first row of the sheet 's' of 't.xlsx' looks like names: y, x. Give read="):
+    with pytest.raises(DataError, match=r"The first row of the sheet 's' of 't.xlsx', y, x, looks like names. Replace"):
         open_source(path, {"skip_rows": [2], "names": ["a", "b"]})
     with pytest.raises(OptionError, match=r"There are 3 names for the 2 columns of t.xlsx"):
         open_source(path, {"skip_rows": [2], "names": ["a", "b", "c"], "header": True})

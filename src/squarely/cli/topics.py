@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from squarely.errors import InputError
+from squarely.errors import InputError, suggest_name
 
 
 def list_topics() -> dict[str, str]:
@@ -25,9 +24,7 @@ def read_topic(topic: str) -> str:
     name = Path(topic).name.removesuffix(".md").casefold()
     pages = {page.name.removesuffix(".md"): page for page in _find_pages()}
     if name not in pages:
-        near = difflib.get_close_matches(name, pages, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "squarely help lists the topics."
-        raise InputError(f"There is no help on {topic!r}. {hint}")
+        raise InputError(f"There is no help on {topic!r}. {suggest_name(name, pages, 'squarely help lists the topics.')}")
     return _read(pages[name])
 
 

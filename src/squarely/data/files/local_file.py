@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 
 from squarely.data.files.file_kinds import HEAD, detect_kind
 from squarely.data.files.staging.temporary_copy import TemporaryCopy
-from squarely.errors import DataError, first_line
+from squarely.errors import DataError, first_line, suggest_name
 from squarely.storage.disk import plain_path, printable_name
 
 _MOST_NAMES = 1000
@@ -100,6 +101,10 @@ class LocalFile:
         with self.path.open("rb") as file:
             return file.read(size)
 
+    def open_content(self) -> IO[bytes]:
+        """Open the content, decompressed if it is gzipped."""
+        return gzip.open(self.path) if self.is_gzip else self.path.open("rb")  # type: ignore[return-value]
+
     def detect_kind(self) -> str | None:
         """Return the kind of a file by its first bytes, None if they say nothing."""
         return detect_kind(self.head(HEAD))
@@ -139,8 +144,7 @@ def _suggest_name(path: Path) -> str:
     names = []
     if path.parent.is_dir() and not path.exists():
         names = [entry.name for entry in islice(path.parent.iterdir(), _MOST_NAMES) if entry.is_file()]
-    near = get_close_matches(path.name, names, n=1)
-    return f"Did you mean {near[0]!r}?" if near else "Give the path of a CSV, Parquet, Arrow, JSON or Excel file."
+    return suggest_name(path.name, names, "Give the path of a CSV, Parquet, Arrow, JSON or Excel file.")
 
 
 def _read_stamp(path: Path) -> tuple[int, int, int, int]:

@@ -11,7 +11,6 @@ import numpy as np
 
 from squarely import theory
 from squarely.data import to_frame
-from squarely.descent.results.summary import describe_rows
 from squarely.descent.results.training import Training
 from squarely.descent.sweep.outcome import describe_options, final_loss, has_validation, is_finite, option_value
 from squarely.descent.sweep.sweep_figure import MAX_CURVES, ends_panel, losses_panel
@@ -134,11 +133,10 @@ class Sweep:
         hidden = len(self.runs) - len(shown)
         more = [f"These are the best {_MAX_SHOWN_RUNS}; the other {hidden:,} runs are in sweep.table."] if hidden else []
         first, program = self.runs[0], [f"{self.program}."] if self.program else []
-        used = describe_rows(first.source, first.rows, first.validation, first.validation_rows)
         return Page(
             "Learning Rates" if self._options == ("lr",) else "Sweep",
             [Table(list(rows[0]), [list(row.values()) for row in rows])],
-            footer=[used, *more, *program, self.why],
+            footer=[first.describe_rows(), *more, *program, self.why],
             notes=list(dict.fromkeys(warning for run in ([self.best] if hidden else shown) for warning in run.notes)),
         )
 

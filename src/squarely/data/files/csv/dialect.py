@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from squarely.data.dtypes import parses_as_number
 from squarely.data.files.csv.delimiter import WHITESPACE, guess_delimiter, is_number
@@ -61,7 +59,7 @@ def detect_text(file: LocalFile, options: ReadOptions) -> Detected:
         notes.append(f"the delimiter of its first line, sep={line[1]}")
         header = read_header(text)
     if options.delimiter is None:
-        options = replace(options, delimiter=_detect_delimiter(text, header, options))
+        options = replace(options, delimiter=_detect_delimiter(text, header))
         if options.delimiter == WHITESPACE:
             notes.append("whitespace between values")
     sign = str(options.delimiter)
@@ -69,7 +67,8 @@ def detect_text(file: LocalFile, options: ReadOptions) -> Detected:
         sign, quotes = "\t", replace(text.quotes, delimiters=" \t")
         text = text.rewrite(lambda pieces: squeeze_blanks(pieces, quotes), quotes=quotes)
     if options.names and options.header is None:
-        _require_values_in_first_line(text, sign)
+        rows = itertools.islice(text.iter_first_rows(sign, _SAMPLE), 2)
+        require_values(rows, is_number, f"The first line of {text.file.label}")
     for word in options.na_values or ():
         if sign in word or text.quotes.sign in word:
             raise OptionError(
@@ -89,7 +88,7 @@ def describe_dialect(options: ReadOptions, encoding: str, *, is_decimal: bool) -
     }
 
 
-def _detect_delimiter(text: CsvText, header: str, options: ReadOptions) -> str:
+def _detect_delimiter(text: CsvText, header: str) -> str:
     if "\t" in header and _TAB_SUFFIXES & {suffix.lower() for suffix in Path(text.file.name).suffixes}:
         return "\t"
     for size in (_SAMPLE, _LONGEST_SAMPLE):
@@ -100,17 +99,14 @@ def _detect_delimiter(text: CsvText, header: str, options: ReadOptions) -> str:
     return guess_delimiter(sample or head, header, text.quotes.sign)
 
 
-def _require_values_in_first_line(text: CsvText, sign: str) -> None:
-    """Raise a DataError if the first line has no number, and the next one has some: the user may mean to replace names."""
-    head = io.StringIO(text.read_head(_SAMPLE), newline="")
-    with suppress(csv.Error):
-        rows = list(itertools.islice(csv.reader(head, delimiter=sign, quotechar=text.quotes.sign), 2))
-        numbers = [sum(map(is_number, row)) for row in rows]
-        if len(rows) == 2 and not numbers[0] and numbers[1]:
-            raise DataError(
-                f"The first line of {text.file.label}, {listed(rows[0], most=4)}, looks like names. Replace them by yours with "
-                "read={'header': True}, or read the line as a row with read={'header': False}."
-            )
+def require_values(rows: Iterable[Sequence[Any]], is_number: Callable[[Any], bool], what: str) -> None:
+    """Raise a DataError if the first row, which is `what`, has no number, and the next one has some: the user may replace names."""
+    first, second = [*rows, [], []][:2]
+    if not any(map(is_number, first)) and any(map(is_number, second)):
+        raise DataError(
+            f"{what}, {listed((cell for cell in first if cell is not None), most=4)}, looks like names. Replace them by yours with "
+            "read={'header': True}, or read it as a row with read={'header': False}."
+        )
 
 
 def choose_names(first: Sequence[str], width: int, options: ReadOptions, label: str) -> list[str]:

@@ -27,7 +27,7 @@ from squarely.data.files.csv.text.byte_search import measure_longest_line
 from squarely.data.files.csv.text.csv_text import PATTERN_SIGNS
 from squarely.data.files.csv.text.line_ends import LineEnds
 from squarely.data.files.csv.text.text_check import TextCheck, find_text_columns, iter_bytes
-from squarely.data.files.csv.text.text_pipe import TextPipe
+from squarely.data.files.csv.text.text_pipe import has_pipes
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
 from squarely.data.query import keyboard_interrupts
@@ -126,7 +126,7 @@ class CsvSource(Source):
             if shorter.has_extra_field:  # the header line ends so, too
                 self._line_ends, columns = shorter, columns - 1
         self._names = choose_names(names, columns, options, self.label)
-        self._check = TextCheck(text, self._line_ends, (*_NOT_IN_NUMBERS, *self._null_words), has_header=options.has_header)
+        self._check = TextCheck(text, self._line_ends, (*_NOT_IN_NUMBERS, *self._null_words))
         if self._line_ends.has_extra_field:
             self.notes += ("a delimiter at the end of every line, with nothing after it",)
         decimal = options.decimal or {".": ",", ",": "."}.get(options.thousands or "")
@@ -151,7 +151,7 @@ class CsvSource(Source):
         texts = [self._names.index(name) for name in labels]
         self._file.require_unchanged()
         rows = 0
-        if self._check.found is None and self._text.is_gzip and TextPipe.is_available():
+        if self._check.found is None and self._text.is_gzip and has_pipes():
             for signs in ((), _NOT_IN_NUMBERS):  # odd signs are rare, and take time
                 with suppress(*_ENGINE_ERRORS):
                     for batch in skip_rows(self._query_pipe(*self._write_query(places, texts, signs), is_final=bool(signs)), rows):
@@ -207,7 +207,7 @@ class CsvSource(Source):
 
     @cached_property
     def _text_places(self) -> frozenset[int]:
-        return find_text_columns(self._text, self._delimiter, self._null_words, has_header=self._options.has_header)
+        return find_text_columns(self._text, self._delimiter, self._null_words)
 
     def _find_text_kind(self, place: int) -> Kind:
         if place in self._text_places:

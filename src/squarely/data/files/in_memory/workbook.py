@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from squarely.data.dtypes import parses_as_number
-from squarely.data.files.csv.dialect import choose_names
+from squarely.data.files.csv.dialect import choose_names, require_values
 from squarely.data.files.csv.source import NULL_WORDS
 from squarely.data.files.in_memory.whole_file import WholeFileSource
 from squarely.data.files.local_file import LocalFile
@@ -109,7 +109,11 @@ def _read_table(
         more = f"Choose another by the option sheet: {listed(map(repr, others))}." if others else "Give another file."
         raise DataError(f"{where} is empty. {more}")
     if options.names and options.header is None:
-        _require_values([row for _, row in table[:2]], where[0].lower() + where[1:])
+        require_values(
+            [row for _, row in table[:2]],
+            lambda cell: isinstance(cell, float | int),
+            f"The first row of the sheet {sheet!r} of {label!r}",
+        )
     header = table.pop(0)[1] if options.has_header else [None] * len(table[0][1])
     used = [j for j in range(len(header)) if header[j] is not None or any(row[j] is not None for _, row in table)]
     used = list(range(used[0], used[-1] + 1)) if used else []
@@ -123,16 +127,6 @@ def _read_table(
     names = choose_names(first, len(used), options, label)
     columns = [(name, [row[j] for _, row in table]) for name, j in zip(names, used, strict=True)]
     return columns, table[0][0] if table else 0
-
-
-def _require_values(rows: Sequence[Cells], where: str) -> None:
-    """Raise a DataError if the first row has no number, and the next one has some: the user may mean to replace names."""
-    numbers = [sum(isinstance(cell, float | int) for cell in row) for row in rows]
-    if len(rows) == 2 and not numbers[0] and numbers[1]:
-        raise DataError(
-            f"The first row of {where} looks like names: {listed([cell for cell in rows[0] if cell is not None], most=4)}. Give "
-            "read={'header': True} to put yours in their place, or read={'header': False} to read the row as values."
-        )
 
 
 def _to_text(cell: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ def copy_as_lines(file: LocalFile) -> tuple[LocalFile, str]:
     ------
     DataError : the document has another shape, is damaged or was cut short.
     """
-    with file.reading("JSON"), _open(file) as opened:
+    with file.reading("JSON"), file.open_content() as opened:
         begin = opened.read(1024).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
         opened.seek(0)
         is_array = begin == b"["
@@ -50,10 +49,6 @@ def copy_as_lines(file: LocalFile) -> tuple[LocalFile, str]:
     if copy.path.stat().st_size == 0:
         raise DataError(f"The JSON file {file.label!r} holds an empty array. Give a file with column names and rows.")
     return file.with_copy(copy, file.compression or "", file.name, file.notes), "array" if is_array else "document"
-
-
-def _open(file: LocalFile) -> IO[bytes]:
-    return gzip.open(file.path) if file.is_gzip else file.path.open("rb")  # type: ignore[return-value]
 
 
 def _is_lines(opened: IO[bytes]) -> bool:

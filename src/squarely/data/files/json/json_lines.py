@@ -6,7 +6,6 @@ blocks if they fit into memory. Arrow parses the blocks, in threads. Where it fa
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import threading
@@ -44,7 +43,7 @@ class JsonLinesSource(Source):
 
     def __init__(self, file: LocalFile) -> None:
         self.label = file.label
-        self._file, self._is_gzip, self._lock = file, file.is_gzip, threading.Lock()
+        self._file, self._lock = file, threading.Lock()
         self.pandas_call = pandas_read_call(str(file.real_path), "JSON lines")
         self._blocks: deque[tuple[pa.Table, int]] | None = deque()  # parsed, with their rows, until the first read takes them
         self.held_bytes = 0
@@ -104,7 +103,7 @@ class JsonLinesSource(Source):
         """Yield the number of rows before a block, its own, and the block: whole lines; blank lines are not rows."""
         first, rest = 0, b""
         with self._file.reading("JSON lines"):
-            with gzip.open(self._file.path) if self._is_gzip else self._file.path.open("rb") as file:
+            with self._file.open_content() as file:
                 while piece := file.read(_BLOCK):
                     lines, end, rest = (rest + piece).rpartition(b"\n")
                     if len(rest) > _LONGEST_LINE:

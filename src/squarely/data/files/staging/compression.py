@@ -36,7 +36,7 @@ def decompress(file: LocalFile, most: int = 3) -> LocalFile:
     """
     with file.reading("a compressed file"):
         method = detect_compression(file.head(HEAD))
-        if method is None or (method == "gzip" and _is_gzipped_text(file.path)) or (method == "zip" and detect_zip_kind(file)):
+        if method is None or (method == "gzip" and _is_text(read_text_head(file))) or (method == "zip" and detect_zip_kind(file)):
             return file
         if most == 0:
             raise DataError(
@@ -64,19 +64,7 @@ def detect_zip_kind(file: LocalFile) -> str | None:
 
 def read_text_head(file: LocalFile) -> bytes:
     """Return the first bytes of a text that may be gzipped."""
-    if not file.is_gzip:
-        return file.head(HEAD)
-    with file.reading("gzip"):
-        return _read_gzip_head(file.path)
-
-
-def _is_gzipped_text(path: Path) -> bool:
-    head = _read_gzip_head(path)
-    return detect_kind(head) is None and detect_compression(head) is None
-
-
-def _read_gzip_head(path: Path) -> bytes:
-    with gzip.open(path) as opened:
+    with file.reading("a compressed file" if file.is_gzip else "text"), file.open_content() as opened:
         return opened.read(HEAD)
 
 
@@ -127,6 +115,10 @@ def _unzip(file: LocalFile) -> LocalFile:
     if others:
         notes = (f"{pluralize(len(others), 'file')} of the zip file left out, such as {printable_name(others[0].filename)!r}",)
     return file.with_copy(copy, "zip", member.filename, notes)
+
+
+def _is_text(head: bytes) -> bool:
+    return detect_kind(head) is None and detect_compression(head) is None
 
 
 @contextmanager

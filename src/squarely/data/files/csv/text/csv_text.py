@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -74,6 +77,12 @@ class CsvText:
         with self.file.reading("CSV"), self.open() as text:
             return text.read(size)
 
+    def iter_first_rows(self, delimiter: str, size: int) -> Iterator[list[str]]:
+        """Yield the rows of the first characters, up to one that Python's csv cannot parse; the last one may be cut."""
+        head = io.StringIO(self.read_head(size), newline="")
+        with suppress(csv.Error):  # a field may be longer than Python reads
+            yield from csv.reader(head, delimiter=delimiter, quotechar=self.quotes.sign)
+
     def rewrite(self, change: Callable[[Iterator[str]], Iterator[str]], **changes: Any) -> CsvText:
         """Return a copy of the text that a function of its pieces has changed."""
         with self.file.reading("CSV"), self.open("surrogateescape") as text:
@@ -134,7 +143,7 @@ def _delimiters_before_quotes(delimiter: str | None) -> str:
 
 
 def _has_utf16_mark(text: CsvText) -> bool:
-    with text.file.reading("CSV"), gzip.open(text.path) if text.is_gzip else text.path.open("rb") as opened:
+    with text.file.reading("CSV"), text.file.open_content() as opened:
         return opened.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from squarely.data.files.csv.text.byte_search import ByteSearch
 from squarely.data.files.csv.text.csv_text import CsvText, iter_pieces, read_gzip
 from squarely.data.files.csv.text.line_ends import LineEnds
-from squarely.data.files.csv.text.text_pipe import TextPipe
+from squarely.data.files.csv.text.text_pipe import open_pipe
 from squarely.errors import DataError, pluralize
 
 _HEAD = 2**17  # characters
@@ -27,15 +25,10 @@ def iter_bytes(text: CsvText) -> Iterator[bytes]:
     return (large[i : i + _PIECE] for large, _ in read_gzip(text.path) for i in range(0, len(large), _PIECE))
 
 
-def find_text_columns(text: CsvText, delimiter: str, nulls: Sequence[str], *, has_header: bool) -> frozenset[int]:
+def find_text_columns(text: CsvText, delimiter: str, nulls: Sequence[str]) -> frozenset[int]:
     """Return the places of columns that have a word among the first rows: whatever follows, they are not numbers."""
-    head, words = io.StringIO(text.read_head(_HEAD), newline=""), set(nulls)
-    places: set[int] = set()
-    with suppress(csv.Error):  # a field may be longer than Python reads
-        rows = [*csv.reader(head, delimiter=delimiter, quotechar=text.quotes.sign)]
-        for row in rows[int(has_header) : -1]:
-            places |= {i for i, value in enumerate(row) if _WORD.match(value) and value not in words}
-    return frozenset(places)
+    rows, words = [*text.iter_first_rows(delimiter, _HEAD)][int(text.has_header) : -1], set(nulls)
+    return frozenset(i for row in rows for i, value in enumerate(row) if _WORD.match(value) and value not in words)
 
 
 class TextCheck:
@@ -47,8 +40,8 @@ class TextCheck:
     longest_line : bytes of the longest line, if it is longer than a piece.
     """
 
-    def __init__(self, text: CsvText, line_ends: LineEnds, sought: Sequence[str], *, has_header: bool) -> None:
-        self._text, self._line_ends, self._sought, self._has_header = text, line_ends, sought, has_header
+    def __init__(self, text: CsvText, line_ends: LineEnds, sought: Sequence[str]) -> None:
+        self._text, self._line_ends, self._sought = text, line_ends, sought
         self.found: tuple[str, ...] | None = None
         self.longest_line = 0
 
@@ -71,13 +64,13 @@ class TextCheck:
         """
         search = self._new_search()
         pieces = itertools.takewhile(lambda _: not set(stops) & set(search.found), search.watch(iter_bytes(self._text)))
-        with TextPipe(pieces, lambda pieces: (self._find_other_line(pieces),)) as pipe:
-            yield pipe.path
-        if pipe.result == (None,) and not set(stops) & set(search.found):
+        with open_pipe(pieces, self._find_other_line) as (path, others):
+            yield path
+        if others == [None] and not set(stops) & set(search.found):
             self.found, self.longest_line = search.found, search.longest_line
 
     def _new_search(self) -> ByteSearch:
-        return ByteSearch(self._sought, has_header=self._has_header)
+        return ByteSearch(self._sought, has_header=self._text.has_header)
 
     def _find_other_line(self, pieces: Iterator[bytes]) -> tuple[int, int] | None:
         """Return the first line that ends in another way, its number and its fields; read all pieces."""
@@ -88,7 +81,7 @@ class TextCheck:
 
     def _uneven_line_error(self, line: int, count: int) -> DataError:
         extra, fields = self._line_ends.has_extra_field, self._line_ends.fields
-        before = f"the {'header' if self._has_header else 'first line'} has {fields:,}"
+        before = f"the {'header' if self._text.has_header else 'first line'} has {fields:,}"
         others = f"the lines before it have {fields + 1:,}" if extra else before
         advice = ". Correct that line"
         if count > fields:

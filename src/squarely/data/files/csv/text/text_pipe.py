@@ -1,60 +1,49 @@
-"""A pipe to DuckDB: this process decompresses a text once, checks it, and hands it on without a copy on disk."""
+"""A pipe to DuckDB: this process decompresses a text once, checks it, and passes it on without a copy on disk."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import IO, TypeVar
 
+T = TypeVar("T")
 _FOLDER = Path("/dev/fd")  # of the open files of a process, on Linux and macOS
 
 
-class TextPipe:
-    """A pipe that a thread fills with the pieces of a text, and a path under which DuckDB reads it, once.
+def has_pipes() -> bool:
+    """Return whether the system has paths for open files."""
+    return _FOLDER.is_dir()
 
-    `work` receives the pieces, which are written as it takes them, and takes all of them. `result` is what it returns; None if it
-    failed, or if the reader stopped early.
+
+@contextmanager
+def open_pipe(pieces: Iterator[bytes], work: Callable[[Iterator[bytes]], T]) -> Iterator[tuple[str, list[T]]]:
+    """Yield a path under which DuckDB reads a text once, while a thread writes its pieces.
+
+    `work` receives the pieces, which are written as it takes them, and takes all of them. When this context has ended, the
+    list that it yields has the result of `work`. It is empty if `work` failed, or if the reader stopped early.
     """
+    read_end, write_end = os.pipe()
+    results: list[T] = []
 
-    def __init__(self, pieces: Iterator[bytes], work: Callable[[Iterator[bytes]], Any]) -> None:
-        self._pieces, self._work = pieces, work
-        self._read_end, self._write_end = os.pipe()
-        self._thread = threading.Thread(target=self._fill, name="squarely-pipe")
-        self.path = f"{_FOLDER}/{self._read_end}"
-        self.result: Any = None
+    def fill() -> None:
+        with suppress(Exception), open(write_end, "wb", buffering=0) as file:  # the caller reads the text again to raise an error
+            results.append(work(_write_pieces(pieces, file)))
 
-    @staticmethod
-    def is_available() -> bool:
-        """Return whether the system has paths for open files."""
-        return _FOLDER.is_dir()
+    thread = threading.Thread(target=fill, name="squarely-pipe")
+    thread.start()
+    try:
+        yield f"{_FOLDER}/{read_end}", results
+    finally:
+        os.close(read_end)
+        thread.join()
 
-    def __enter__(self) -> TextPipe:
-        self._thread.start()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop writing, and wait for the thread."""
-        if self._read_end >= 0:
-            os.close(self._read_end)
-            self._read_end = -1
-        self._thread.join()
-
-    def _fill(self) -> None:
-        try:
-            with open(self._write_end, "wb", buffering=0) as file:
-                self.result = self._work(self._write_pieces(file))
-        except Exception:  # the caller reads the text again to raise the error of its damage
-            self.result = None
-
-    def _write_pieces(self, file: Any) -> Iterator[bytes]:
-        for piece in self._pieces:
-            rest = memoryview(piece)
-            while rest:
-                rest = rest[file.write(rest) :]
-            yield piece
+def _write_pieces(pieces: Iterator[bytes], file: IO[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[file.write(rest) :]
+        yield piece
