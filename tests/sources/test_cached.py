@@ -18,6 +18,7 @@ import pytest
 import squarely as sq
 from squarely.data import CachedSource, open_source, read_cache_limit
 from squarely.data.files.csv.source import CsvSource
+from squarely.data.files.csv.text import csv_text
 from squarely.data.files.json import json_lines
 from squarely.data.files.json.json_lines import JsonLinesSource
 from squarely.data.files.local_file import LocalFile
