@@ -32,8 +32,8 @@ ORDER = {
         "engine", "solve", "merge",
     ],
     "descent": [
-        "options process_group", "batches", "model", "loop", "sharding codegen", "checkpoint results", "training_data", "trainer",
-        "sweep",
+        "options process_group", "batches", "model run_theory", "loop", "sharding codegen", "checkpoint results",
+        "training_data", "trainer", "sweep",
     ],
     "inference": [
         "summary_table normality prediction preview data_preview", "statistics",

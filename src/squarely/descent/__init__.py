@@ -1,9 +1,9 @@
 """Gradient descent in PyTorch. `train` runs one set of options, `train_grid` many at once.
 
-From below: `options` are the choices of a run, `batches` its rows as tensors, `model` what is trained, `loop` the training loop.
-`process_group` and `sharding` let processes train together, `checkpoint` saves and resumes runs. `codegen` writes a run as a
-PyTorch script; `results` has the `Training`, its summary and its theory. `training_data` makes the inputs of a run, `trainer` goes
-from options to a `Training`, `sweep` trains a grid.
+From below: `options` are the choices of a run, `batches` its rows as tensors, `model` what is trained, `run_theory` what theory
+states about it, `loop` the training loop. `process_group` and `sharding` let processes train together, `checkpoint` saves and
+resumes runs. `codegen` writes a run as a PyTorch script; `results` has the `Training` and its summary. `training_data` makes
+the inputs of a run, `trainer` goes from options to a `Training`, `sweep` trains a grid.
 """
 
 from squarely.errors import MissingExtraError

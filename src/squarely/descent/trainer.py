@@ -26,9 +26,9 @@ from squarely.descent.model.user_objects import adapt_options, check_user_object
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import ProcessGroup, mark_local_errors
-from squarely.descent.results.learning_rate import resolve_learning_rate
-from squarely.descent.results.run_theory import compute_theory
 from squarely.descent.results.training import Training
+from squarely.descent.run_theory.learning_rate import resolve_learning_rate
+from squarely.descent.run_theory.limits import compute_theory
 from squarely.descent.sharding import all_reduce_callbacks, all_reduce_gradient
 from squarely.descent.training_data import TrainingData
 from squarely.errors import OptionError

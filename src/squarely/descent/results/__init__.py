@@ -1,1 +1,1 @@
-"""What a run gives back: `Training`, its summary, and theory beside it."""
+"""The result of a run: `Training`, its end, its summary, its figure and its file."""

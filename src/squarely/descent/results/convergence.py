@@ -12,7 +12,7 @@ from squarely import theory
 from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.checks import stop_distance
 from squarely.descent.options.options import TrainingOptions
-from squarely.descent.results.run_theory import RunTheory
+from squarely.descent.run_theory.limits import RunTheory
 from squarely.errors import pluralize
 from squarely.moments import StandardizedProblem
 from squarely.types import Status

@@ -23,9 +23,9 @@ from squarely.descent.options.optimizers import OPTIMIZERS, SCHEDULERS, new_opti
 from squarely.descent.options.options import ParameterGroup, TrainingOptions
 from squarely.descent.results.convergence import FAILED
 from squarely.descent.results.optimum import with_prediction
-from squarely.descent.results.run_theory import RunTheory
 from squarely.descent.results.serialize import FORMAT, RUN_FILE, RUN_KEY, SavedTexts
 from squarely.descent.results.training import Training
+from squarely.descent.run_theory.limits import RunTheory
 from squarely.errors import DataError, InputError
 from squarely.moments import account_from_json, identity_scaling, moments_from_json, standardize_moments
 from squarely.numerics import Array

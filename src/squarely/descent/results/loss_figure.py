@@ -9,8 +9,8 @@ import numpy as np
 
 from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.options import LOSS_NAMES, TrainingOptions
-from squarely.descent.results.predicted_curve import PredictedCurve
-from squarely.descent.results.run_theory import RunTheory
+from squarely.descent.run_theory.limits import RunTheory
+from squarely.descent.run_theory.predicted_curve import PredictedCurve
 from squarely.numerics import Array
 from squarely.show import Curve, Level, Panel, Point, draw
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from squarely.descent.results.predicted_curve import PredictedCurve, predict_curve
 from squarely.descent.results.training import Training
+from squarely.descent.run_theory.predicted_curve import PredictedCurve, predict_curve
 from squarely.numerics import Array
 
 

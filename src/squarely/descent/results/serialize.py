@@ -13,8 +13,8 @@ import torch
 from squarely._version import __version__
 from squarely.descent.checkpoint.serialize import describe_class, to_plain
 from squarely.descent.options.options import TrainingOptions
-from squarely.descent.results.run_theory import RunTheory
 from squarely.descent.results.summary import torch_name
+from squarely.descent.run_theory.limits import RunTheory
 from squarely.errors import DataError, OptionError, SquarelyError
 from squarely.moments import MAX_SAVED_COLUMNS, account_to_json, moments_to_json
 from squarely.storage.json_fields import to_json

@@ -9,8 +9,8 @@ from typing import Any
 from squarely.data import RowAccount, Source, SplitSource
 from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.options import LOSS_NAMES, TrainingOptions
-from squarely.descent.results.predicted_curve import PredictedCurve
-from squarely.descent.results.run_theory import RunTheory
+from squarely.descent.run_theory.limits import RunTheory
+from squarely.descent.run_theory.predicted_curve import PredictedCurve
 from squarely.errors import pluralize
 from squarely.numerics import Array, round_apart, round_down
 from squarely.show import Table

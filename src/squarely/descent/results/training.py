@@ -18,11 +18,11 @@ from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.convergence import FAILED, describe_end, judge_end, measure_distance
 from squarely.descent.results.loss_figure import draw_run
 from squarely.descent.results.plain_numbers import to_plain_numbers
-from squarely.descent.results.predicted_curve import PredictedCurve
 from squarely.descent.results.prediction import make_predictor
-from squarely.descent.results.run_theory import RunTheory
 from squarely.descent.results.serialize import RUN_FILE, SavedTexts, run_to_json
 from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name
+from squarely.descent.run_theory.limits import RunTheory
+from squarely.descent.run_theory.predicted_curve import PredictedCurve
 from squarely.design import Design, predict_batches, require_rank_deficient
 from squarely.errors import NumericalError, short_traceback
 from squarely.moments import Moments, StandardizedProblem

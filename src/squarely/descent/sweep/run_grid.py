@@ -17,11 +17,11 @@ from squarely.descent.model.linear_regression import get_coefficients, new_model
 from squarely.descent.model.user_objects import UserObjects
 from squarely.descent.options.optimizers import groups_of, new_optimizer
 from squarely.descent.options.options import DTYPES, TrainingOptions
-from squarely.descent.results.learning_rate import resolve_learning_rate
 from squarely.descent.results.optimum import with_optimum, with_prediction
-from squarely.descent.results.predicted_curve import PredictedCurve
-from squarely.descent.results.run_theory import compute_theory
 from squarely.descent.results.training import Training
+from squarely.descent.run_theory.learning_rate import resolve_learning_rate
+from squarely.descent.run_theory.limits import compute_theory
+from squarely.descent.run_theory.predicted_curve import PredictedCurve
 from squarely.descent.sweep.batched_loop import BatchedProblem, run_batched
 from squarely.descent.sweep.batched_loss import RowsEvaluator, evaluate_on_moments
 from squarely.descent.sweep.grid import Grid, why_not_batched

@@ -1,4 +1,4 @@
-"""What theory knows of a run before it starts, from cross-products alone: limits, rates, floors and warnings."""
+"""Compute the limits, rates, floors and warnings of a run before it starts, from cross-products alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STALL_FRACTION = 1e-5  # of the error: float32 loses steps that are smaller
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RunTheory:
-    """What is known of a run before it starts.
+    """The limits and rates of a run, before it starts.
 
     Attributes
     ----------

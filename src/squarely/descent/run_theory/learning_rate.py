@@ -12,7 +12,7 @@ from squarely import theory
 from squarely.descent.batches.batch_source import RunInputs
 from squarely.descent.options.optimizers import default_rate
 from squarely.descent.options.options import TrainingOptions
-from squarely.descent.results.run_theory import MAX_REMAINING_ERROR, theory_batches
+from squarely.descent.run_theory.limits import MAX_REMAINING_ERROR, theory_batches
 from squarely.errors import join_words, pluralize
 from squarely.numerics import Array, round_down
 

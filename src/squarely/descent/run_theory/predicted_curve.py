@@ -8,7 +8,7 @@ import numpy as np
 
 from squarely import theory
 from squarely.descent.options.options import TrainingOptions
-from squarely.descent.results.run_theory import RunTheory
+from squarely.descent.run_theory.limits import RunTheory
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
 from squarely.reprs import short_repr
