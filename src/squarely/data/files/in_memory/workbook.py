@@ -109,8 +109,8 @@ def _read_table(
         more = f"Choose another by the option sheet: {listed(map(repr, others))}." if others else "Give another file."
         raise DataError(f"{where} is empty. {more}")
     if options.names and options.header is None:
-        first = f"The first row of the sheet {sheet!r} of {label!r}"
-        require_values([row for _, row in table[:2]], lambda cell: isinstance(cell, float | int), first)
+        what = f"The first row of the sheet {sheet!r} of {label!r}"
+        require_values([row for _, row in table[:2]], lambda cell: isinstance(cell, float | int), what)
     header = table.pop(0)[1] if options.has_header else [None] * len(table[0][1])
     used = [j for j in range(len(header)) if header[j] is not None or any(row[j] is not None for _, row in table)]
     used = list(range(used[0], used[-1] + 1)) if used else []
