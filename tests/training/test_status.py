@@ -72,7 +72,7 @@ def test_a_run_that_used_up_its_epochs_says_what_is_enough():
         sq.errors.NumericalError, match=r"After 100 epochs .* standard errors from least squares\. Give lr=0\.\d+ and"
     ):
         run.require()
-    lr, epochs = (word.split("=")[1].rstrip(".") for word in run.warnings[-1].split() if "=" in word)
+    *_, lr, epochs = (word.split("=")[1].rstrip(".") for word in run.notes[-1].split() if "=" in word)
     assert sq.train(FORMULA, ROWS, lr=float(lr), epochs=int(epochs), dtype="float64").status == "converged"
     assert sq.train(FORMULA, ROWS, lr=float(lr), epochs=int(epochs) - 1, dtype="float64").status == "epochs used up"
 
