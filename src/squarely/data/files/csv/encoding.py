@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import itertools
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -89,6 +90,11 @@ class CsvText:
             if not left:
                 return number
         return line
+
+    def list_removed_lines(self, before: int) -> list[int]:
+        """Return the numbers of the lines before one of the user's file that this text lacks."""
+        lines = enumerate(iter_lines(self.number_lines()) if self.number_lines else (), start=1)
+        return [number for number, each in itertools.islice(lines, before - 1) if each == REMOVED]
 
 
 def _open_text(path: Path, encoding: str, *, is_gzip: bool, errors: str) -> IO[str]:
