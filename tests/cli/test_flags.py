@@ -47,6 +47,7 @@ def test_hints_work_for_every_option():
     assert option_hint("skip_rows", 4) == "read={'skip_rows': 4}"
     assert option_hint("where", "x != '?'") == "where=\"x != '?'\""
     assert to_flags(f"Give {option_hint('skip_rows', 4)}.") == "Give --skip-rows 4."
+    assert to_flags(f"Give {option_hint('skip_rows', [4])}.") == "Give --skip-rows '4,'."
     assert to_flags(f"Give {option_hint('missing', 'drop')}.") == "Give --missing drop."
     for name in READ_OPTIONS:
         flag = "--" + name.replace("_", "-")

@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow.feather as feather
 import pytest
+from typer.testing import CliRunner
 
 import squarely as sq
 from squarely import cli
@@ -43,6 +44,25 @@ def test_columns_to_keep_are_beside_the_predictions(suffix, form, tmp_path):
     assert found["id"].astype(str).tolist() == ["007", "8", "09"]
     assert [None if pd.isna(value) else value for value in found["g"]] == ["a", "b", None]
     assert [None if pd.isna(value) else int(value) for value in found["n"]] == [1, None, 3]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_run_writes_its_predictions_too(suffix, tmp_path):
+    data = {"weight": [0.0, 1.0, 2.0], "y": [1.0, 3.0, 5.0]}
+    run = sq.train("y ~ weight", data, engine="closed_form", dtype="float64")
+    run.save(tmp_path / "run.json")
+    path, new = tmp_path / f"p.{suffix}", tmp_path / "new.csv"
+    for each in (run, sq.load(tmp_path / "run.json")):
+        assert each.write_predictions(ROWS, path, keep=["id"]) == 3
+        found = read(path, suffix)
+        assert list(found.columns) == ["row", "id", "predicted"]
+        assert_close(found["predicted"].to_numpy(dtype=float), [3.0, 5.0, 8.0], rtol=1e-9)
+    new.write_text("id,weight\n007,3.5\n")
+    result = CliRunner().invoke(cli.app, ["predict", str(tmp_path / "run.json"), str(new), "-o", str(path), "--keep", "all"])
+    assert result.exit_code == 0
+    assert_close(read(path, suffix)["predicted"].to_numpy(dtype=float), [8.0], rtol=1e-9)
+    with pytest.raises(DataError, match="is the file that the rows come from"):
+        run.write_predictions(new, new)
 
 
 def read(path, suffix):

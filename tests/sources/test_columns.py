@@ -2,6 +2,7 @@
 
 import decimal
 import json
+import re
 
 import duckdb
 import numpy as np
@@ -33,8 +34,8 @@ def test_a_fraction_after_a_million_integers_is_fine(tmp_path):
 
 @pytest.mark.parametrize(("last", "message"), [
     ("many,1\n", "Column 'x' of a.csv holds text, not a number: 'many' in data row 1,000,001. Correct or clear that value."),
-    ("1,2,3\n", "line 1,000,002 has 3 fields, and the header has 2. Correct that line."),
-    ("1\n", "line 1,000,002 has 1 field, and the header has 2. Correct that line."),
+    ("1,2,3\n", "line 1,000,002 has 3 fields, and the header has 2. Correct that line"),
+    ("1\n", "line 1,000,002 has 1 field, and the header has 2. Correct that line"),
     ('"1,2\n', "The file 'a.csv' cannot be read as CSV with a header line: "),
 ])  # fmt: skip
 def test_what_is_wrong_after_a_million_rows_is_named(last, message, tmp_path):
@@ -221,3 +222,31 @@ def test_a_long_text_is_cut_in_a_message():
         with pytest.raises(DataError, match="aaa") as caught:
             sq.ols(formula, data)
         assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("text", "advice", "rows"),
+    [
+        ('"Source","World",\n\n"Updated",2024,\n\nland,y,x,z\nA,1,2,3\nB,2,3,1\nC,4,5,2\n', {"skip_rows": 4}, 3),
+        ("# a\n# b\ny,x,z\n1,2,3\n2,3,1\n4,5,2\n", {"comment": "#"}, 3),
+        ("y,x\n1,2\n2,3\n4,5\n(3 rows)\n", {"skip_rows": [5]}, 3),
+        ("y,x\n----\n1,2\n2,3\n4,5\n", {"skip_rows": [2]}, 3),
+        ('"y" "x"\n"1" 1 2.5\n"2" 2 3\n"3" 4 5\n', {"skip_rows": 1, "names": ["row", "y", "x"]}, 3),
+        ("y\tx\na\t1\t2.5\nb\t2\t3\nc\t4\t5\n", {"skip_rows": 1, "names": ["row", "y", "x"]}, 3),
+    ],
+)
+def test_lines_of_another_width_are_refused_with_the_option_that_reads_the_file(text, advice, rows, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match="cannot be read as CSV") as found:
+        sq.ols("y ~ x", path)
+    assert f"read={advice}" in str(found.value)
+    fit = sq.ols("y ~ x", path, read=advice)
+    assert fit.nobs == rows
+
+
+def test_lines_that_are_skipped_already_stay_in_the_advice(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("title\ny,x\n1,2\n2,3\n4,5\n(3 rows)\n")
+    with pytest.raises(DataError, match=re.escape("read={'skip_rows': [1, 6]}")):
+        sq.ols("y ~ x", path, read={"skip_rows": 1})

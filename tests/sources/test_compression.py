@@ -253,3 +253,10 @@ def test_a_script_decompresses_too(method, tmp_path):
     run = sq.train("y ~ x", path, epochs=3, lr=0.1)
     (tmp_path / "script.py").write_text(run.code())
     assert run_script(tmp_path / "script.py").stdout.startswith(f"Epoch 3: loss {run.history['loss'].iloc[-1]:.8g}")
+
+
+def test_an_empty_zip_file_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    with pytest.raises(DataError, match=r"zip file '.*empty.zip' has no file in it"):
+        sq.ols("y ~ x", tmp_path / "empty.zip")

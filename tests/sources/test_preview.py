@@ -182,3 +182,46 @@ def test_a_formula_with_data_still_plans_the_fit():
     assert isinstance(sq.preview(data), sq.DataPreview)
     with pytest.raises(OptionError, match="read="):
         sq.preview(data, read={"delimiter": ";"})
+
+
+def test_values_that_no_double_holds_and_words_for_nan_are_shown(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("y,x\n1,NaN\n2,inf\n3,5\n1e308,6\n")
+    preview = sq.preview(path)
+    assert column(preview, "x").missing_words == {"NaN": 1}
+    assert column(preview, "x").values == (None, "inf", "5", "6")
+    assert preview.notes == (
+        "Column 'x' has 1 value that double precision takes as infinite, such as 'inf'. A fit drops and counts such rows.",
+    )
+    path.write_text("y,x\n1,2\n2,3\n3,5\n9e309,6\n")
+    (note,) = sq.preview(path).notes
+    assert "'y' has 1 value that double precision takes as infinite, such as '9e309'" in note
+
+
+def test_texts_are_of_the_kind_that_a_fit_uses(tmp_path):
+    csv, lines = tmp_path / "a.csv", tmp_path / "a.jsonl"
+    csv.write_text("y,x,z\n1,0xA,(2.5)\n2,0xB,3\n3,0xC,4\n4,0xD,5\n")
+    preview = sq.preview(csv)
+    assert column(preview, "x").kind == "text"
+    assert any("'z' has numbers with signs or units, such as '(2.5)'" in note for note in preview.notes)
+    assert not any("na_values" in note for note in preview.notes)
+    lines.write_text('{"x": "1.5", "y": 2}\n{"x": "2", "y": 3}\n')
+    assert column(sq.preview(lines), "x").kind == "number"
+    (note,) = sq.preview({"x": ["1", "2", "3"]}).notes
+    assert "'x' is stored as text, although every value is a number" in note
+
+
+def test_a_sign_that_may_part_thousands_is_noticed(tmp_path):
+    path = tmp_path / "ine.csv"
+    path.write_text("m;p;u\nA;987;40\nB;1.234;55\nC;12.345;610\n")
+    (note,) = sq.preview(path).notes
+    assert "read={'thousands': '.'}" in note
+
+
+def test_a_title_padded_with_delimiters_keeps_all_columns(tmp_path):
+    path = tmp_path / "title.csv"
+    path.write_text("Survey of 2020,\n,\ny,x\n1,2\n2,4\n3,7\n")
+    preview = sq.preview(path)
+    assert len(preview.columns) == 2
+    assert "read={'skip_rows': 1}" in preview.notes[1]
+    assert sq.ols("y ~ x", path, read={"skip_rows": 2}).nobs == 3

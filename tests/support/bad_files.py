@@ -41,13 +41,13 @@ FILES = [
     Row(
         name="a line that is too short",
         data=File("x,y\n1,2\n3\n4,5,6\n"),
-        says="line 3 has 1 field, and the header has 2. Correct that line.",
+        says="line 3 has 1 field, and the header has 2. Correct that line",
     ),
     Row(name="a line that is too long", data=File("x,y\n1,2\n2,3\n4,5,6\n"), says="line 4 has 3 fields, and the header has 2."),
     Row(
         name="a short line between semicolons",
         data=File("amount, EUR;x;y\n1;1;2\n2;3\n3;3;4\n"),
-        says="line 3 has 2 fields, and the header has 3. Correct that line.",
+        says="line 3 has 2 fields, and the header has 3. Correct that line",
     ),
     Row(name="a header with one name too many", data=File("x,y,\n1,2\n2,3\n"), says="line 2 has 2 fields, and the header has 3."),
     Row(

@@ -169,7 +169,7 @@ def preview(data: DataPath, as_json: Json = False, read: Read = None) -> None:
 @_with_progress()
 @reads
 def predict(
-    model: Annotated[Path, typer.Argument(help="A fit that ols --save has written.", metavar="FIT")],
+    model: Annotated[Path, typer.Argument(help="A fit that ols --save has written, or the folder of a run.", metavar="FIT")],
     data: DataPath,
     out: Annotated[
         Path | None,
@@ -184,7 +184,7 @@ def predict(
     as_json: Json = False,
     read: Read = None,
 ) -> None:
-    """Predict new rows from a saved fit.
+    """Predict new rows from a saved fit or run.
 
     There is one value a row. It is empty if a predictor is missing or the fit determines no value.
     """

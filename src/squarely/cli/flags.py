@@ -82,6 +82,8 @@ def _write(name: str, option: Any, value: Any) -> str:
         return " ".join(f"{flag} {_quote(f'{key}={each}')}" for key, each in value.items())
     if isinstance(value, list | tuple):
         words = [f'"{each}"' if "," in str(each) else str(each) for each in value]
+        if len(value) == 1 and isinstance(value[0], int):
+            return f"{flag} '{value[0]},'"  # a list of lines, where 2 is their number
         texts = words if option is not None and option.multiple else [",".join(words)]
         return " ".join(f"{flag} {_quote(each)}" for each in texts)
     return f"{flag} {_quote(str(value).lower() if isinstance(value, bool) else str(value))}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +12,14 @@ from typing import Any
 import pyarrow as pa
 
 from squarely.data.dtypes import exact_number, kind_of, parses_as_number
+from squarely.data.header_hints import header_hint
 from squarely.data.source import Source, unsupported_column_error
-from squarely.errors import DataError
+from squarely.errors import DataError, pluralize
 from squarely.numerics import EXACT_INTEGERS
 
 _ROWS, _CELLS, _FEWEST_ROWS = 10_000, 500_000, 100  # so many rows are examined, fewer if they have more cells
+_NAN = re.compile(r"\s*[-+]?nan\s*", re.IGNORECASE)
+_MAY_BE_INFINITE = re.compile(r"[iIeE]|\d{309}")
 _USABLE_KINDS = {"number", "text", "boolean", "category", "empty"}  # and "integer"
 
 
@@ -68,7 +73,8 @@ def examine_first_rows(source: Source) -> FirstRows:
     odd = [note for column in columns if column.name in found for note in _find_odd_values(source, column, found[column.name])]
     is_all = table.num_rows == source.rows or (source.rows is None and bool(names) and table.num_rows < limit)
     texts = {each.name: _count_texts(source, found[each.name]) for each in columns if each.kind == "text"}
-    notes = (source.header_error, *errors, *odd) if source.header_error else (*errors, *odd)
+    advice = source.header_error or ("" if source.typed else header_hint(list(source.columns)))
+    notes = (advice, *errors, *odd) if advice else (*errors, *odd)
     return FirstRows(count=table.num_rows, is_all=is_all, columns=columns, texts=texts, notes=notes)
 
 
@@ -95,13 +101,18 @@ def _preview_column(source: Source, name: str, column: pa.ChunkedArray | None) -
         if source.typed or not pa.types.is_string(column.type):  # the key of a folder has a type
             missing = sum(value is None or value != value for value in values)
             kind = _name_kind(column.type)
-            if kind == "text" and source.is_file and source.kind(name) == "other":  # such as objects in JSON
-                kind = source.columns[name].lower()
+            if kind == "text" and source.is_file:
+                found = source.kind(name)  # "other" for objects in JSON, "number" for numbers in quotes
+                kind = source.columns[name].lower() if found == "other" else "number" if found == "number" else kind
         else:
             words.update(text or "" for text in values if text is None or text in source.null_words)
             missing = words.total()
             values = [None if text is None or text in source.null_words else text for text in values]
             kind = _find_kind(source, source.columns[name], [text for text in values if text is not None])
+            gaps = [text for text in values if text is not None and kind == "number" and _NAN.fullmatch(text)]
+            words.update(gaps)
+            missing += len(gaps)
+            values = [None if text in gaps else text for text in values] if gaps else values
     return PreviewedColumn(
         name=name,
         type=source.columns[name],
@@ -134,10 +145,20 @@ def _find_kind(source: Source, declared: str, texts: Sequence[Any]) -> str:
         texts = [text.replace(source.thousands, "") for text in texts]
     if all(parses_as_number(text, decimal_comma=source.decimal_comma) for text in texts):
         return "integer" if all(isinstance(exact_number(text), int) for text in texts) else "number"
-    return {"VARCHAR": "text", "DOUBLE": "number", "BIGINT": "integer"}.get(declared, declared.lower())
+    return "text" if declared in ("VARCHAR", "DOUBLE", "BIGINT") else declared.lower()  # DuckDB takes 0xA for a number
 
 
 def _find_odd_values(source: Source, column: PreviewedColumn, values: pa.ChunkedArray) -> Iterator[str]:
+    if not source.typed and "VARCHAR" not in column.type and not source.header_error:
+        try:
+            source.kind(column.name)  # only text is scanned
+        except DataError as error:
+            yield str(error)
+    if column.kind == "number" and (infinite := [value for value in values.to_pylist() if _is_infinite(value)]):
+        yield (
+            f"Column {column.name!r} has {pluralize(len(infinite), 'value')} that double precision takes as infinite, such as "
+            f"{infinite[0]!r}. A fit drops and counts such rows."
+        )
     if column.kind == "integer":
         largest = max((abs(int(value)) for value in values.to_pylist() if value is not None and _is_integer(value)), default=0)
         if largest > EXACT_INTEGERS:
@@ -151,6 +172,12 @@ def _find_odd_values(source: Source, column: PreviewedColumn, values: pa.Chunked
 
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) or isinstance(exact_number(value), int)
+
+
+def _is_infinite(value: Any) -> bool:
+    if isinstance(value, str):
+        value = float(value.replace(",", ".")) if _MAY_BE_INFINITE.search(value) and parses_as_number(value) else 0.0
+    return isinstance(value, float) and math.isinf(value)
 
 
 def _count_texts(source: Source, values: pa.ChunkedArray) -> Mapping[str, int]:

@@ -309,15 +309,10 @@ def total_rows(counts: Sequence[int | None]) -> int | None:
     return None if None in counts else sum(rows for rows in counts if rows is not None)
 
 
-def require_names(source: Source) -> None:
-    """Raise a DataError if the names from the first line of a file look like data."""
-    if source.header_error:
-        raise DataError(source.header_error)
-
-
 def require_columns(source: Source, names: Iterable[str]) -> None:
     """Raise a DataError with a suggestion unless columns of exactly these names exist, once each."""
-    require_names(source)
+    if source.header_error:
+        raise DataError(source.header_error)
     for name in names:
         if name not in source.columns:
             if name in source.folder_keys:

@@ -131,7 +131,12 @@ def _find_odd_texts(source: Source, name: str, counts: Counter[str]) -> Iterator
     numbers = numbers_in(dict(counts.most_common(_MOST_LEVELS)).keys() - words, comma=source.decimal_comma)
     others = Counter({text: count for text, count in counts.items() if text not in numbers.plain_numbers})
     plain = counts.total() - others.total()
-    if plain > others.total():
+    if not others:
+        yield (
+            f"Column {name!r} is stored as text, although every value is a number. Convert it before a fit, for example with "
+            "pandas.to_numeric."
+        )
+    elif plain > others.total() and not others.keys() <= numbers.signed_numbers:
         found = listed((f"{text!r} ({count:,})" for text, count in others.most_common()), _MOST_WORDS)
         yield (
             f"Column {name!r} is text because of {found}; {plain:,} other values are numbers. If such a text means a missing "

@@ -9,13 +9,13 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series
-from squarely.design import Design, iter_predictions, predict_batches
+from squarely.design import Design, iter_predictions, predict_batches, require_other_file, write_predictions
 from squarely.errors import InputError, OptionError, short_traceback, show_value
 from squarely.exact import Solution, read_residuals
 from squarely.inference.deserialize import solution_from_json
 from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.plain_numbers import coefficient_table, to_plain_numbers
-from squarely.inference.prediction import make_predictor, require_other_file, write_predicted
+from squarely.inference.prediction import make_predictor
 from squarely.inference.serialize import solution_to_json
 from squarely.inference.statistics import Statistics, confidence_limits, covariance_of, p_values, statistics_of, t_values
 from squarely.inference.summary import summary_page
@@ -208,8 +208,7 @@ class Fit(Statistics):
         DataError : as `predict`; or the file cannot be written, or is the file of the data.
         """
         source = open_new_rows(new, self.design.formula.names, read)
-        require_other_file(source, path)
-        return write_predicted(path, self.predictions(source, unseen=unseen, rank_deficient=rank_deficient), source, keep)
+        return write_predictions(make_predictor(self.solution, rank_deficient), source, path, keep=keep, unseen=unseen)
 
     @short_traceback
     def save(self, path: str | os.PathLike[str]) -> None:

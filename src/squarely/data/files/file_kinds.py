@@ -16,7 +16,8 @@ SUFFIXES = {
 }  # fmt: skip
 COMPRESSED = (".gz", ".zip", ".bz2", ".xz", ".zst", ".zstd", ".lz4")
 _COMPRESSION = {  # the first bytes of compressed files
-    b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4",
+    b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"PK\x05\x06": "zip",  # an empty one
+    b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4",
 }  # fmt: skip
 HEAD = 1024  # bytes that detect a kind
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from squarely.design import Check, LinearPredictor
+from squarely.design import Check, LinearPredictor, require_rank_deficient
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 from squarely.theory import Spectrum
@@ -14,15 +14,18 @@ from squarely.theory import Spectrum
 _MIN_WEIGHT = 1e-6  # of a direction of length one: a smaller weight is rounding
 
 
-def make_predictor(moments: Moments, problem: StandardizedProblem, spectrum: Spectrum, w: Array, *, check: bool) -> LinearPredictor:
-    """Return the predictor of the coefficients `w` (p,); with `check`, rows that break a dependency give NaN."""
+def make_predictor(
+    moments: Moments, problem: StandardizedProblem, spectrum: Spectrum, w: Array, rank_deficient: str
+) -> LinearPredictor:
+    """Return the predictor of the coefficients `w` (p,)."""
+    require_rank_deficient(rank_deficient)
     return LinearPredictor(
         design=moments.design,
         selected=range(len(moments.design.columns)),
         level=problem.intercept_in_units(w),
         slopes=problem.slopes_in_units(w),
         center=problem.center[:-1],
-        check=_check_dependencies(moments, problem, spectrum) if check else None,
+        check=_check_dependencies(moments, problem, spectrum) if rank_deficient == "nan" else None,
     )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
 
-from squarely.data import RowAccount, Source, open_new_rows, to_frame, to_series
+from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series
 from squarely.descent.codegen.script import ScriptInput, write_script
 from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.options.options import TrainingOptions
@@ -23,7 +23,7 @@ from squarely.descent.results.serialize import RUN_FILE, SavedTexts, run_to_json
 from squarely.descent.results.summary import describe_rows, list_options, list_outcome, metrics_table, torch_name
 from squarely.descent.run_theory.limits import RunTheory
 from squarely.descent.run_theory.predicted_curve import PredictedCurve
-from squarely.design import Design, predict_batches, require_rank_deficient
+from squarely.design import Design, LinearPredictor, predict_batches, write_predictions
 from squarely.errors import NumericalError, short_traceback
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
@@ -190,12 +190,24 @@ class Training:
         that breaks the dependency follows from the starting point, not from the rows. Such a row gives NaN, and a warning counts
         them; `rank_deficient="allow"` predicts it.
         """
-        if self.has_failed:
-            raise NumericalError(f"The run cannot predict: its status is {self.status!r}. {' '.join(self._describe_end())}")
-        require_rank_deficient(rank_deficient)
-        source, check = open_new_rows(new, self.design.formula.names, read), rank_deficient == "nan"
-        predictor = make_predictor(self.moments, self.problem, self.theory.spectrum, self.result.end, check=check)
-        return predict_batches(predictor, source, unseen=unseen)
+        predictor = self._make_predictor(rank_deficient)
+        return predict_batches(predictor, open_new_rows(new, self.design.formula.names, read), unseen=unseen)
+
+    @short_traceback
+    @scan_purpose("predictions")
+    def write_predictions(
+        self,
+        new: Data,
+        path: str | os.PathLike[str],
+        *,
+        keep: Sequence[str] | str = (),
+        read: Mapping[str, object] | None = None,
+        unseen: Unseen = "error",
+        rank_deficient: RankDeficient = "nan",
+    ) -> int:
+        """Predict as `predict` does, write the predictions to a file as `Fit.write_predictions`, and return the number of rows."""
+        predictor = self._make_predictor(rank_deficient)
+        return write_predictions(predictor, open_new_rows(new, self.design.formula.names, read), path, keep=keep, unseen=unseen)
 
     @overload
     def plot(self, ax: None = None) -> Figure: ...
@@ -279,6 +291,10 @@ class Training:
     def summary(self) -> Page:
         """Lay out the run: options, theory, loss and coefficients."""
         options, result, problem, prediction = self.options, self.result, self.problem, self.prediction
+        least, distance = self.optimal_loss, self.distance_se
+        outcome = list_outcome(
+            result, self.theory, prediction, status=self.status, least=least, distance=distance, dtype=options.dtype
+        )
         cells = zip(problem.names, self.coefficients, result.end, result.start, strict=True)
         used = [
             ("Dep. Variable:", self.design.response),
@@ -286,13 +302,12 @@ class Training:
             ("No. Observations:", f"{problem.n:,}"),
         ]
         tables: list[KeyValueTable | Table] = [
-            KeyValueTable(used, self._list_outcome()),
+            KeyValueTable(used, outcome),
             *([metrics_table(options, result)] if options.metrics else []),
             Table(("", "coef", "standardized", "at the start"), [(name, *(f"{x:.8g}" for x in row)) for name, *row in cells]),
         ]
-        rows = self.describe_rows()
         form = [f"Predicted: {prediction.form}."] if prediction is not None and prediction.form else []
-        return Page("Training Results", tables, footer=[rows, *form], notes=self.notes)
+        return Page("Training Results", tables, footer=[self.describe_rows(), *form], notes=self.notes)
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values: the output of `--json`."""
@@ -308,6 +323,11 @@ class Training:
             f"{options.epochs:,} epochs, {self.status}, loss {self.result.final_values['loss']:.4g}; print(run.summary())>"
         )
 
+    def _make_predictor(self, rank_deficient: RankDeficient) -> LinearPredictor:
+        if self.has_failed:
+            raise NumericalError(f"The run is {self.status}, so it has nothing to predict with. {' '.join(self._describe_end())}")
+        return make_predictor(self.moments, self.problem, self.theory.spectrum, self.result.end, rank_deficient)
+
     def _history_columns(self) -> dict[str, list[Any]]:
         log, logged = self.result.history, len(self.result.losses)
         columns = {name: [*log.column(name).tolist(), *[math.nan] * (logged - len(log.columns[name]))] for name in log.columns}
@@ -315,12 +335,6 @@ class Training:
         losses, least = columns.pop("loss"), self.optimal_loss
         excess = [math.nan if least is None else loss - least for loss in losses]
         return {"epoch": list(range(logged)), "loss": losses, "predicted": predicted, "excess": excess, **columns}
-
-    def _list_outcome(self) -> list[tuple[str, str]]:
-        least, distance = self.optimal_loss, self.distance_se
-        return list_outcome(
-            self.result, self.theory, self.prediction, status=self.status, least=least, distance=distance, dtype=self.options.dtype
-        )
 
     def _describe_end(self) -> tuple[str, ...]:
         return describe_end(self.problem, self.theory, self.options, self.result, self.distance_se)

@@ -134,6 +134,8 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
         advice = "Make numbers of its groups, such as 0 and 1 of two"
     elif source.typed:
         advice = "Correct or clear that value"
+    elif row == 1 and any(" skipped" in note for note in source.notes):
+        advice = "Correct that value, or skip its line, too, if it is not a row of data"
     elif row == 1:  # it may have units
         advice = f"Correct that value, or give {option_hint('skip_rows', [2])} if line 2 is not a row of data"
     else:

@@ -30,7 +30,7 @@ def guess_delimiter(sample: str, header: str, quote: str) -> str:
     best = max(((_rate(sample, sign, quote), sign) for sign in usual), key=lambda pair: pair[0], default=((0.0, 0), ","))
     if best[0][0] > 0:
         return best[1]
-    spaced = _rate(_squeeze(sample), "\t", quote)
+    spaced = max(_rate(text, sign, quote, may_have_row_names=True) for text, sign in ((_squeeze(sample), "\t"), (sample, " ")))
     if spaced[0] > 0:
         return WHITESPACE
     if best[0][1]:
@@ -43,8 +43,11 @@ def _squeeze(sample: str) -> str:
     return re.sub(r"[ \t]+", "\t", re.sub(r"(?m)^[ \t]+|[ \t]+$", "", sample))
 
 
-def _rate(sample: str, sign: str, quote: str) -> tuple[float, int]:
-    """Return the share of numbers in the fields below the first line, and the number of fields; zeros if it varies."""
+def _rate(sample: str, sign: str, quote: str, *, may_have_row_names: bool = False) -> tuple[float, int]:
+    """Return the share of numbers in the fields below the first line, and the number of fields; zeros if it varies.
+
+    With row names, as R writes them, each line has one more field than the first.
+    """
     try:
         lines = csv.reader(io.StringIO(sample, newline=""), delimiter=sign, quotechar=quote, skipinitialspace=sign != " ")
         rows = [row for row in itertools.islice(lines, _SAMPLE_ROWS) if row]
@@ -52,7 +55,8 @@ def _rate(sample: str, sign: str, quote: str) -> tuple[float, int]:
         return 0.0, 0
     width = len(rows[0]) if rows else 0
     fits = all(len(row) == width or (len(row) == width + 1 and not row[-1]) for row in rows)
-    if width < 2 or not fits:
+    has_row_names = may_have_row_names and {len(row) for row in rows[1:]} == {width + 1}
+    if width < 2 or not (fits or has_row_names):
         return 0.0, 0
     cells = [cell for row in rows[1 : 2 + _SAMPLE_CELLS // width] for cell in row if cell]
     return sum(map(is_number, cells)) / max(len(cells), 1), width

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 import zlib
 from collections import deque
 from contextlib import suppress
 
+from squarely.data.dtypes import parses_as_number
 from squarely.data.files.csv.text.csv_text import CsvText, read_gzip
-from squarely.errors import DataError, pluralize
+from squarely.errors import DataError, option_hint, pluralize
 
 _LONGEST_LINE = 1_000_000
 _SIGNS = 100
 _LONGEST_QUOTE = 300
 LONG_LINE = "Maximum line size"  # in DuckDB's message
+_NEXT_LINES, _MOST_SKIPPED, _MOST_NAMES = 5, 20, 12
 _COLUMN_COUNT_ERRORS = ("Number of Columns", "sniffing", "TOO MANY COLUMNS")
 
 
@@ -98,12 +101,47 @@ def _describe_uneven_line(text: CsvText, delimiter: str, message: str) -> str:
         return ""
     with suppress(csv.Error, OSError, EOFError, zlib.error), text.open() as file:
         lines = csv.reader(file, delimiter=delimiter, quotechar=text.quotes.sign)
-        header, expected = len(next(lines, [])), 0
+        header, expected = next(lines, []), 0
         for fields in lines:
-            expected = expected or (header + 1 if len(fields) == header + 1 and not fields[-1] else header)
+            is_first = not expected
+            expected = expected or (len(header) + 1 if len(fields) == len(header) + 1 and not fields[-1] else len(header))
             if fields and len(fields) != expected:
                 first = "the header has" if text.has_header else "the first line has"
-                others = f"{first if expected == header else 'the lines before it have'} {expected:,}"
+                others = f"{first if expected == len(header) else 'the lines before it have'} {expected:,}"
                 line = text.find_line(lines.line_num)
-                return f"line {line:,} has {pluralize(len(fields), 'field')}, and {others}. Correct that line."
+                sizes = {len(each) for each in itertools.islice(lines, _NEXT_LINES) if each} | {len(fields)}
+                is_table = text.has_header and len(sizes) == 1 and len(fields) > expected == len(header)
+                advice = (
+                    (_advise_on_row_names(text, header, fields) if is_first else "")
+                    or (_advise_on_titles(text, line) if line <= _MOST_SKIPPED else "")
+                    if is_table
+                    else ""
+                )
+                return f"line {line:,} has {pluralize(len(fields), 'field')}, and {others}. {advice or _advise_on_line(text, line)}"
     return ""  # DuckDB's own words have to do
+
+
+def _advise_on_row_names(text: CsvText, header: list[str], fields: list[str]) -> str:
+    """Return advice for lines that begin with the name of a row, which has no name in the header, as R writes them."""
+    is_row = any(map(parses_as_number, fields)) and not any(map(parses_as_number, header))
+    if len(fields) != len(header) + 1 or not is_row or not all(header):
+        return ""
+    options = f"read={{'skip_rows': {text.find_line(1)}, 'names': {['row', *header][:_MOST_NAMES]}}}"
+    more = " and so on" if len(header) >= _MOST_NAMES else ""
+    return f"If each line begins with the name of a row, as R writes it, name all columns: {options}{more}."
+
+
+def _advise_on_titles(text: CsvText, line: int) -> str:
+    """Return advice for a table that begins below lines of titles or comments."""
+    sign = text.read_head(1)
+    if sign in ("#", "%"):
+        return f"If the lines above are comments, leave them out with {option_hint('comment', sign)}."
+    return f"If the names are in line {line:,}, skip the lines before it with {option_hint('skip_rows', line - 1)}."
+
+
+def _advise_on_line(text: CsvText, line: int) -> str:
+    """Return advice for a line that does not belong to the table, such as a footer."""
+    skipped = text.list_removed_lines(line)
+    if len(skipped) >= _MOST_SKIPPED:
+        return "Correct that line."
+    return f"Correct that line, or skip it with {option_hint('skip_rows', [*skipped, line])} if it is not a row."

@@ -31,7 +31,7 @@ from squarely.data.files.csv.text.text_pipe import has_pipes
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
 from squarely.data.query import keyboard_interrupts
-from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source, require_names, skip_rows
+from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source, skip_rows
 from squarely.errors import DataError, option_hint, show_value
 
 # The words for an empty field, as in R and pandas: each is counted as "null" in the row account.
@@ -146,7 +146,8 @@ class CsvSource(Source):
             self.notes += (note,) if note else ()
 
     def read(self, numbers: Sequence[str], labels: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
-        require_names(self)
+        if self.header_error:
+            raise DataError(self.header_error)
         places = [self._find_number_column(name) for name in numbers]
         texts = [self._names.index(name) for name in labels]
         self._file.require_unchanged()

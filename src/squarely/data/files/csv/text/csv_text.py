@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import io
+import itertools
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -98,6 +99,11 @@ class CsvText:
             if not left:
                 return number
         return line
+
+    def list_removed_lines(self, before: int) -> list[int]:
+        """Return the numbers of the lines before one of the user's file that this text lacks."""
+        lines = enumerate(iter_lines(self.number_lines()) if self.number_lines else (), start=1)
+        return [number for number, each in itertools.islice(lines, before - 1) if each == REMOVED]
 
 
 def _open_text(path: Path, encoding: str, *, is_gzip: bool, errors: str) -> IO[str]:

@@ -25,12 +25,12 @@ class LineEnds:
     """Whether each line of a file, except perhaps the header, has one extra empty field at its end."""
 
     def __init__(self, lines: Callable[[], IO[str]], delimiter: str, fields: int, header: int | None, quote: str = '"') -> None:
-        """Parse the first row; `fields` is the number of columns, `header` the number of fields in the header line, if any."""
+        """Parse the first row with a value; `fields` counts the columns, and `header` the fields in the header line, if any."""
         self._open_lines, self._delimiter, self.fields, self._header_fields = lines, delimiter, fields, header
         self._quote = quote
         first = None
         with suppress(csv.Error), lines() as file:  # a field may be longer than Python reads
-            first = next((row for row in self._iter_rows(self._csv_reader(file)) if row), None)
+            first = next((row for row in self._iter_rows(self._csv_reader(file)) if any(row)), None)
         self.has_extra_field = first is not None and self._is_extra(first)
 
     def _csv_reader(self, file: Iterable[str]) -> Any:
