@@ -325,7 +325,7 @@ class Training:
 
     def _make_predictor(self, rank_deficient: RankDeficient) -> LinearPredictor:
         if self.has_failed:
-            raise NumericalError(f"The run is {self.status}, so it has nothing to predict with. {' '.join(self._describe_end())}")
+            raise NumericalError(f"The run cannot predict: its status is {self.status!r}. {' '.join(self._describe_end())}")
         return make_predictor(self.moments, self.problem, self.theory.spectrum, self.result.end, rank_deficient)
 
     def _history_columns(self) -> dict[str, list[Any]]:
