@@ -29,7 +29,6 @@ from typing import ParamSpec, SupportsFloat, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_SYNONYMS = {"learning_rate": "lr"}  # in scikit-learn and Keras
 
 READ_OPTIONS = (
     "delimiter", "header", "names", "skip_rows", "na_values", "decimal", "thousands", "encoding", "comment", "quote", "sheet",
@@ -38,6 +37,7 @@ READ_SYNONYMS = {  # the names that pandas, DuckDB and R have for the same optio
     "sep": "delimiter", "delim": "delimiter", "skiprows": "skip_rows", "skip": "skip_rows", "na": "na_values",
     "nullstr": "na_values", "decimal_separator": "decimal", "quotechar": "quote", "sheet_name": "sheet", "col_names": "names",
 }  # fmt: skip
+SYNONYMS = {**READ_SYNONYMS, "learning_rate": "lr"}  # names of options in other libraries
 
 _LONGEST_VALUE = 202  # characters of a value in a message
 _SHORT = Context(prec=17, Emax=MAX_EMAX)  # digits of a long whole number in a message
@@ -122,7 +122,7 @@ def _require_arguments(function: Callable[..., object], arguments: Mapping[str, 
     if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for name in arguments.keys() - parameters.keys():
-        known = READ_SYNONYMS.get(name, _SYNONYMS.get(name, name))
+        known = SYNONYMS.get(name, name)
         is_reading = known in READ_OPTIONS and "read" in parameters
         advice = f"Use {option_hint(known, arguments[name])}." if is_reading else suggest_name(known, parameters)
         raise TypeError(f"{function.__name__}() has no argument {name!r}. {advice}") from None

@@ -1,8 +1,11 @@
 """A keyword argument that a function does not have is a TypeError that names the right one."""
 
+import sys
+
 import pytest
 
 import squarely as sq
+from squarely import cli
 
 CALLS = [
     ("train", "learning_rate", 0.1, r"train\(\) has no argument 'learning_rate'\. Did you mean 'lr'\?"),
@@ -27,3 +30,14 @@ def test_methods_say_so_too():
 def test_another_type_error_stays_as_it_is():
     with pytest.raises(TypeError, match="positional argument"):
         sq.ols("y ~ x", {"x": [0.0, 1.0], "y": [1.0, 2.0]}, "drop")
+
+
+@pytest.mark.parametrize(
+    ("command", "flag", "right"),
+    [("train", "--learning-rate", "--lr"), ("ols", "--sep", "--delimiter"), ("ols", "--wher", "--where")],
+)
+def test_the_command_line_says_so_too(command, flag, right, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["squarely", command, "y ~ x", "cars.csv", flag, "1"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert f"There is no option {flag}. Did you mean {right}?" in capsys.readouterr().err
