@@ -1,6 +1,6 @@
 """Linear regression by two independent methods: exact least squares with full inference, and gradient descent in PyTorch.
 
-`ols` fits, `preview` shows the first rows of data or what a fit costs, `load` reads a saved fit, and `merge` combines fits.
+`ols` fits, `preview` shows the first rows of data or what a fit costs, `load` reads a saved fit or run, and `merge` combines fits.
 `train` and `sweep` train. `certify` measures how far apart the two answers are and explains why. `progress` shows how many rows
 are read so far. Everything is loaded on first use, so importing squarely is cheap.
 """

@@ -21,9 +21,10 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import MAX_EMAX, Context, Decimal
 from functools import wraps
+from inspect import Parameter, signature
 from typing import ParamSpec, SupportsFloat, TypeVar
 
 P = ParamSpec("P")
@@ -32,6 +33,11 @@ T = TypeVar("T")
 READ_OPTIONS = (
     "delimiter", "header", "names", "skip_rows", "na_values", "decimal", "thousands", "encoding", "comment", "quote", "sheet",
 )  # fmt: skip
+READ_SYNONYMS = {  # the names that pandas, DuckDB and R have for the same options
+    "sep": "delimiter", "delim": "delimiter", "skiprows": "skip_rows", "skip": "skip_rows", "na": "na_values",
+    "nullstr": "na_values", "decimal_separator": "decimal", "quotechar": "quote", "sheet_name": "sheet", "col_names": "names",
+}  # fmt: skip
+SYNONYMS = {**READ_SYNONYMS, "learning_rate": "lr"}  # names of options in other libraries
 
 _LONGEST_VALUE = 202  # characters of a value in a message
 _SHORT = Context(prec=17, Emax=MAX_EMAX)  # digits of a long whole number in a message
@@ -103,8 +109,23 @@ def short_traceback(function: Callable[P, T]) -> Callable[P, T]:
             if os.environ.get("SQUARELY_TRACEBACK") == "1":
                 raise
             raise error.with_traceback(None) from error.__cause__
+        except TypeError:
+            _require_arguments(function, kwargs)
+            raise
 
     return run
+
+
+def _require_arguments(function: Callable[..., object], arguments: Mapping[str, object]) -> None:
+    """Raise a TypeError with advice if a function does not have these keyword arguments, as Python does without advice."""
+    parameters = signature(function).parameters
+    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in arguments.keys() - parameters.keys():
+        known = SYNONYMS.get(name, name)
+        is_reading = known in READ_OPTIONS and "read" in parameters
+        advice = f"Use {option_hint(known, arguments[name])}." if is_reading else suggest_name(known, parameters)
+        raise TypeError(f"{function.__name__}() has no argument {name!r}. {advice}") from None
 
 
 def option_hint(name: str, value: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from squarely.errors import OptionError
+from squarely.errors import SYNONYMS, OptionError
 
 _UsageError: Any = typer.BadParameter.__base__  # typer has no public name for it
 _MAX_WIDTH = 120  # columns of the help
@@ -80,7 +80,9 @@ def _describe_cause(error: Any, context: Any) -> str:
         return f"{param.display_name_raw} is missing."
     if kind == "NoSuchOption":
         options = [flag for each in context.command.params for flag in (*each.opts, *each.secondary_opts) if flag.startswith("--")]
-        return f"There is no option {error.option_name}. {_suggest(error.option_name, options, '--help lists the options.')}"
+        known = SYNONYMS.get(error.option_name.removeprefix("--").replace("-", "_"))
+        word = error.option_name if known is None else f"--{known.replace('_', '-')}"
+        return f"There is no option {error.option_name}. {_suggest(word, options, '--help lists the options.')}"
     if kind == "UsageError" and error.message.startswith("No such command"):
         word = error.message.split("'")[1]
         return f"There is no command {word!r}. {_suggest(word, list(context.command.commands), '--help lists the commands.')}"

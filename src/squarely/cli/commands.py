@@ -169,7 +169,9 @@ def preview(data: DataPath, as_json: Json = False, read: Read = None) -> None:
 @_with_progress()
 @reads
 def predict(
-    model: Annotated[Path, typer.Argument(help="A fit that ols --save has written, or the folder of a run.", metavar="FIT")],
+    model: Annotated[
+        Path, typer.Argument(help="A fit that ols --save has written, or a run that train --save has.", metavar="FIT")
+    ],
     data: DataPath,
     out: Annotated[
         Path | None,

@@ -52,7 +52,9 @@ def solution_from_json(text: str, label: str) -> tuple[Statistics, Solution, Sou
     try:
         document = parse_json(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"The file {label!r} is not JSON ({error}), so it is not a saved fit. It may be incomplete.") from None
+        raise DataError(
+            f"The file {label!r} is not JSON ({error}), so it is not a saved fit or run. It may be incomplete."
+        ) from None
     if not isinstance(document, dict) or "squarely" not in document:
         raise DataError(f"The file {label!r} is not a saved fit. Save one with fit.save(path).")
     if document["squarely"] != FORMAT:

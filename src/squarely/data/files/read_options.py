@@ -12,13 +12,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from squarely.data.dtypes import parses_as_number
-from squarely.errors import READ_OPTIONS, OptionError, join_words, listed, pluralize, show_value, suggest_name
-
-# The names that pandas, DuckDB and R have for the same options.
-_SYNONYMS = {
-    "sep": "delimiter", "delim": "delimiter", "skiprows": "skip_rows", "skip": "skip_rows", "na": "na_values",
-    "nullstr": "na_values", "decimal_separator": "decimal", "quotechar": "quote", "sheet_name": "sheet", "col_names": "names",
-}  # fmt: skip
+from squarely.errors import READ_OPTIONS, READ_SYNONYMS, OptionError, join_words, listed, pluralize, show_value, suggest_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +111,7 @@ encoding=None, comment=None, quote=None, sheet=None)
         raise OptionError(f"read={show_value(read)} is not a mapping of options. Give one such as read={{'delimiter': ';'}}.")
     values: dict[str, Any] = {}
     for key, value in read.items():
-        name = _SYNONYMS.get(str(key), str(key))
+        name = READ_SYNONYMS.get(str(key), str(key))
         if name not in READ_OPTIONS:
             raise OptionError(f"read= has no option {key!r}. {suggest_name(str(key), READ_OPTIONS)}")
         if name in values:
