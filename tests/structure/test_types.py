@@ -106,6 +106,6 @@ def test_the_closed_lists_are_those_of_the_library():
     assert {name.lower() for name in get_args(types.OptimizerName)} == set(optimizers.OPTIMIZERS)
     assert set(get_args(types.SchedulerName)) == set(optimizers.SCHEDULERS)
     assert set(get_args(types.Loss)) == set(options.LOSS_NAMES)
-    assert set(get_args(types.Dtype)) == set(options.DTYPES)
+    assert set(get_args(types.Dtype)) == set(optimizers.DTYPES)
     names = set(options.TrainingOptions.names()) - {"lr", "momentum", "batch_size", "seed", "weight_decay", "gradient", "stream"}
     assert set(types.SweepOptions.__annotations__) == names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -157,12 +158,13 @@ def train(
     {'Intercept': 0.8, 'x': 2.3}
     """
     arguments = dict(locals())  # the signature is the only list of the options
-    from squarely.descent import TrainingOptions, checkpoint_policy, current_group  # here, because PyTorch takes a second to import
+    chosen = _read_options(arguments)
+    from squarely.descent import checkpoint_policy, current_group  # here, because PyTorch takes a second to import
 
     group = current_group()
     policy = group.run_on_all(lambda: checkpoint_policy(checkpoint, checkpoint_every, resume))
     with ExitStack() as contexts:
-        run = _train(ModelInputs.of(arguments), TrainingOptions.of(arguments), policy, group, contexts)
+        run = _train(ModelInputs.of(arguments), chosen, policy, group, contexts)
     if group.rank == 0:
         if policy is not None and len(run.problem.names) <= _MAX_SAVED_COEFFICIENTS:
             run.save(policy.folder)
@@ -236,6 +238,17 @@ def sweep(
         result = descent.join_sweeps([_sweep_one_split(inputs, each) for each in grids], grid)
     _warn_of_failure(result.best)
     return result
+
+
+def _read_options(arguments: Mapping[str, object]) -> TrainingOptions:
+    """Take the options out of the arguments; raise an OptionError for a wrong value before PyTorch is imported."""
+    from squarely.descent import TrainingOptions, check_values, require_torch_names
+
+    options = TrainingOptions.of(arguments)
+    if "torch" not in sys.modules:  # else processes may train together, and they check together
+        check_values(options)
+        require_torch_names(options)
+    return options
 
 
 def _warn_of_failure(run: Training) -> None:

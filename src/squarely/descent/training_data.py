@@ -16,7 +16,8 @@ from squarely.descent.batches.loader import LoaderBatches, LoaderSource
 from squarely.descent.batches.streamed import StreamedBatches, require_count
 from squarely.descent.checkpoint.policy import CheckpointPolicy
 from squarely.descent.model.user_objects import UserObjects
-from squarely.descent.options.options import DTYPES, TrainingOptions
+from squarely.descent.options.optimizers import DTYPES
+from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import ProcessGroup
 from squarely.descent.sharding import all_reduce_account, require_a_row_each, shard_batches
 from squarely.errors import DataError, OptionError

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from squarely.data import RowAccount, Source
-from squarely.descent.options.options import DTYPES, TrainingOptions
+from squarely.descent.options.optimizers import DTYPES
+from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import SINGLE_PROCESS, ProcessGroup
 from squarely.design import Design, iter_blocks
 from squarely.moments import StandardizedProblem

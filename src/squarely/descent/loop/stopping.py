@@ -14,8 +14,8 @@ from torch import nn
 
 from squarely import theory
 from squarely.descent.loop.state import History, LoopState, copy_parameters, set_parameters
-from squarely.descent.options.checks import stop_distance
 from squarely.descent.options.options import TrainingOptions
+from squarely.descent.options.value_checks import stop_distance
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
 from squarely.types import Status

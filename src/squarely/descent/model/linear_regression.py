@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from squarely.descent.options.options import DTYPES, TrainingOptions
+from squarely.descent.options.optimizers import DTYPES
+from squarely.descent.options.options import TrainingOptions
 from squarely.errors import OptionError
 from squarely.numerics import Array
 

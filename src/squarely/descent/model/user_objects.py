@@ -13,7 +13,8 @@ from torch import nn
 from squarely.descent.batches.loader import LoaderSource
 from squarely.descent.model.linear_regression import LinearRegression, get_coefficients
 from squarely.descent.model.user_module import AffineForm, affine_form
-from squarely.descent.options.options import DTYPES, TrainingOptions
+from squarely.descent.options.optimizers import DTYPES
+from squarely.descent.options.options import TrainingOptions
 from squarely.errors import OptionError
 from squarely.numerics import Array
 

@@ -22,6 +22,8 @@ from squarely.descent.options.options import ParameterGroup, TrainingOptions
 from squarely.errors import OptionError, first_line, pluralize, show_value, suggest_name
 from squarely.numerics import Array
 
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
 
 def _find_classes(module: ModuleType, base: type, *unsupported: str) -> dict[str, type]:
     kinds = {name: kind for name, kind in vars(module).items() if inspect.isclass(kind) and issubclass(kind, base)}

@@ -10,8 +10,8 @@ import numpy as np
 
 from squarely import theory
 from squarely.descent.loop.training_loop import LoopResult
-from squarely.descent.options.checks import stop_distance
 from squarely.descent.options.options import TrainingOptions
+from squarely.descent.options.value_checks import stop_distance
 from squarely.descent.run_theory.limits import RunTheory
 from squarely.errors import pluralize
 from squarely.moments import StandardizedProblem

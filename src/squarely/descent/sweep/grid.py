@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from squarely.descent.options.checks import check_options, require_loggable
+from squarely.descent.options.checks import check_options
 from squarely.descent.options.optimizers import BATCH_SCHEDULERS
 from squarely.descent.options.options import TrainingOptions
+from squarely.descent.options.value_checks import require_loggable
 from squarely.errors import OptionError, join_words, show_value
 
 SWEPT = ("lr", "batch_size", "seed", "momentum", "weight_decay")

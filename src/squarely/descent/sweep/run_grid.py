@@ -15,8 +15,8 @@ from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.loop.training_loop import LoopResult
 from squarely.descent.model.linear_regression import get_coefficients, new_model
 from squarely.descent.model.user_objects import UserObjects
-from squarely.descent.options.optimizers import groups_of, new_optimizer
-from squarely.descent.options.options import DTYPES, TrainingOptions
+from squarely.descent.options.optimizers import DTYPES, groups_of, new_optimizer
+from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.optimum import with_optimum, with_prediction
 from squarely.descent.results.training import Training
 from squarely.descent.run_theory.learning_rate import resolve_learning_rate
