@@ -69,10 +69,11 @@ def test_without_standard_errors_there_is_no_distance():
 def test_a_run_that_used_up_its_epochs_says_what_is_enough():
     run = sq.train(FORMULA, ROWS, lr=0.01, epochs=100)
     with pytest.raises(
-        sq.errors.NumericalError, match=r"After 100 epochs .* standard errors from least squares\. Give lr=0\.\d+ and"
+        sq.errors.NumericalError,
+        match=r"After 100 epochs at lr=0\.01 the coefficients .* standard errors from least squares\. Give lr=0\.\d+ and",
     ):
         run.require()
-    *_, lr, epochs = (word.split("=")[1].rstrip(".") for word in run.notes[-1].split() if "=" in word)
+    lr, epochs = (word.split("=")[1].rstrip(".") for word in run.warnings[-1].split("Give")[1].split() if "=" in word)
     assert sq.train(FORMULA, ROWS, lr=float(lr), epochs=int(epochs), dtype="float64").status == "converged"
     assert sq.train(FORMULA, ROWS, lr=float(lr), epochs=int(epochs) - 1, dtype="float64").status == "epochs used up"
 
@@ -82,7 +83,7 @@ def test_a_run_that_diverges_warns_and_refuses_to_predict():
         run = sq.train(FORMULA, ROWS, lr=5.0)
     assert caught[0].filename == __file__
     assert run.distance_se is None
-    with pytest.raises(sq.errors.NumericalError, match=r"The run is diverged.*The limit here is"):
+    with pytest.raises(sq.errors.NumericalError, match=r"The run cannot predict: its status is 'diverged'\. .*The limit here is"):
         run.predict(ROWS)
     with pytest.warns(sq.errors.ConvergenceWarning):
         sq.sweep(FORMULA, ROWS, lr=[5.0, 9.0], epochs=100)
