@@ -86,7 +86,8 @@ def _describe_shortfall(
 ) -> str:
     """Say how far away a run ended that used up its epochs, and what would bring it nearer."""
     taken = pluralize(len(result.losses) - 1, "epoch")
-    rate = f" at lr={options.rate:g}" if options.scheduler is None and isinstance(options.optimizer, str) else ""
+    is_constant = options.scheduler is None and len(options.parameter_groups) < 2 and not math.isnan(options.rate)
+    rate = f" at lr={options.rate:g}" if is_constant else ""
     away = f"After {taken}{rate} the coefficients are still {distance:.2g} standard errors from least squares."
     if options.scheduler is None and options.average is None and options.descent is not None and run_theory.lr_limit is not None:
         return f"{away} {_advise_by_theory(problem, run_theory, options, result, options.descent)}"
