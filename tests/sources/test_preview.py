@@ -225,3 +225,12 @@ def test_a_title_padded_with_delimiters_keeps_all_columns(tmp_path):
     assert len(preview.columns) == 2
     assert "read={'skip_rows': 1}" in preview.notes[1]
     assert sq.ols("y ~ x", path, read={"skip_rows": 2}).nobs == 3
+
+
+def test_decimal_commas_in_quotes_name_the_option(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('y,x\n"0,758","1,250"\n"1,5","2,375"\n"2,25","0,125"\n')
+    notes = sq.preview(path).notes
+    assert len(notes) == 2
+    assert all("read={'decimal': ','}" in note for note in notes)
+    assert column(sq.preview(path, read={"decimal": ","}), "x").kind == "number"

@@ -15,7 +15,8 @@ from squarely.show import KeyValueTable, Page, Table
 
 _SHOWN_ROWS, _SHOWN_COLUMNS = 3, 60
 _MOST_WORDS, _MOST_LEVELS = 3, 1000
-_GROUPED = re.compile(r"[-+]?\d{1,3}(?:([,. ']))\d{3}(?:\1\d{3})*")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
+_GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(?:([,. ']))\d{3}(?:\1\d{3})*")
 _LONGEST = 10  # characters of a value on the page
 _TOPICS = {
     "format": "Format:", "compression": "Compression:", "delimiter": "Delimiter:", "decimal": "Decimal sign:",
@@ -146,6 +147,8 @@ def _find_odd_texts(source: Source, name: str, counts: Counter[str]) -> Iterator
         signed = sorted(numbers.signed_numbers | numbers.numbers_with_unit)
         grouped = next((match[1] for text in signed if (match := _GROUPED.fullmatch(text))), None)
         advice = f"use {option_hint('thousands', grouped)}" if grouped else "write the numbers alone"
+        if all(map(_DECIMAL_COMMA.fullmatch, signed)) and not all(map(_GROUPED.fullmatch, signed)):
+            advice = f"use {option_hint('decimal', ',')}"
         found = listed(map(repr, signed), _MOST_WORDS)
         yield f"Column {name!r} has numbers with signs or units, such as {found}. To use them as numbers, {advice}."
     elif words:
