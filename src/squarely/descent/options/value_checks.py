@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any, get_args
 
@@ -66,10 +67,15 @@ def check_values(options: TrainingOptions) -> TrainingOptions:
 
 
 def require_torch_names(options: TrainingOptions) -> None:
-    """Raise an OptionError if the optimizer or the scheduler is a name that PyTorch does not have."""
+    """Raise an OptionError if the optimizer or the scheduler has a name that is nearly one of PyTorch's.
+
+    Another unknown name may be that of a newer PyTorch, which is asked later.
+    """
     for option, names in _TORCH_NAMES.items():
         value = getattr(options, option)
-        if isinstance(value, str) and not {value.lower(), f"{value.lower()}lr"} & {name.lower() for name in names}:
+        if not isinstance(value, str) or {value.lower(), f"{value.lower()}lr"} & {name.lower() for name in names}:
+            continue
+        if get_close_matches(value.lower(), [name.lower() for name in names], n=1):
             raise OptionError(f"{option}={show_value(value)} is not known. {suggest_name(value, sorted(names))}")
 
 
