@@ -179,7 +179,7 @@ def _check_start(start: Any, dtype: str) -> tuple[float, ...] | None:
     if isinstance(start, str) or not isinstance(start, Iterable):
         raise OptionError(f"start={show_value(start)} is not a list of numbers. Give one standardized coefficient for each column.")
     values = tuple(_check_number("start", value) for value in start)
-    if not all(abs(value) <= np.finfo(dtype).max for value in values):
+    if not all(abs(value) <= float(np.finfo(dtype).max) for value in values):
         raise OptionError(f"start={show_value(list(values))} has a number that is not finite in {dtype}. Give finite numbers.")
     return values
 
