@@ -59,7 +59,7 @@ def check_values(options: TrainingOptions) -> TrainingOptions:
         callbacks=_check_callbacks(options.callbacks),
         metrics=_check_metrics(options.metrics),
     )
-    if checked.weight_decay is not None and checked.weight_decay > np.finfo(checked.dtype).max:
+    if checked.weight_decay is not None and checked.weight_decay > _largest_number(checked.dtype):
         raise OptionError(
             f"weight_decay={checked.weight_decay:g} is beyond the range of {checked.dtype}. Usual values are 0 and 0.01."
         )
@@ -108,7 +108,7 @@ def _check_lr(value: Any, dtype: str) -> float | str:
     lr = _check_number("lr", value)
     if not (math.isfinite(lr) and lr > 0):
         raise OptionError(f"lr={show_value(value)} is not a learning rate: it must be a finite number above zero. Try lr=0.01.")
-    if lr > np.finfo(dtype).max:
+    if lr > _largest_number(dtype):
         raise OptionError(f"lr={lr:g} is beyond the range of {dtype}. The best rate is rarely above 1; try lr=0.01.")
     return lr
 
@@ -169,6 +169,10 @@ def _check_callbacks(value: Any) -> tuple[Callable[..., Any], ...]:
     return functions
 
 
+def _largest_number(dtype: str) -> float:
+    return float(np.finfo(dtype).max)  # as a float: a comparison with a float32 would round the other number
+
+
 def _as_tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) and not callable(value) else (value,)
 
@@ -179,7 +183,7 @@ def _check_start(start: Any, dtype: str) -> tuple[float, ...] | None:
     if isinstance(start, str) or not isinstance(start, Iterable):
         raise OptionError(f"start={show_value(start)} is not a list of numbers. Give one standardized coefficient for each column.")
     values = tuple(_check_number("start", value) for value in start)
-    if not all(abs(value) <= float(np.finfo(dtype).max) for value in values):
+    if not all(abs(value) <= _largest_number(dtype) for value in values):
         raise OptionError(f"start={show_value(list(values))} has a number that is not finite in {dtype}. Give finite numbers.")
     return values
 
