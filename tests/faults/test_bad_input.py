@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import squarely as sq
-from squarely.errors import DataError, InputError, OptionError
+from squarely.errors import DataError, InputError, MissingExtraError, OptionError
 from tests.support.checks import CARS, need
 
 
