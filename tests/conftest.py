@@ -20,6 +20,8 @@ GROUPS = {
     "test_ibis.py": "postgres",
     "test_bad_input_table.py": "table",
     "test_codegen.py": "scripts",
+    "test_notebook.py": "notebook",
+    "test_types.py": "types",
     "test_process_group.py": "processes",
     "test_kill.py": "kills",
 }
