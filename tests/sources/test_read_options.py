@@ -525,3 +525,19 @@ def test_missing_numbers_of_json_lines(tmp_path):
     assert list(fit.params.index) == ["Intercept", "g[T.b]", "x"]
     with pytest.raises(OptionError, match=r"does not apply to 'a.jsonl', a JSON lines file. Leave it out; .* take na_values"):
         sq.ols("y ~ x", path, read={"delimiter": ";"})
+
+
+@pytest.mark.parametrize(
+    ("values", "advice"),
+    [
+        (("1.234,50", "987,10", "2.000,00"), "Give read={'thousands': '.'} and read={'decimal': ','} if these are numbers."),
+        (("1,234.50", "987.10", "2,000.00"), "Give read={'thousands': ','} and read={'decimal': '.'} if these are numbers."),
+        (("1'234", "2'987", "3'000"), "Give read={'thousands': \"'\"} if these are numbers."),
+    ],
+)
+def test_grouped_numbers_in_the_response_name_their_signs(values, advice, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("y;x\n" + "".join(f"{value};{i}\n" for i, value in enumerate(values)))
+    with pytest.raises(DataError) as found:
+        sq.ols("y ~ x", path)
+    assert advice in str(found.value)
