@@ -154,3 +154,14 @@ def test_options_and_names_that_do_not_fit(tmp_path):
     (tmp_path / "t.dta").write_text("x,y\n1,2\n")
     with pytest.raises(DataError, match="not that of a Stata file: it is text or damaged"):
         open_source(tmp_path / "t.dta")
+
+
+def test_text_in_another_encoding_is_noted(tmp_path):
+    path = tmp_path / "a.dta"
+    frame = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "g": ["café", "tea", "café", "tea"]})
+    frame.to_stata(path, version=118, write_index=False)
+    assert "Latin-1" not in str(sq.ols("y ~ g", path).summary())
+    path.write_bytes(path.read_bytes().replace("café".encode(), "café".encode("latin-1") + b"\0"))
+    fit = sq.ols("y ~ C(g, Treatment('tea'))", path)
+    assert list(fit.params.index) == ["Intercept", "C(g, Treatment('tea'))[T.café]"]
+    assert "not in the encoding of the file as Latin-1" in " ".join(str(fit.summary()).split())

@@ -134,8 +134,8 @@ def _partial_note(name: str, label: str) -> str:
 
 def _open(file: LocalFile, kind: str, read: Callable[[], tuple[pd.DataFrame, tuple[str, ...]]]) -> WholeFileSource:
     try:
-        with file.reading(kind), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pandas, about text that is not in the encoding of the format
+        with file.reading(kind), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             frame, notes = read()
     except DataError:
         raise
@@ -150,6 +150,8 @@ def _open(file: LocalFile, kind: str, read: Callable[[], tuple[pd.DataFrame, tup
             f"The file {file.label!r} cannot be read as {kind}: {first_line(error)}. It may be damaged, or need the option "
             "encoding, such as 'latin-1'."
         ) from error
+    if any(issubclass(warning.category, UnicodeWarning) for warning in caught):
+        notes = (*notes, "text that is not in the encoding of the file as Latin-1")
     texts = [name for name in frame if pd.api.types.is_string_dtype(frame[name]) and frame[name].dtype != "category"]
     frame = frame.assign(**{name: frame[name].mask(frame[name] == "") for name in texts})
     return WholeFileSource(pa.Table.from_pandas(frame, preserve_index=False), file.label, notes)
