@@ -23,6 +23,7 @@ Fold = Literal["auto", "batches", "aggregates"]
 Duplicates = Literal["raise", "keep"]
 Unseen = Literal["error", "nan"]
 RankDeficient = Literal["nan", "allow"]
+Correction = Literal["usual", "none", "min"]
 
 Loss = Literal["mse", "l1", "huber", "quantile"]
 Metric = Literal["mse", "rmse", "mae", "r2"]

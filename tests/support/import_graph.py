@@ -36,7 +36,7 @@ ORDER = {
         "training_data", "trainer", "sweep",
     ],
     "inference": [
-        "summary_table normality prediction preview data_preview", "statistics",
+        "summary_table normality prediction preview data_preview scan", "covariance", "hypotheses", "statistics",
         "summary serialize deserialize merge plain_numbers", "fit",
     ],
 }  # fmt: skip

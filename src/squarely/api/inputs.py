@@ -34,7 +34,7 @@ from squarely.design import (
     require_named,
 )
 from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of, show_value
-from squarely.inference import Fit, infer
+from squarely.inference import CLASSICAL, CovarianceOptions, Fit, infer
 from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
 from squarely.types import Missing
 
@@ -58,6 +58,7 @@ class ModelInputs:
     read: Mapping[str, object] | None = None
     fold: str = "batches"
     order_by: str | None = None
+    covariance: CovarianceOptions = CLASSICAL
     loader: Iterable[object] | None = None
     model: nn.Module | None = None
     validation: object = None
@@ -74,6 +75,7 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
     With fold="auto", the rows are read after all if the moments of the engine are too inexact for `solve`.
     """
     formula, source = open_inputs(inputs)
+    formula = replace(formula, groups=inputs.covariance.groups)
     remarks: tuple[str, ...] = ()
     if inputs.order_by is not None:
         if not isinstance(inputs.order_by, str):
@@ -87,7 +89,8 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
 
         def fit_with(moments: Moments, *more: str) -> Fit:
             all_remarks = (*moments.remarks, *remarks, *more, *_storage_remarks(stored))
-            return infer(solve(replace(moments, remarks=all_remarks), stored), source)
+            fit = infer(solve(replace(moments, remarks=all_remarks), stored), stored, inputs.covariance)
+            return replace(fit, source=source)
 
         moments = compute_moments(inputs, formula, stored, in_engine=in_engine)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, overload
 
@@ -12,9 +12,18 @@ from squarely.data import is_in_memory, open_source, pass_counter
 from squarely.design import learn_from_rows, plan_design
 from squarely.errors import InputError, short_traceback
 from squarely.exact import solve_least_squares
-from squarely.inference import DataPreview, Fit, Preview, build_preview, fit_from_json, merge_fits, preview_data
+from squarely.inference import (
+    DataPreview,
+    Fit,
+    Preview,
+    build_preview,
+    fit_from_json,
+    merge_fits,
+    preview_data,
+    read_covariance_options,
+)
 from squarely.storage.disk import local_path, read_text
-from squarely.types import Collinear, Data, Duplicates, Fold, Missing, Precision
+from squarely.types import Collinear, Correction, Data, Duplicates, Fold, Missing, Precision
 
 _RUN_START = '{"squarely run"'  # how the file of a run begins
 _PREVIEWED_ROWS = 1_000_000  # rows in memory that a preview reads for the levels of categories: less than a second
@@ -36,6 +45,11 @@ def ols(
     precision: Precision = "auto",
     fold: Fold = "auto",
     order_by: str | None = None,
+    vcov: str | Mapping[str, str] | None = None,
+    cluster: str | Sequence[str] | None = None,
+    time: str | None = None,
+    lags: int | None = None,
+    correction: Correction = "usual",
 ) -> Fit:
     """Fit a linear regression by ordinary least squares.
 
@@ -61,6 +75,14 @@ def ols(
         table compute the sums, so that no row leaves the engine. "auto" chooses. docs/folds.md lists what aggregates lack.
     order_by : a column of unique values that puts the rows in order, for Durbin-Watson and `fit.resid`. It applies to Ibis tables,
         Spark DataFrames, DuckDB relations and Polars LazyFrames; other data have an order already.
+    vcov : the covariance of the coefficients: "nonrobust" (the default), "HC0" to "HC4" (robust to heteroscedasticity), "CR0" to
+        "CR3" (clusters; needs `cluster`), "HAC" (Newey-West, in the order of the rows) or "DK" (Driscoll-Kraay; needs `time`).
+        docs/standard-errors.md says which one to use. `fit.vcov` changes it afterwards.
+    cluster : the column of clusters, or two columns; without `vcov` it means "CR1". Rows without a cluster are left out and
+        counted.
+    time : the column of periods for "DK".
+    lags : the lags of "HAC" and "DK"; by default chosen from the data.
+    correction : the small-sample factor: "usual", "none" (for CR1, HAC, DK), or "min" (for two columns of clusters).
 
     Returns
     -------
@@ -76,6 +98,7 @@ def ols(
     >>> fit.params.round(3).to_dict()
     {'Intercept': 0.8, 'x': 2.3}
     """
+    covariance = read_covariance_options(vcov, cluster=cluster, time=time, lags=lags, correction=correction)
     inputs = ModelInputs.of(locals())
     return fit_moments(inputs, partial(solve_least_squares, collinear=collinear, precision=precision))
 

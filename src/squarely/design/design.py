@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -40,15 +40,15 @@ class RowInputs:
         return list(dict.fromkeys((*self.numbers, *numbers))), list(dict.fromkeys((*self.labels, *labels)))
 
 
-def row_inputs(factors: Iterable[Factor], further: Mapping[str, Expression]) -> RowInputs:
-    """Collect what factors and further expressions need of each row."""
+def row_inputs(factors: Iterable[Factor], further: Mapping[str, Expression], groups: Sequence[str] = ()) -> RowInputs:
+    """Collect what factors, further expressions and columns of groups need of each row."""
     factors = tuple(factors)
     expressions = {f.text: argument_of(f) for f in factors if not isinstance(f, Categorical)} | dict(further)
     return RowInputs(
         factors=factors,
         expressions=expressions,
         numbers=tuple(dict.fromkeys(name.name for name in column_names(*expressions.values()))),
-        labels=tuple(dict.fromkeys(f.name.name for f in factors if isinstance(f, Categorical))),
+        labels=tuple(dict.fromkeys((*(f.name.name for f in factors if isinstance(f, Categorical)), *groups))),
     )
 
 
@@ -88,7 +88,7 @@ class Design:
     cancellation_factors: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        inputs = row_inputs(self.factors.values(), self.formula.response_and_offsets)
+        inputs = row_inputs(self.factors.values(), self.formula.response_and_offsets, self.formula.groups)
         arguments = {text: expression for text, expression in inputs.expressions.items() if text in self.factors}
         columns = columns_of(self.formula, self.factors, self.learned.contrasts)
         derived = {

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from squarely.data import Source, scan_purpose
-from squarely.design import Block, Design, IndicatorColumn, ScaledBlock, fold_blocks, iter_blocks, scaled_blocks, take_indicators
+from squarely.design import (
+    Block,
+    Design,
+    IndicatorColumn,
+    ScaledBlock,
+    dense_table,
+    fold_blocks,
+    iter_blocks,
+    scaled_blocks,
+    take_indicators,
+)
 from squarely.errors import DataError
 from squarely.exact.factorization import SIX_DIGITS, require_same_rows
 from squarely.moments import Moments, fold_in_threads, rows_per_block
@@ -124,6 +134,19 @@ def without_shape(sums: ResidualSums, error: float) -> ResidualSums:
     if error <= SIX_DIGITS * np.sqrt(sums.squares):
         return sums
     return replace(sums, powers=np.full(3, math.nan), sum_squared_differences=math.nan)
+
+
+def iter_residuals(
+    design: Design, block: Block, columns: np.ndarray, b: Pair, *, extended: bool, size: int
+) -> Iterator[tuple[Array, Array]]:
+    """Yield, for pieces of a block, the scaled columns [1, x, y] (k + 1, m) and the residuals (m,) of coefficients b (q,).
+
+    The residuals are in the scaled unit of the response. A table is valid until the next one.
+    """
+    coefficients = _coefficients(design, columns, b)
+    for piece in scaled_blocks(design, block, min(size, SLICED_ROWS) if extended else size, low=extended):
+        r = (_extended_residuals if extended else _plain_residuals)(piece, coefficients)[0]
+        yield dense_table(piece, design.layout)[0], r
 
 
 @scan_purpose("residuals")

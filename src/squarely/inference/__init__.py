@@ -5,6 +5,7 @@ predicts new rows. `serialize` and `deserialize` are its file, and `merge` combi
 and `data_preview` shows the first rows of data.
 """
 
+from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.data_preview import DataPreview, preview_data
 from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits
 from squarely.inference.preview import Preview, build_preview

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,17 +13,28 @@ from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_fr
 from squarely.design import Design, iter_predictions, predict_batches, require_other_file, write_predictions
 from squarely.errors import InputError, OptionError, short_traceback, show_value
 from squarely.exact import Solution, read_residuals
+from squarely.inference.covariance.estimate import estimate_covariance
+from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
+from squarely.inference.covariance.robust import RobustCovariance, robust_covariance_matrix
 from squarely.inference.deserialize import solution_from_json
 from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.plain_numbers import coefficient_table, to_plain_numbers
 from squarely.inference.prediction import make_predictor
 from squarely.inference.serialize import solution_to_json
-from squarely.inference.statistics import Statistics, confidence_limits, covariance_of, p_values, statistics_of, t_values
+from squarely.inference.statistics import (
+    Statistics,
+    confidence_limits,
+    covariance_of,
+    p_values,
+    statistics_of,
+    t_values,
+    with_robust_covariance,
+)
 from squarely.inference.summary import summary_page
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.storage.disk import write_text
-from squarely.types import Data, Duplicates, RankDeficient, Unseen, typed_predict
+from squarely.types import Correction, Data, Duplicates, RankDeficient, Unseen, typed_predict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,13 +50,15 @@ class Fit(Statistics):
     ----------
     solution : how the numbers were computed: method, refinement, rank, digits.
     source : where the rows are.
+    robust : the covariance of the coefficients if it is not the classical one.
     """
 
     __signature__ = NO_SIGNATURE
-    __dir__ = public_dir("constant_response", "design", "predictions", "solution", "source")
+    __dir__ = public_dir("constant_response", "design", "df_of_t", "predictions", "robust", "solution", "source")
 
     solution: Solution
     source: Source
+    robust: RobustCovariance | None = None
 
     @property
     def design(self) -> Design:
@@ -69,7 +83,29 @@ class Fit(Statistics):
     @property
     def covariance(self) -> Array:
         """The covariance (p, p) of the coefficients as a plain array, computed at each access; `cov_params` labels it."""
+        if self.robust is not None:
+            return robust_covariance_matrix(self.solution, self.robust)
         return covariance_of(self.solution, self.mse_resid)
+
+    @property
+    def cov_type(self) -> str:
+        """The covariance that standard errors, t and F follow: "nonrobust", "HC0" to "HC4", "CR0" to "CR3", "HAC" or "DK"."""
+        return "nonrobust" if self.robust is None else self.robust.cov_type
+
+    @property
+    def cov_kwds(self) -> Mapping[str, Any]:
+        """What the covariance was computed with, such as clusters, lags and the small-sample factor."""
+        return {} if self.robust is None else dict(self.robust.cov_kwds)
+
+    @property
+    def use_t(self) -> bool:
+        """Whether tests and limits use the t distribution; otherwise the normal one."""
+        return not math.isinf(self.df_resid_inference)
+
+    @property
+    def df_t(self) -> pd.Series:
+        """The degrees of freedom of the t statistic of each coefficient; they differ with vcov="CR2" only."""
+        return self._label_params(self.df_of_t)
 
     @property
     def bse(self) -> pd.Series:
@@ -83,8 +119,8 @@ class Fit(Statistics):
 
     @property
     def pvalues(self) -> pd.Series:
-        """Two-sided p-values of the t statistics with df_resid degrees of freedom."""
-        return self._label_params(p_values(self.solution.params, self.standard_errors, self.df_resid))
+        """Two-sided p-values of the t statistics with `df_t` degrees of freedom."""
+        return self._label_params(p_values(self.solution.params, self.standard_errors, self.df_of_t))
 
     @property
     def digits(self) -> pd.Series:
@@ -126,7 +162,7 @@ class Fit(Statistics):
         """
         if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
             raise OptionError(f"alpha={show_value(alpha)} is not between 0 and 1. For limits at 95 % use alpha=0.05.")
-        low, high = confidence_limits(self.solution.params, self.standard_errors, self.df_resid, alpha)
+        low, high = confidence_limits(self.solution.params, self.standard_errors, self.df_of_t, alpha)
         return to_frame({0: low, 1: high}, list(self.design.names))
 
     @property
@@ -138,6 +174,43 @@ class Fit(Statistics):
     def notes(self) -> tuple[str, ...]:
         """The notes of the page."""
         return tuple(self.summary().notes)
+
+    @short_traceback
+    def vcov(
+        self,
+        vcov: str | Mapping[str, str] | None = None,
+        *,
+        cluster: str | Sequence[str] | None = None,
+        time: str | None = None,
+        lags: int | None = None,
+        correction: Correction = "usual",
+        use_t: bool = True,
+        df: float | None = None,
+    ) -> Fit:
+        """Return the fit with another covariance of the coefficients; it reads the rows once. The coefficients stay the same.
+
+        Standard errors, t, p-values, limits and F follow the covariance. R-squared, the likelihood and sums of squares do not.
+
+        Parameters
+        ----------
+        vcov, cluster, time, lags, correction : as in `squarely.ols`; nothing gives the classical covariance.
+        use_t : whether tests and limits use the t distribution, otherwise the normal one.
+        df : degrees of freedom of t and F instead of the usual ones.
+
+        Raises
+        ------
+        OptionError : the options do not go together.
+        DataError : the fit has no rows, or a row of the fit has no value in a column of clusters.
+
+        Examples
+        --------
+        >>> import squarely as sq
+        >>> fit = sq.ols("y ~ x", {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]})
+        >>> fit.bse.round(4).to_dict(), fit.vcov("HC3").bse.round(4).to_dict()
+        ({'Intercept': 0.3243, 'x': 0.1732}, {'Intercept': 0.5578, 'x': 0.2978})
+        """
+        options = read_covariance_options(vcov, cluster=cluster, time=time, lags=lags, correction=correction, use_t=use_t, df=df)
+        return infer(self.solution, self.source, options)
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""
@@ -270,13 +343,16 @@ class Fit(Statistics):
 
     def summary(self) -> Page:
         """Return the results as a page laid out as in statsmodels, with the row account and the digits as extra lines."""
-        return summary_page(self, self.solution, self.source.notes, to_plain_numbers(self, self.solution))
+        return summary_page(self, self.solution, self.robust, self.source.notes, self._to_plain_numbers())
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return every number as plain Python values under the names of the attributes, as `--json` prints them."""
         names = self.design.names
         rows = [dict(zip(names, row, strict=True)) for row in self.covariance.tolist()]
-        return {**to_plain_numbers(self, self.solution), "cov_params": dict(zip(names, rows, strict=True))}
+        return {**self._to_plain_numbers(), "cov_params": dict(zip(names, rows, strict=True))}
+
+    def _to_plain_numbers(self) -> dict[str, Any]:
+        return to_plain_numbers(self, self.solution, self.robust)
 
     def _repr_html_(self) -> str:
         return self.summary().shorten()._repr_html_()
@@ -291,9 +367,9 @@ class Fit(Statistics):
         return to_series(values, list(self.design.names))
 
 
-def infer(solution: Solution, source: Source) -> Fit:
-    """Return the fit of a solution, under the classical assumptions."""
-    return _make_fit(statistics_of(solution), solution, source)
+def infer(solution: Solution, source: Source, options: CovarianceOptions = CLASSICAL) -> Fit:
+    """Return the fit of a solution with a covariance: the classical one, or one that takes a scan of the rows."""
+    return _make_fit(statistics_of(solution), solution, source, estimate_covariance(solution, source, options))
 
 
 def fit_from_json(text: str, label: str) -> Fit:
@@ -301,8 +377,11 @@ def fit_from_json(text: str, label: str) -> Fit:
     return _make_fit(*solution_from_json(text, label))
 
 
-def _make_fit(statistics: Statistics, solution: Solution, source: Source) -> Fit:
-    return Fit(**{field.name: getattr(statistics, field.name) for field in fields(Statistics)}, solution=solution, source=source)
+def _make_fit(statistics: Statistics, solution: Solution, source: Source, robust: RobustCovariance | None = None) -> Fit:
+    if robust is not None:
+        statistics = with_robust_covariance(statistics, solution, robust)
+    numbers = {field.name: getattr(statistics, field.name) for field in fields(Statistics)}
+    return Fit(**numbers, solution=solution, source=source, robust=robust)
 
 
 def merge_fits(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: Duplicates = "raise") -> Fit:

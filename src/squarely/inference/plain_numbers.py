@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from squarely.exact import Solution
+from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.normality import Normality
 from squarely.inference.statistics import Statistics, confidence_limits, p_values, t_values
 from squarely.numerics import Array
@@ -15,18 +17,20 @@ from squarely.numerics import Array
 _ATTRIBUTES = {
     "params": "coef", "bse": "std_err", "tvalues": "t", "pvalues": "p_value", "digits": "digits", "digits_bse": "digits_std_err",
 }  # fmt: skip
-_SCALARS = [field.name for field in fields(Statistics) if field.name not in {"constant_response", "normality", "standard_errors"}]
+_SCALARS = [
+    field.name for field in fields(Statistics) if field.name not in {"constant_response", "normality", "standard_errors", "df_of_t"}
+]
 
 
 def coefficient_table(statistics: Statistics, solution: Solution) -> dict[str, Array]:
     """Return the columns (p,) of `Fit.table`."""
     params, standard_errors = solution.params, statistics.standard_errors
-    low, high = confidence_limits(params, standard_errors, statistics.df_resid, 0.05)
+    low, high = confidence_limits(params, standard_errors, statistics.df_of_t, 0.05)
     return {
         "coef": params,
         "std_err": standard_errors,
         "t": t_values(params, standard_errors),
-        "p_value": p_values(params, standard_errors, statistics.df_resid),
+        "p_value": p_values(params, standard_errors, statistics.df_of_t),
         "conf_low": low,
         "conf_high": high,
         "digits": solution.digits,
@@ -34,7 +38,7 @@ def coefficient_table(statistics: Statistics, solution: Solution) -> dict[str, A
     }
 
 
-def to_plain_numbers(statistics: Statistics, solution: Solution) -> dict[str, Any]:
+def to_plain_numbers(statistics: Statistics, solution: Solution, robust: RobustCovariance | None) -> dict[str, Any]:
     """Return every number but the covariances, under the names of the attributes of a fit."""
     table = coefficient_table(statistics, solution)
     columns = {attribute: table[column] for attribute, column in _ATTRIBUTES.items()}
@@ -50,6 +54,10 @@ def to_plain_numbers(statistics: Statistics, solution: Solution) -> dict[str, An
             for name, *numbers in zip(design.names, *(values.tolist() for values in table.values()), strict=True)
         ],
         **{name: getattr(statistics, name) for name in _SCALARS},
+        "use_t": not math.isinf(statistics.df_resid_inference),
+        "cov_type": robust.cov_type if robust else "nonrobust",
+        "cov_kwds": dict(robust.cov_kwds) if robust else {},
+        "df_t": dict(zip(design.names, statistics.df_of_t.tolist(), strict=True)),
         **{name: getattr(statistics.normality, name) for name in Normality.__slots__},
         "categories": {
             text: {"contrast": c.kind, "levels": list(c.levels), "reference": c.levels[c.position]}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import qr
 from scipy.special import betaincinv, fdtrc, stdtr, stdtrit
 
-from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, data_unit_matrix, translate_singular_errors
+from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, translate_singular_errors
+from squarely.inference.covariance.robust import RobustCovariance, robust_covariance_matrix
+from squarely.inference.covariance.root import covariance_root, expand_selected
+from squarely.inference.hypotheses.wald import f_p_value, wald_f
 from squarely.inference.normality import UNKNOWN_NORMALITY, Normality, residual_tests
 from squarely.numerics import ROUNDOFF, Array
 
@@ -26,6 +29,7 @@ class Statistics:
     nobs, rank, df_model, df_resid : n; r; r without the constant; n - r.
     rsquared, rsquared_adj : about the mean if a constant is in the span of the columns, else about zero.
     fvalue, f_pvalue : the F test that every slope is zero.
+    df_resid_inference : the degrees of freedom of t and F: df_resid, or those of a robust covariance; infinite for normal tests.
     llf, aic, bic : Gaussian log-likelihood and the criteria -2 llf + 2 r and -2 llf + r log n.
     ssr, ess, centered_tss, uncentered_tss : residual, explained and total sums of squares.
     mse_resid, mse_model, mse_total : sums of squares over their degrees of freedom.
@@ -34,6 +38,7 @@ class Statistics:
     k_constant : 1 if a constant is in the span of the columns, up to the rounding of the stored values.
     constant_response : whether the response never varies.
     standard_errors : of the coefficients (p,), as a plain array; `bse` labels them.
+    df_of_t : the degrees of freedom of each t statistic (p,), as a plain array; `df_t` labels them.
     normality : skewness, kurtosis and the omnibus and Jarque-Bera tests of the residuals; NaN for merged fits.
     """
 
@@ -61,6 +66,8 @@ class Statistics:
     condition_number: float
     normality: Normality
     standard_errors: Array
+    df_resid_inference: float
+    df_of_t: Array
 
 
 @translate_singular_errors()
@@ -110,7 +117,46 @@ def statistics_of(solution: Solution) -> Statistics:
         condition_number=condition_of(factor.R, np.array([design.column_scales[factor.columns], first])),
         normality=residual_tests(n, residuals.powers) if residuals else UNKNOWN_NORMALITY,
         standard_errors=math.sqrt(mse_resid) * solution.unit_bse,
+        df_resid_inference=df_resid,
+        df_of_t=np.full(len(solution.params), float(df_resid)),
     )
+
+
+def with_robust_covariance(statistics: Statistics, solution: Solution, robust: RobustCovariance) -> Statistics:
+    """Return the statistics with the standard errors, t and F of a robust covariance."""
+    variances = np.diag(robust_covariance_matrix(solution, robust))
+    df_t = np.full(len(solution.factor.columns), robust.df) if robust.df_t is None else robust.df_t
+    fvalue = _robust_f(statistics, solution, robust)
+    return replace(
+        statistics,
+        standard_errors=np.sqrt(np.maximum(variances, 0.0)),
+        df_resid_inference=robust.df,
+        df_of_t=expand_selected(df_t, solution.factor.selected),
+        fvalue=fvalue,
+        f_pvalue=f_p_value(fvalue, statistics.df_model, robust.df) if statistics.df_model else math.nan,
+    )
+
+
+def _robust_f(statistics: Statistics, solution: Solution, robust: RobustCovariance) -> float:
+    """Return the F statistic that every slope is zero: that all coefficients are in proportion to those of a constant."""
+    if not statistics.df_model or robust.rank < statistics.df_model:
+        return math.nan
+    q, A = len(solution.factor.columns), covariance_root(solution)
+    slopes = np.eye(q)
+    if statistics.k_constant:
+        slopes = slopes[1:] if solution.span is None else _without_constant(solution)
+    kept = np.flatnonzero(np.any(slopes != 0, axis=0))
+    if robust.undefined is not None and robust.undefined[kept].any():
+        return math.nan
+    return wald_f(slopes @ A, robust.meat, slopes @ solution.params[solution.factor.selected])
+
+
+def _without_constant(solution: Solution) -> Array:
+    """Return constraints (q - 1, q) on the coefficients that hold for multiples of the coefficients of a constant."""
+    moments, factor = solution.moments, solution.factor
+    basis = qr(solution.span.b[0][:, None])[0]  # type: ignore[union-attr]  # there is one without an intercept
+    constraints: Array = basis[:, 1:].T * moments.design.column_scales[factor.columns]
+    return constraints
 
 
 def _nan_if_inexact(squares: float, error: float) -> float:
@@ -135,13 +181,9 @@ def _divide(a: float, b: float) -> float:
 
 
 def covariance_of(solution: Solution, variance: float) -> Array:
-    """Return the covariance (p, p) in the units of the data: sigma^2 A A' with A = T R^-1; T converts to those units."""
-    factor, scale = solution.factor, float(solution.moments.design.scales[-1])
-    T = data_unit_matrix(solution.moments, factor)
-    A = solve_triangular(factor.R, T.T, trans="T").T if solution.inverse_root is None else solution.inverse_root.right_multiply(T)
-    full = np.full((len(factor.selected), len(factor.selected)), np.nan)
-    full[np.ix_(factor.selected, factor.selected)] = variance / scale**2 * (A @ A.T)
-    return full
+    """Return the classical covariance (p, p) in the units of the data."""
+    A, scale = covariance_root(solution), float(solution.moments.design.scales[-1])
+    return expand_selected(variance / scale**2 * (A @ A.T), solution.factor.selected)
 
 
 def t_quantile(df: float, alpha: float) -> float:
@@ -159,12 +201,13 @@ def t_values(params: Array, standard_errors: Array) -> Array:
         return np.asarray(params / standard_errors)
 
 
-def p_values(params: Array, standard_errors: Array, df: int) -> Array:
-    """Return the two-sided p-values (p,) of the t statistics with df degrees of freedom."""
+def p_values(params: Array, standard_errors: Array, df: Array | float) -> Array:
+    """Return the two-sided p-values (p,) of the t statistics with df degrees of freedom; infinite for the normal distribution."""
     return np.asarray(2 * stdtr(df, -np.abs(t_values(params, standard_errors))))
 
 
-def confidence_limits(params: Array, standard_errors: Array, df: float, alpha: float) -> tuple[Array, Array]:
+def confidence_limits(params: Array, standard_errors: Array, df: Array | float, alpha: float) -> tuple[Array, Array]:
     """Return the lower and the upper limits of the coefficients at level 1 - alpha."""
-    half = t_quantile(df, alpha) * standard_errors
+    quantiles = {each: t_quantile(each, alpha) for each in np.unique(df).tolist()}
+    half = np.array([quantiles.get(each, math.nan) for each in np.ravel(df).tolist()]) * standard_errors
     return params - half, params + half

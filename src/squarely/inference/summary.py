@@ -9,6 +9,7 @@ from typing import Any
 
 from squarely.errors import join_words, listed, pluralize
 from squarely.exact import Solution
+from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.statistics import Statistics
 from squarely.inference.summary_table import coefficient_table
 from squarely.show import KeyValueTable, Page
@@ -19,7 +20,13 @@ _CROWDED_RATIO = 2  # a category with more levels than half the rows gets a note
 _MIN_ROWS, _FEW_ROWS = 8, 20  # below these the omnibus test is undefined, and its p-value is rough
 
 
-def summary_page(statistics: Statistics, solution: Solution, source_notes: Sequence[str], numbers: Mapping[str, Any]) -> Page:
+def summary_page(
+    statistics: Statistics,
+    solution: Solution,
+    robust: RobustCovariance | None,
+    source_notes: Sequence[str],
+    numbers: Mapping[str, Any],
+) -> Page:
     """Return the page; its numbers, formats and places are those of the OLS summary of statsmodels.
 
     `source_notes` says how the data were read; `numbers` are those of `Fit.as_dict`.
@@ -27,7 +34,7 @@ def summary_page(statistics: Statistics, solution: Solution, source_notes: Seque
     return Page(
         "OLS Regression Results",
         [_top_table(numbers), coefficient_table(numbers), _diagnostics_table(solution, numbers)],
-        notes=_list_notes(statistics, solution),
+        notes=_list_notes(statistics, solution, robust),
         footer=[_describe_rows(solution, source_notes), *_describe_merge(solution), _describe_digits(solution)],
     )
 
@@ -44,7 +51,7 @@ def _top_table(numbers: Mapping[str, Any]) -> KeyValueTable:
             ("No. Observations:", f"{numbers['nobs']:,}"),
             ("Df Residuals:", f"{numbers['df_resid']:,}"),
             ("Df Model:", f"{numbers['df_model']:,}"),
-            ("Covariance Type:", "nonrobust"),
+            ("Covariance Type:", _describe_covariance(numbers)),
         ],
         [
             (f"R-squared{about}:", f"{numbers['rsquared']:.3f}"),
@@ -56,6 +63,11 @@ def _top_table(numbers: Mapping[str, Any]) -> KeyValueTable:
             ("BIC:", f"{numbers['bic']:#.4g}"),
         ],
     )
+
+
+def _describe_covariance(numbers: Mapping[str, Any]) -> str:
+    groups = numbers["cov_kwds"].get("groups", {})
+    return f"{numbers['cov_type']} ({', '.join(groups)})" if groups else str(numbers["cov_type"])
 
 
 def _diagnostics_table(solution: Solution, numbers: Mapping[str, Any]) -> KeyValueTable:
@@ -77,11 +89,12 @@ def _diagnostics_table(solution: Solution, numbers: Mapping[str, Any]) -> KeyVal
     )
 
 
-def _list_notes(statistics: Statistics, solution: Solution) -> list[str]:
+def _list_notes(statistics: Statistics, solution: Solution, robust: RobustCovariance | None) -> list[str]:
     design, notes = solution.moments.design, []
     if not statistics.k_constant:
         notes.append("R-squared is computed without centering (uncentered) since the model does not contain a constant.")
-    notes.append("Standard Errors assume that the covariance matrix of the errors is correctly specified.")
+    classical = ("Standard Errors assume that the covariance matrix of the errors is correctly specified.",)
+    notes += classical if robust is None else robust.notes
     notes += [*_describe_references(solution), *design.notes]
     if offsets := [numeric.text for numeric in design.formula.offsets]:
         notes.append(

@@ -34,7 +34,8 @@ def coefficient_table(numbers: Mapping[str, Any]) -> Table:
     rows = [
         (name, *(dropped if math.isnan(numbers["params"][name]) else texts)) for name, *texts in zip(names, *columns, strict=True)
     ]
-    return Table(("", "coef", "std err", "t", "P>|t|", "[0.025", "0.975]"), rows)
+    t = "t" if numbers["use_t"] else "z"
+    return Table(("", "coef", "std err", t, f"P>|{t}|", "[0.025", "0.975]"), rows)
 
 
 def _format_column(values: Sequence[float], errors: Sequence[float], *, places: int) -> list[str]:

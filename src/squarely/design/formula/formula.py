@@ -36,6 +36,7 @@ class Formula:
     factors : text -> factor, for every factor in the terms.
     offsets : terms with a coefficient of one.
     names : the columns of X, if the user gave X and y instead of a formula.
+    groups : columns of labels that each row must have beside the model: clusters and times.
     """
 
     text: str
@@ -45,6 +46,7 @@ class Formula:
     offsets: tuple[Numeric, ...] = ()
     intercept: bool = True
     names: tuple[str, ...] | None = None
+    groups: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Formula {self.text!r}>"

@@ -70,7 +70,8 @@ class DesignPlan:
     @property
     def names(self) -> tuple[str, ...] | None:
         """The names of the coefficients, the intercept first if there is one; None if they depend on levels."""
-        return None if self.inputs.labels else self.design(LearnedState(), scans=0).names
+        has_levels = any(isinstance(factor, Categorical) for factor in self.factors.values())
+        return None if has_levels else self.design(LearnedState(), scans=0).names
 
     def ready(self, state: LearnedState) -> RowInputs:
         """Return the inputs, and the arguments of standardizations, that do not wait for a mean."""
@@ -78,7 +79,9 @@ class DesignPlan:
         candidates = {**self.inputs.expressions, **{text: part.argument for text, part in standardizations.items()}}
         waiting = standardizations.keys() - state.standardizations.keys()
         ready = {text: e for text, e in candidates.items() if waiting.isdisjoint(standardizations_in([e]))}
-        return row_inputs([f for f in self.factors.values() if isinstance(f, Categorical) or f.text in ready], ready)
+        return row_inputs(
+            [f for f in self.factors.values() if isinstance(f, Categorical) or f.text in ready], ready, self.formula.groups
+        )
 
     def design(self, state: LearnedState, scans: int) -> Design:
         """Make the design of what is learned, without centers and scales as yet."""
@@ -94,7 +97,7 @@ def plan_design(formula: Formula, source: Source, where: Where | None = None, *,
     where = where and bind_where(where, source)
     _require_numeric_response(formula, source, reading=read_rows and not source.partitioned)
     factors = {text: _resolve_type(factor, source) for text, factor in formula.factors.items()}
-    inputs = row_inputs(factors.values(), formula.response_and_offsets)
+    inputs = row_inputs(factors.values(), formula.response_and_offsets, formula.groups)
     return DesignPlan(formula=formula, factors=factors, source=source, where=where, inputs=inputs, passes=_plan_passes(inputs))
 
 
@@ -120,6 +123,7 @@ def require_named(formula: Formula, source: Source) -> None:
             require_columns(source, [name.name])
         except DataError as error:
             raise DataError(f"{error}{caret_line(formula.text, name.span) if name.span[1] else ''}") from None
+    require_columns(source, formula.groups)
 
 
 def _require_numeric_response(formula: Formula, source: Source, *, reading: bool) -> None:

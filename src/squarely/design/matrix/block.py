@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from squarely.data import RowAccount
+from squarely.data import CategoricalColumn, RowAccount
 from squarely.design.design import Design
 from squarely.design.encoding.layout import ColumnLayout
 from squarely.numerics import Array, two_sum
@@ -48,6 +48,7 @@ class Block:
     first_row : the position in the source of the first row of the batch.
     row_mask : which rows of the batch these are.
     account : the account of the rows of this batch.
+    groups : the columns of `Formula.groups`, by name, in these rows.
     rounding_squares : returns the sums of squares (k,) of bounds of the rounding of each column; None if there is no rounding.
     ends : returns for the f `Design.cancellation_factors` the ends (2, f) between which a constant value lies; None if f is 0.
     """
@@ -60,6 +61,7 @@ class Block:
     first_row: int
     row_mask: np.ndarray
     account: RowAccount
+    groups: Mapping[str, CategoricalColumn] = field(default_factory=dict)
     rounding_squares: Callable[[], Array] | None = None
     ends: Callable[[], Array] | None = None
 

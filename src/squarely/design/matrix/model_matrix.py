@@ -129,6 +129,10 @@ def _block(design: Design, source: Source, batch: Batch) -> Block:
         first_row=batch.start,
         row_mask=evaluated.row_mask,
         account=evaluated.account,
+        groups={
+            name: replace(batch.labels[name], codes=batch.labels[name].codes[evaluated.row_mask], gaps=None)
+            for name in design.formula.groups
+        },
         rounding_squares=partial(_rounding_squares, design, evaluated) if design.is_rounded else None,
         ends=partial(_ends, design, evaluated) if design.cancellation_factors else None,
     )

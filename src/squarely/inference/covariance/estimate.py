@@ -1,0 +1,31 @@
+"""Estimate the covariance that options name, from a scan of the rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from squarely.data import Source
+from squarely.errors import OptionError
+from squarely.exact import Solution
+from squarely.inference.covariance.hc import hc_covariance
+from squarely.inference.covariance.options import HC, CovarianceOptions
+from squarely.inference.covariance.robust import RobustCovariance
+
+
+def estimate_covariance(solution: Solution, source: Source, options: CovarianceOptions) -> RobustCovariance | None:
+    """Return the covariance, or None for the classical one, which needs no scan.
+
+    Raises
+    ------
+    DataError : the rows do not support it, or are not those of the fit.
+    """
+    if options.kind == "nonrobust":
+        return None
+    if options.kind in HC:
+        estimate = hc_covariance(solution, source, options.kind)
+    else:
+        raise OptionError(f"vcov={options.kind!r} is not available.")
+    if options.df is not None:
+        estimate = replace(estimate, df=options.df, df_t=None)
+    return estimate if options.use_t else replace(estimate, df=math.inf, df_t=None)

@@ -1,0 +1,84 @@
+"""HC0 to HC4: covariances that are robust to heteroscedasticity (MacKinnon and White 1985; Cribari-Neto 2004)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from squarely.data import Source
+from squarely.exact import Solution
+from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.root import covariance_root
+from squarely.inference.scan import WhitenedRows, fold_whitened_rows
+from squarely.numerics import ROUNDOFF, Array
+
+_FORMULAS = {
+    "HC0": "squared residuals, no factor",
+    "HC1": "squared residuals, times n/(n-k)",
+    "HC2": "squared residuals over 1-h, no further factor",
+    "HC3": "squared residuals over (1-h)^2, no further factor",
+    "HC4": "squared residuals over (1-h)^min(4, n h/k), no further factor",
+}
+_ELSEWHERE = {
+    "HC1": "vce(robust) in Stata, feols(vcov='hetero') in R and pyfixest",
+    "HC2": "vce(hc2) in Stata, vcovHC(type='HC2') in R",
+    "HC3": "vce(hc3) in Stata, vcovHC(type='HC3') in R",
+}
+_TINY = 1e-8  # of a row of A: its part along a row with a leverage of one
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class _Sums:
+    """The meat (q, q) of some rows, and the whitened rows (q, r) with a leverage of one, with their positions (r,)."""
+
+    meat: Array
+    singular: Array
+    positions: np.ndarray
+
+    def __add__(self, other: _Sums) -> _Sums:
+        return _Sums(
+            meat=self.meat + other.meat,
+            singular=np.concatenate([self.singular, other.singular], axis=1),
+            positions=np.concatenate([self.positions, other.positions]),
+        )
+
+
+def hc_covariance(solution: Solution, source: Source, kind: str) -> RobustCovariance:
+    """Return the covariance of a kind, "HC0" to "HC4", from one scan.
+
+    A row with a leverage of one is fitted whatever it holds, so nothing shows its error: with HC2 to HC4 the coefficients that it
+    decides have no standard error.
+    """
+    n, q = solution.moments.n, len(solution.factor.columns)
+
+    def step(rows: WhitenedRows) -> _Sums:
+        squares = rows.residuals * rows.residuals
+        singular = np.zeros(len(squares), dtype=bool)
+        if kind not in ("HC0", "HC1"):
+            h = rows.leverage
+            rest = 1 - h
+            singular = rest <= 64 * q * ROUNDOFF
+            power = {"HC2": 1.0, "HC3": 2.0}.get(kind, np.minimum(4.0, n * h / q))
+            squares = np.where(singular, 0.0, squares / np.where(singular, 1.0, rest) ** power)
+        meat = np.dot(rows.V * squares, rows.V.T)
+        return _Sums(meat=meat, singular=rows.V[:, singular], positions=rows.positions[singular])
+
+    sums = fold_whitened_rows(solution, source, step, _Sums.__add__)
+    meat = sums.meat * (n / (n - q) if kind == "HC1" else 1.0)
+    undefined, notes = None, [_note(kind, n - q)]
+    if len(sums.positions):
+        A = covariance_root(solution)
+        undefined = (np.abs(A @ sums.singular) > _TINY * np.linalg.norm(A, axis=1)[:, None]).any(axis=1)
+        rows_text = ", ".join(f"{source.row_number(int(i)):,}" for i in sums.positions[:3].tolist())
+        notes.append(
+            f"Row {rows_text} alone decides a coefficient, so nothing shows its error: the standard errors that need it are NaN. "
+            "Use HC1, or leave the row out."
+        )
+    return RobustCovariance(cov_type=kind, meat=meat, df=n - q, undefined=undefined, rank=q, notes=tuple(notes))
+
+
+def _note(kind: str, df: int) -> str:
+    elsewhere = f" The same numbers: {_ELSEWHERE[kind]}." if kind in _ELSEWHERE else ""
+    how = f"{kind}: {_FORMULAS[kind]}"
+    return f"Standard errors are robust to heteroscedasticity ({how}); t and F have {df:,} degrees of freedom.{elsewhere}"

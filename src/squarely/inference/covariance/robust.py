@@ -1,0 +1,52 @@
+"""`RobustCovariance`: an estimated covariance of the coefficients beyond the classical one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from squarely.exact import Solution
+from squarely.inference.covariance.root import covariance_root, expand_selected
+from squarely.numerics import Array
+from squarely.reprs import short_repr
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class RobustCovariance:
+    """A covariance A M A' of the coefficients; see `covariance_root` for A.
+
+    Attributes
+    ----------
+    cov_type : its name, such as "HC3" or "CR1".
+    meat : (q, q) M in whitened coordinates and the squared scaled unit of the response, small-sample factors included.
+    df : the degrees of freedom of t and F; infinite for the normal and the chi-squared distribution.
+    cov_kwds : what it was computed with, such as the lags.
+    df_t : (q,) the degrees of freedom of each coefficient, if they differ.
+    undefined : (q,) the coefficients whose standard error the rows do not show; None if there are none.
+    rank : the rank of the meat at most: no more constraints are tested at once.
+    notes : sentences for the summary, the first of which says what the standard errors are robust to.
+    """
+
+    __repr__ = short_repr
+
+    cov_type: str
+    meat: Array
+    df: float
+    cov_kwds: Mapping[str, Any] = field(default_factory=dict)
+    df_t: Array | None = None
+    undefined: np.ndarray | None = None
+    rank: int
+    notes: tuple[str, ...] = ()
+
+
+def robust_covariance_matrix(solution: Solution, robust: RobustCovariance) -> Array:
+    """Return the covariance (p, p) in the units of the data, NaN for dropped columns and undefined coefficients."""
+    A = covariance_root(solution)
+    covariance = A @ robust.meat @ A.T
+    covariance = (covariance + covariance.T) / 2
+    if robust.undefined is not None:
+        covariance[robust.undefined] = covariance[:, robust.undefined] = np.nan
+    return expand_selected(covariance, solution.factor.selected)
