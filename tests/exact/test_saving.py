@@ -187,7 +187,7 @@ def test_what_would_not_be_read_back_is_not_written(tmp_path, monkeypatch):
     path = tmp_path / "fit.json"
     path.write_text("old")
     fit = sq.ols("mpg ~ C(origin) + weight", CARS)
-    monkeypatch.setattr("squarely.inference.serialize.MAX_SAVED_COLUMNS", 3)
+    monkeypatch.setattr("squarely.inference.serialization.serialize.MAX_SAVED_COLUMNS", 3)
     with pytest.raises(DataError, match=r"4 columns.*at most 3 are saved"):
         fit.save(path)
     monkeypatch.undo()

@@ -36,8 +36,8 @@ ORDER = {
         "training_data", "trainer", "sweep",
     ],
     "inference": [
-        "summary_table normality prediction preview data_preview scan", "covariance", "hypotheses", "statistics",
-        "summary serialize deserialize merge plain_numbers", "fit",
+        "normality prediction preview scan", "covariance", "hypotheses", "statistics", "summary serialization merge",
+        "coefficients", "fit",
     ],
 }  # fmt: skip
 

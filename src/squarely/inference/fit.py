@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series
-from squarely.design import Design, iter_predictions, predict_batches, require_other_file, write_predictions
-from squarely.errors import InputError, OptionError, short_traceback, show_value
+from squarely.data import Source, open_new_rows, scan_purpose, to_series
+from squarely.design import iter_predictions, predict_batches, require_other_file, write_predictions
+from squarely.errors import InputError, short_traceback
 from squarely.exact import Solution, read_residuals
+from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.covariance.estimate import estimate_covariance
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
-from squarely.inference.covariance.robust import RobustCovariance, robust_covariance_matrix
-from squarely.inference.deserialize import solution_from_json
+from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.merge import detach_source, merge_solutions
-from squarely.inference.plain_numbers import coefficient_table, to_plain_numbers
 from squarely.inference.prediction import make_predictor
-from squarely.inference.serialize import solution_to_json
+from squarely.inference.serialization.deserialize import solution_from_json
+from squarely.inference.serialization.serialize import solution_to_json
 from squarely.inference.statistics import (
     Statistics,
-    confidence_limits,
-    covariance_of,
-    p_values,
     statistics_of,
-    t_values,
     with_robust_covariance,
 )
-from squarely.inference.summary import summary_page
+from squarely.inference.summary.page import summary_page
+from squarely.inference.summary.plain_numbers import to_plain_numbers
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.storage.disk import write_text
@@ -43,102 +38,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
-class Fit(Statistics):
-    """A linear regression by least squares, made by `squarely.ols`. The statistics are documented in `Statistics`.
+class Fit(CoefficientStatistics):
+    """A linear regression by least squares, made by `squarely.ols`.
 
-    Attributes
-    ----------
-    solution : how the numbers were computed: method, refinement, rank, digits.
-    source : where the rows are.
-    robust : the covariance of the coefficients if it is not the classical one.
+    The numbers are documented in `Statistics`, and what the coefficients have in `CoefficientStatistics`.
     """
 
     __signature__ = NO_SIGNATURE
     __dir__ = public_dir("constant_response", "design", "df_of_t", "predictions", "robust", "solution", "source")
-
-    solution: Solution
-    source: Source
-    robust: RobustCovariance | None = None
-
-    @property
-    def design(self) -> Design:
-        """The frozen design."""
-        return self.solution.moments.design
-
-    @property
-    def rows(self) -> RowAccount:
-        """Rows read, used and dropped, by column and cause."""
-        return self.solution.moments.account
-
-    @property
-    def fold(self) -> str:
-        """How the rows were summed: in "batches", or by "aggregates" in their engine."""
-        return "batches" if self.solution.moments.engine_record is None else "aggregates"
-
-    @property
-    def params(self) -> pd.Series:
-        """The coefficients, in the units of the data; NaN for a dropped column."""
-        return self._label_params(self.solution.params)
-
-    @property
-    def covariance(self) -> Array:
-        """The covariance (p, p) of the coefficients as a plain array, computed at each access; `cov_params` labels it."""
-        if self.robust is not None:
-            return robust_covariance_matrix(self.solution, self.robust)
-        return covariance_of(self.solution, self.mse_resid)
-
-    @property
-    def cov_type(self) -> str:
-        """The covariance that standard errors, t and F follow: "nonrobust", "HC0" to "HC4", "CR0" to "CR3", "HAC" or "DK"."""
-        return "nonrobust" if self.robust is None else self.robust.cov_type
-
-    @property
-    def cov_kwds(self) -> Mapping[str, Any]:
-        """What the covariance was computed with, such as clusters, lags and the small-sample factor."""
-        return {} if self.robust is None else dict(self.robust.cov_kwds)
-
-    @property
-    def use_t(self) -> bool:
-        """Whether tests and limits use the t distribution; otherwise the normal one."""
-        return not math.isinf(self.df_resid_inference)
-
-    @property
-    def df_t(self) -> pd.Series:
-        """The degrees of freedom of the t statistic of each coefficient; they differ with vcov="CR2" only."""
-        return self._label_params(self.df_of_t)
-
-    @property
-    def bse(self) -> pd.Series:
-        """The standard errors of the coefficients."""
-        return self._label_params(self.standard_errors)
-
-    @property
-    def tvalues(self) -> pd.Series:
-        """Coefficients over their standard errors."""
-        return self._label_params(t_values(self.solution.params, self.standard_errors))
-
-    @property
-    def pvalues(self) -> pd.Series:
-        """Two-sided p-values of the t statistics with `df_t` degrees of freedom."""
-        return self._label_params(p_values(self.solution.params, self.standard_errors, self.df_of_t))
-
-    @property
-    def digits(self) -> pd.Series:
-        """Decimal digits of each coefficient that can be trusted, against the exact solution for the stored doubles.
-
-        A coefficient that is tiny beside its standard error has few digits, and needs none.
-        """
-        return self._label_params(self.solution.digits)
-
-    @property
-    def digits_bse(self) -> pd.Series:
-        """Decimal digits of each standard error that can be trusted, NaN for one of zero."""
-        return self._label_params(self.solution.digits_bse)
-
-    @property
-    def dropped_columns(self) -> tuple[str, ...]:
-        """A sentence for each column that was dropped because earlier ones span it."""
-        return self.solution.factor.dependencies
 
     @property
     def resid(self) -> pd.Series:
@@ -151,24 +58,6 @@ class Fit(Statistics):
         """The predictions (n,) for the rows used, labeled like the data. Reads the rows again."""
         response, residuals, index = self._read_residuals()
         return to_series(response - residuals, index)
-
-    @short_traceback
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return confidence limits at level 1 - alpha (p, 2): column 0 is the lower limit, column 1 the upper.
-
-        Raises
-        ------
-        OptionError : alpha is not between 0 and 1.
-        """
-        if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
-            raise OptionError(f"alpha={show_value(alpha)} is not between 0 and 1. For limits at 95 % use alpha=0.05.")
-        low, high = confidence_limits(self.solution.params, self.standard_errors, self.df_of_t, alpha)
-        return to_frame({0: low, 1: high}, list(self.design.names))
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """One row for each coefficient: coef, std_err, t, p_value, conf_low and conf_high (95 %), digits and digits_std_err."""
-        return to_frame(coefficient_table(self, self.solution), list(self.design.names))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -207,14 +96,10 @@ class Fit(Statistics):
         >>> import squarely as sq
         >>> fit = sq.ols("y ~ x", {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]})
         >>> fit.bse.round(4).to_dict(), fit.vcov("HC3").bse.round(4).to_dict()
-        ({'Intercept': 0.3243, 'x': 0.1732}, {'Intercept': 0.5578, 'x': 0.2978})
+        ({'Intercept': 0.324, 'x': 0.1732}, {'Intercept': 0.5141, 'x': 0.3653})
         """
         options = read_covariance_options(vcov, cluster=cluster, time=time, lags=lags, correction=correction, use_t=use_t, df=df)
         return infer(self.solution, self.source, options)
-
-    def cov_params(self) -> pd.DataFrame:
-        """Return the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""
-        return to_frame(self.covariance, list(self.design.names), list(self.design.names))
 
     @typed_predict
     @short_traceback
@@ -362,9 +247,6 @@ class Fit(Statistics):
 
     def _read_residuals(self) -> tuple[Array, Array, Any]:
         return read_residuals(self.solution.moments, self.source, self.solution.factor.columns, self.solution.scaled_params)
-
-    def _label_params(self, values: Array) -> pd.Series:
-        return to_series(values, list(self.design.names))
 
 
 def infer(solution: Solution, source: Source, options: CovarianceOptions = CLASSICAL) -> Fit:

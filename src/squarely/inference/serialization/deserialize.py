@@ -23,7 +23,7 @@ from squarely.exact import (
     span_by_sums,
     totals_of,
 )
-from squarely.inference.serialize import FORMAT, RESIDUAL_KEYS
+from squarely.inference.serialization.serialize import FORMAT, RESIDUAL_KEYS
 from squarely.inference.statistics import Statistics, statistics_of
 from squarely.moments import Moments, moments_from_json
 from squarely.numerics import ROUNDOFF

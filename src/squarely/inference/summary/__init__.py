@@ -1,0 +1,1 @@
+"""The summary page of a fit, and its numbers as plain values."""
