@@ -11,7 +11,7 @@ from squarely.errors import join_words, listed, pluralize
 from squarely.exact import Solution
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.statistics import Statistics
-from squarely.inference.summary.coefficient_table import coefficient_table
+from squarely.inference.summary.table import coefficient_table
 from squarely.show import KeyValueTable, Page
 
 _LARGE_CONDITION = 1000.0
