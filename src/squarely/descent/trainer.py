@@ -16,10 +16,11 @@ from squarely.descent.checkpoint.checkpointer import Checkpointer, newest_checkp
 from squarely.descent.checkpoint.fingerprint import fingerprint_of
 from squarely.descent.checkpoint.policy import CheckpointPolicy
 from squarely.descent.loop.moments_engine import needs_no_callbacks, run_closed_form, run_moments_loop
+from squarely.descent.loop.result import LoopResult
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.state import LoopState, new_state, unoptimized_parameters, with_optimizer_options
 from squarely.descent.loop.stopping import bound_distance
-from squarely.descent.loop.training_loop import LoopResult, finish_loop, new_evaluate, require_schedule, run_loop
+from squarely.descent.loop.training_loop import finish_loop, new_evaluate, require_schedule, run_loop
 from squarely.descent.model.gradients import flatten_parameters, new_gradient, quadratic_gradient
 from squarely.descent.model.linear_regression import LinearRegression, new_model
 from squarely.descent.model.user_objects import adapt_options, check_user_objects, coefficient_reader

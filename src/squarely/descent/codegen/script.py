@@ -18,8 +18,7 @@ from squarely.descent.codegen.rows import column_uses, file_of, filter_code, rea
 from squarely.descent.codegen.split import held_out_code
 from squarely.descent.codegen.template import SCRIPT, STEP, select_lines
 from squarely.descent.codegen.torch_calls import optimizer_code
-from squarely.descent.loop.stopping import DIVERGENCE_FACTOR
-from squarely.descent.loop.training_loop import SINGLE_THREAD_CELLS, LoopResult
+from squarely.descent.loop.result import DIVERGENCE_FACTOR, SINGLE_THREAD_CELLS, LoopResult
 from squarely.descent.options.options import LOSS_NAMES, TrainingOptions
 from squarely.design import Design, Spline
 from squarely.errors import OptionError

@@ -11,9 +11,8 @@ import torch
 from squarely import theory
 from squarely.data import report_count
 from squarely.descent.batches.batch_source import RunInputs
-from squarely.descent.loop.state import History, LoopState
-from squarely.descent.loop.stopping import FINISHED, StopReason, has_diverged
-from squarely.descent.loop.training_loop import LoopResult
+from squarely.descent.loop.result import FINISHED, History, LoopResult, StopReason, has_diverged
+from squarely.descent.loop.state import LoopState
 from squarely.descent.model.linear_regression import LinearRegression, get_coefficients, set_coefficients
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem

@@ -13,7 +13,7 @@ import torch
 
 from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series
 from squarely.descent.codegen.script import ScriptInput, write_script
-from squarely.descent.loop.training_loop import LoopResult
+from squarely.descent.loop.result import LoopResult
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.convergence import FAILED, describe_end, judge_end, measure_distance
 from squarely.descent.results.loss_figure import draw_run

@@ -12,7 +12,7 @@ import torch
 from squarely.data import Source, report_count
 from squarely.descent.batches.batch_source import RunInputs
 from squarely.descent.batches.in_memory import InMemoryBatches
-from squarely.descent.loop.training_loop import LoopResult
+from squarely.descent.loop.result import LoopResult
 from squarely.descent.model.linear_regression import get_coefficients, new_model
 from squarely.descent.model.user_objects import UserObjects
 from squarely.descent.options.optimizers import DTYPES, groups_of, new_optimizer
