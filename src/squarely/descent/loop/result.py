@@ -84,7 +84,7 @@ class LoopResult:
 
     Attributes
     ----------
-    model, optimizer : the torch objects, as trained; the closed form has no optimizer.
+    model, optimizer : the torch objects, as trained; None in closed form.
     losses : the loss at epochs 0, 1, ... as logged, each before the updates that follow it.
     history : the complete log.
     start, end : standardized coefficients (p,) before and after, the intercept first.
@@ -96,7 +96,7 @@ class LoopResult:
 
     __repr__ = short_repr
 
-    model: nn.Module
+    model: nn.Module | None
     optimizer: torch.optim.Optimizer | None
     losses: Array
     history: History

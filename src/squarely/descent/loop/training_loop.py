@@ -136,14 +136,14 @@ def new_evaluate(
 
     The mean squared error follows from cross-products, so streamed rows are not read twice. `read` returns the coefficients (p,).
     """
-    unit = float(inputs.problem.scale[-1])  # of the response
+    unit = float(inputs.theory.problem.scale[-1])  # of the response
     measure_on = partial(measure, state.model, new_criterion(options), metrics=options.metrics, unit=unit)
     reads_rows = isinstance(inputs.batches, InMemoryBatches) or options.loss != "mse" or "mae" in options.metrics
 
     def measure_training_rows() -> dict[str, float]:
         if reads_rows:
             return measure_on(inputs.batches)
-        mse, variance = inputs.problem.loss(read()), float(moments.variances[-1]) / unit**2
+        mse, variance = inputs.theory.problem.loss(read()), float(moments.variances[-1]) / unit**2
         return {"loss": mse, **metrics_from_mse(options.metrics, mse, variance, unit)}
 
     def evaluate(loss: torch.Tensor | None) -> dict[str, float]:
