@@ -32,7 +32,7 @@ ORDER = {
         "engine", "solve", "merge",
     ],
     "descent": [
-        "options process_group", "batches", "model run_theory", "loop", "sharding codegen", "checkpoint results",
+        "options process_group", "run_theory", "batches", "model", "loop", "sharding codegen", "checkpoint results",
         "training_data", "trainer", "sweep",
     ],
     "inference": [

@@ -209,11 +209,11 @@ def open_training(inputs: ModelInputs, seed: int, contexts: ExitStack, processes
 
 
 def _split_validation(inputs: ModelInputs, formula: Formula, source: Source, seed: int) -> tuple[Source, Source | None]:
-    from squarely.descent import LoaderSource
-
     validation = inputs.validation
     if validation is None:
         return source, None
+    from squarely.descent import LoaderSource  # here, because PyTorch takes a second to import
+
     if isinstance(validation, bool):
         raise OptionError(f"validation={validation!r} is neither a fraction nor rows. Give a fraction, such as 0.2, or other rows.")
     if isinstance(source, LoaderSource):

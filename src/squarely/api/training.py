@@ -159,12 +159,17 @@ def train(
     """
     arguments = dict(locals())  # the signature is the only list of the options
     chosen = _read_options(arguments)
+    inputs = ModelInputs.of(arguments)
+    if _needs_no_torch(inputs, chosen) and checkpoint is None and checkpoint_every is None and resume is False:
+        run = _train_closed_form(inputs, chosen)
+        _warn_of_failure(run)
+        return run
     from squarely.descent import checkpoint_policy, current_group  # here, because PyTorch takes a second to import
 
     group = current_group()
     policy = group.run_on_all(lambda: checkpoint_policy(checkpoint, checkpoint_every, resume))
     with ExitStack() as contexts:
-        run = _train(ModelInputs.of(arguments), chosen, policy, group, contexts)
+        run = _train(inputs, chosen, policy, group, contexts)
     if group.rank == 0:
         if policy is not None and len(run.problem.names) <= _MAX_SAVED_COEFFICIENTS:
             run.save(policy.folder)
@@ -251,6 +256,14 @@ def _read_options(arguments: Mapping[str, object]) -> TrainingOptions:
     return options
 
 
+def _needs_no_torch(inputs: ModelInputs, options: TrainingOptions) -> bool:
+    """Return whether a run is in closed form and on rows of this process alone, so that it needs no PyTorch."""
+    from squarely.descent import needs_no_torch
+
+    is_single = "torch" not in sys.modules  # else processes may train together
+    return is_single and inputs.model is None and inputs.loader is None and needs_no_torch(options)
+
+
 def _warn_of_failure(run: Training) -> None:
     """Warn of a run whose loss diverged or is not a number, in the line that called `train` or `sweep`."""
     if run.has_failed:
@@ -268,6 +281,20 @@ def _sweep_one_split(inputs: ModelInputs, grid: Grid) -> Sweep:
         sweep = descent.train_grid(moments, source, grid, validation=held_out)
         optimum = _optimum(moments, source)
         return sweep if optimum is None else descent.with_predictions(sweep, optimum)
+
+
+@pass_counter("training rows", "residuals")
+def _train_closed_form(inputs: ModelInputs, options: TrainingOptions) -> Training:
+    """Train without PyTorch and without rows."""
+    from squarely import descent
+
+    options = descent.check_closed_form(options)
+    descent.require_validation((options,), inputs.validation)
+    with ExitStack() as contexts:
+        formula, source, _ = open_training(inputs, options.seed, contexts)
+        moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))
+        run, optimum = descent.train_closed_form(moments, source, options), _optimum(moments, source)
+    return run if optimum is None else descent.with_prediction(run, optimum(run.problem))
 
 
 @pass_counter("training rows", "residuals")

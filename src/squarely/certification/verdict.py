@@ -53,7 +53,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
     >>> certify(ols("y ~ x", data), train("y ~ x", data, lr=0.5, epochs=2)).verdict
     'agree'
     """
-    from squarely.descent import Training  # it imports PyTorch, which least squares alone does not need
+    from squarely.descent import Training  # here, because least squares alone does not need it
 
     if not isinstance(fit, Fit) or not isinstance(run, Training):
         raise InputError(

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from squarely.descent.checkpoint.policy import CheckpointPolicy, checkpoint_policy
     from squarely.descent.model.user_module import affine_form
     from squarely.descent.options.checks import check_options
+    from squarely.descent.options.compatibility import require_validation
     from squarely.descent.process_group import ProcessGroup, current_group, init_from_torchrun
+    from squarely.descent.results.closed_form import check_closed_form, needs_no_torch, train_closed_form
     from squarely.descent.results.deserialize import load_run
     from squarely.descent.results.optimum import with_prediction
     from squarely.descent.results.training import Training
@@ -49,6 +51,8 @@ _FILES = {
     **dict.fromkeys(("join_sweeps", "train_grid", "with_predictions"), "sweep.run_grid"),
     "Sweep": "sweep.sweep",
     "train": "trainer",
+    **dict.fromkeys(("check_closed_form", "needs_no_torch", "train_closed_form"), "results.closed_form"),
+    "require_validation": "options.compatibility",
 }
 
 
@@ -56,7 +60,8 @@ def __getattr__(name: str) -> Any:
     if name not in _FILES:
         raise AttributeError(f"module 'squarely.descent' has no attribute {name!r}")
     try:
-        importlib.import_module("torch")  # first, so that one sentence says that it is missing
-    except ModuleNotFoundError:
+        return getattr(importlib.import_module(f"squarely.descent.{_FILES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
         raise MissingExtraError("Training", "PyTorch", "torch") from None
-    return getattr(importlib.import_module(f"squarely.descent.{_FILES[name]}"), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -15,17 +15,20 @@ from squarely.descent.batches.batch_source import RunInputs
 from squarely.descent.checkpoint.checkpointer import Checkpointer, newest_checkpoint_rate
 from squarely.descent.checkpoint.fingerprint import fingerprint_of
 from squarely.descent.checkpoint.policy import CheckpointPolicy
-from squarely.descent.loop.moments_engine import needs_no_callbacks, run_closed_form, run_moments_loop
+from squarely.descent.loop.moments_engine import needs_no_callbacks, run_moments_loop
+from squarely.descent.loop.result import LoopResult
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.state import LoopState, new_state, unoptimized_parameters, with_optimizer_options
 from squarely.descent.loop.stopping import bound_distance
-from squarely.descent.loop.training_loop import LoopResult, finish_loop, new_evaluate, require_schedule, run_loop
+from squarely.descent.loop.training_loop import finish_loop, new_evaluate, require_schedule, run_loop
 from squarely.descent.model.gradients import flatten_parameters, new_gradient, quadratic_gradient
-from squarely.descent.model.linear_regression import LinearRegression, new_model
+from squarely.descent.model.linear_regression import new_model
 from squarely.descent.model.user_objects import adapt_options, check_user_objects, coefficient_reader
 from squarely.descent.options.checks import check_options
+from squarely.descent.options.compatibility import require_validation
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import ProcessGroup, mark_local_errors
+from squarely.descent.results.closed_form import train_closed_form
 from squarely.descent.results.training import Training
 from squarely.descent.run_theory.learning_rate import resolve_learning_rate
 from squarely.descent.run_theory.limits import compute_theory
@@ -78,42 +81,33 @@ def train(
         return tuple(train_one(data, each) for each in options)
 
 
-def require_validation(options: Sequence[TrainingOptions], validation: Source | None) -> None:
-    """Raise an OptionError if rows to validate on are missing, or cannot be used."""
-    if validation is None and any(each.stop == "validation" for each in options):
-        raise OptionError("stop='validation' watches the loss of other rows, and there are none. Give validation=, or stop='loss'.")
-    if validation is not None and any(each.engine == "closed_form" for each in options):
-        raise OptionError("engine='closed_form' evaluates no rows, so it cannot use validation=. Use engine='moments'.")
-
-
 def train_one(data: TrainingData, options: TrainingOptions) -> Training:
     """Train one model."""
     user = data.user_objects
     options, user_remarks = adapt_options(options, user)
     options, batch_remarks = data.resolve_batch_size(options)
     inputs = data.inputs_for(options)
-    problem = inputs.problem
+    problem = inputs.theory.problem
+    if options.engine == "closed_form":
+        remarks, has_loader = user_remarks + batch_remarks, user.loader is not None
+        return train_closed_form(data.moments, data.source, options, inputs.theory, remarks=remarks, has_user_loader=has_loader)
     features = len(problem.scale) - 1
     model = new_model(features, options, bias=problem.intercept) if user.model is None else user.model
     read = coefficient_reader(model, features, bias=problem.intercept)
     data.process_group.broadcast([parameter.detach() for parameter in model.parameters()])  # those of a user's model may differ
     checkpoint_rate = partial(newest_checkpoint_rate, data.policy)
-    options, rate_remarks = resolve_learning_rate(options, inputs, read, is_plain=user.is_plain, checkpoint_rate=checkpoint_rate)
+    options, rate_remarks = resolve_learning_rate(
+        options, inputs.theory, read, is_plain=user.is_plain, checkpoint_rate=checkpoint_rate
+    )
     remarks, is_plain = user_remarks + batch_remarks + rate_remarks, user.is_plain
-    if options.engine == "closed_form":
-        run_theory = compute_theory(options, inputs, is_plain=is_plain)
-        assert isinstance(model, LinearRegression)  # noqa: S101  # the user's own is trained on rows
-        result = run_closed_form(model, inputs, options)
-    else:
-        flat = flatten_parameters(model) if options.engine == "moments" else None  # before the optimizer refers to the parameters
-        state = new_state(model, options)
-        options, optimizer_remarks = with_optimizer_options(options, state)
-        remarks += optimizer_remarks
-        is_plain = is_plain and not unoptimized_parameters(state)
-        run_theory = compute_theory(options, inputs, is_plain=is_plain)
-        result = _run_loop(data, inputs, state, options, read=read, flat=flat)
-        if state.average_count:
-            options = replace(options, average=state.average_start)  # that of the checkpoint, if the run continued from one
+    flat = flatten_parameters(model) if options.engine == "moments" else None  # before the optimizer refers to the parameters
+    state = new_state(model, options)
+    options, optimizer_remarks = with_optimizer_options(options, state)
+    remarks, is_plain = remarks + optimizer_remarks, is_plain and not unoptimized_parameters(state)
+    run_theory = compute_theory(options, inputs.theory, is_plain=is_plain)
+    result = _run_loop(data, inputs, state, options, read=read, flat=flat)
+    if state.average_count:
+        options = replace(options, average=state.average_start)  # that of the checkpoint, if the run continued from one
     return Training(
         options=replace(options, stream=inputs.is_streamed),
         result=result,
@@ -124,6 +118,7 @@ def train_one(data: TrainingData, options: TrainingOptions) -> Training:
         remarks=remarks + inputs.remarks + result.remarks,
         is_plain=is_plain,
         has_user_model=user.model is not None,
+        has_user_loader=user.loader is not None,
         validation=data.validation,
         validation_rows=inputs.validation_account,
     )
@@ -139,7 +134,7 @@ def _run_loop(
     flat: tuple[torch.Tensor, torch.Tensor] | None,
 ) -> LoopResult:
     """Train on rows or on cross-products; `flat` are the parameters and gradients as vectors, for cross-products."""
-    problem, batches, group, start = inputs.problem, inputs.batches, data.process_group, read()
+    problem, batches, group, start = inputs.theory.problem, inputs.batches, data.process_group, read()
     if data.user_objects.loader is not None:
         state.generators = data.user_objects.loader.generators
     evaluate = new_evaluate(data.moments, inputs, state, options, read)
@@ -160,7 +155,7 @@ def _run_loop(
             require_schedule(batches, state, options)
             if checkpointer is not None:
                 checkpointer.on_start(state)
-            shared, distance = all_reduce_callbacks(options, group), partial(bound_distance, problem, inputs.spectrum, read)
+            shared, distance = all_reduce_callbacks(options, group), partial(bound_distance, problem, inputs.theory.spectrum, read)
             save = checkpointer.save_if_due if checkpointer is not None else lambda state: None
             reason = run_loop(batches, state, shared, gradient=gradient, evaluate=evaluate, distance=distance, save=save)
             if checkpointer is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
-import numpy as np
 import torch
 
 from squarely import theory
@@ -19,16 +18,13 @@ from squarely.descent.model.user_objects import UserObjects
 from squarely.descent.options.optimizers import DTYPES
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import ProcessGroup
+from squarely.descent.run_theory.theory_inputs import TheoryInputs, make_theory_inputs
 from squarely.descent.sharding import all_reduce_account, require_a_row_each, shard_batches
 from squarely.errors import DataError, OptionError
 from squarely.moments import (
     Moments,
-    StandardizedProblem,
-    expected_noise,
     fold_gradient_noise,
-    identity_scaling,
     noise_cost,
-    standardize_moments,
 )
 
 _MAX_IN_MEMORY_BYTES = 2**28  # bytes of standardized rows in memory; more are streamed
@@ -46,7 +42,7 @@ class TrainingData:
     policy: CheckpointPolicy | None = None
     process_group: ProcessGroup = field(default_factory=ProcessGroup)
     shard: Source | None = None  # the rows that this process reads; None for all
-    problems: dict[bool, tuple[StandardizedProblem, theory.Spectrum]] = field(default_factory=dict)  # by `standardize`
+    problems: dict[bool, TheoryInputs] = field(default_factory=dict)  # by `standardize`
     tables: dict[object, tuple[InMemoryBatches, RowAccount]] = field(default_factory=dict)  # rows in memory, by their options
 
     @property
@@ -65,26 +61,22 @@ class TrainingData:
     def inputs_for(self, options: TrainingOptions) -> RunInputs:
         """Resolve what a run with these options reads: columns, rows to train and to validate on, and gradient noise."""
         if options.standardize not in self.problems:
-            problem = _make_problem(self.moments, self.source, is_standardized=options.standardize)
-            self.problems[options.standardize] = problem, theory.decompose_hessian(problem.H)
-        problem, spectrum = self.problems[options.standardize]
-        kappa = None
-        if not options.standardize and not _is_constant(self.moments).any():
-            kappa = theory.decompose_hessian(standardize_moments(self.moments).H).kappa
+            self.problems[options.standardize] = make_theory_inputs(self.moments, self.source, standardize=options.standardize)
+        run_theory = self.problems[options.standardize]
         is_streamed = self.needs_streaming(options)
         batches = self._training_batches(options, is_streamed=is_streamed)
         validation, account = self._validation_batches(options, is_streamed=is_streamed)
         return RunInputs(
-            problem=problem,
-            spectrum=spectrum,
-            standardized_kappa=kappa,
+            theory=replace(
+                run_theory,
+                has_even_batches=self.user_objects.has_even_batches,
+                gradient_noise=cache(partial(self._gradient_noise, run_theory, is_streamed=is_streamed)),
+            ),
             batches=batches,
             validation=validation,
             validation_account=account,
             is_streamed=is_streamed,
-            has_even_batches=self.user_objects.has_even_batches,
             remarks=_stream_remarks(self.source, options) if is_streamed else (),
-            gradient_noise=cache(partial(self._gradient_noise, problem, spectrum, is_streamed=is_streamed)),
         )
 
     def needs_streaming(self, options: TrainingOptions) -> bool:
@@ -159,7 +151,7 @@ class TrainingData:
         return StreamedBatches(
             design=self.moments.design,
             source=source,
-            problem=self.problems[options.standardize][0],
+            problem=self.problems[options.standardize].problem,
             dtype=DTYPES[options.dtype],
             device=options.device,
             seed=options.seed,
@@ -175,16 +167,17 @@ class TrainingData:
         key = purpose, options.standardize, options.dtype, options.device
         if key not in self.tables:
             with scan_purpose(purpose):
-                problem, _ = self.problems[options.standardize]
+                problem = self.problems[options.standardize].problem
                 load = partial(load_batches, self.moments.design, problem, source, options)
                 self.tables[key] = self.process_group.run_on_all(load)
         return self.tables[key]
 
-    def _gradient_noise(self, problem: StandardizedProblem, lam: theory.Spectrum, *, is_streamed: bool) -> theory.Noise:
+    def _gradient_noise(self, run_theory: TheoryInputs, *, is_streamed: bool) -> theory.Noise:
         """Return what single rows add to the gradient: from the rows if that is cheap, else as for Gaussian columns."""
-        w = theory.fixed_point(lam, problem.h)
+        problem, lam = run_theory.problem, run_theory.spectrum
         if self.user_objects.loader is not None or is_streamed or noise_cost(problem) > _MAX_NOISE_COST:
-            return expected_noise(problem, lam, w)
+            return run_theory.gradient_noise()
+        w = theory.fixed_point(lam, problem.h)
         return fold_gradient_noise(
             self.moments.design, self.local, problem, lam, w, all_reduce=self.process_group.all_reduce_arrays
         )
@@ -199,25 +192,3 @@ def _stream_remarks(source: Source, options: TrainingOptions) -> tuple[str, ...]
         f"{remark} {source.label} can only be read from its beginning, so rows are shuffled within a buffer. If they are sorted, "
         "write them to a Parquet file with many row groups first.",
     )
-
-
-def _is_constant(moments: Moments) -> np.ndarray:
-    """Return (k,) whether each column is constant, or zero if there is no intercept."""
-    return moments.is_constant if moments.design.intercept else np.diag(moments.gram)[1:] == 0
-
-
-def _make_problem(moments: Moments, source: Source, *, is_standardized: bool) -> StandardizedProblem:
-    design = moments.design
-    if not design.columns:
-        raise DataError(f"The formula {design.formula.text!r} has no predictor, so a linear layer has no input. Name a column.")
-    if moments.n < 2:
-        raise DataError(f"{source.label} has {moments.n} complete row. Training on standardized columns needs at least 2.")
-    if not is_standardized:
-        return identity_scaling(moments)
-    for name, is_constant, mean in zip(design.labels, _is_constant(moments), moments.means, strict=True):
-        if is_constant:
-            raise DataError(
-                f"Column {name!r} is {mean:.6g} in every row, and standardizing divides by its standard deviation, which is zero. "
-                "Leave it out of the formula, or look for the rows in which it differs."
-            )
-    return standardize_moments(moments)

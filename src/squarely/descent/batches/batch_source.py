@@ -8,16 +8,14 @@ process has `local`. `sequential` yields the rows of this process in the order o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from squarely.data import RowAccount, Source, scan_purpose
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.loader import LoaderBatches
 from squarely.descent.batches.streamed import StreamedBatches
+from squarely.descent.run_theory.theory_inputs import TheoryInputs
 from squarely.design import Design, iter_blocks
-from squarely.moments import StandardizedProblem
-from squarely.theory import Noise, Spectrum
 
 BatchSource = InMemoryBatches | StreamedBatches | LoaderBatches
 
@@ -26,16 +24,12 @@ BatchSource = InMemoryBatches | StreamedBatches | LoaderBatches
 class RunInputs:
     """What one run reads, resolved once."""
 
-    problem: StandardizedProblem
-    spectrum: Spectrum  # of the Hessian (2/n) X'X
-    standardized_kappa: float | None  # of standardized columns, if those of the problem are not; None also if a column is constant
+    theory: TheoryInputs
     batches: BatchSource
     validation: BatchSource | None
     validation_account: RowAccount | None
     is_streamed: bool  # whether the rows are read again in each epoch
-    has_even_batches: bool  # whether all epochs have the same rows, and all batches but the last the same size
     remarks: tuple[str, ...]  # on how the rows are read
-    gradient_noise: Callable[[], Noise]  # computes what single rows add to the gradient, at the first call
 
 
 def account_rows(design: Design, source: Source) -> RowAccount:

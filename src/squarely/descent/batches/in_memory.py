@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from squarely.data import RowAccount, Source
+from squarely.descent.batches.chunks import ROWS_PER_GATHER, whole_batches
 from squarely.descent.options.optimizers import DTYPES
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import SINGLE_PROCESS, ProcessGroup
@@ -17,7 +18,6 @@ from squarely.design import Design, iter_blocks
 from squarely.moments import StandardizedProblem
 
 TensorBatch = tuple[torch.Tensor, torch.Tensor]  # inputs (m, features) and labels (m, 1)
-_ROWS_PER_GATHER = 2**18  # rows gathered in their order at once: a batch is then a slice, a hundred times cheaper than a gather
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -53,7 +53,7 @@ class InMemoryBatches:
             return iter([] if skip else [(self.X, self.y)])
         order = epoch_order(epoch, self.n, self.seed, replacement=self.replacement) if self.shuffle else None
         gather = self._gather_range if self.group.is_single else self._gather_shard
-        return gather_in_chunks(self.n, size, skip, _ROWS_PER_GATHER, lambda at: gather(order, at, size))
+        return gather_in_chunks(self.n, size, skip, ROWS_PER_GATHER, lambda at: gather(order, at, size))
 
     def sequential(self) -> Iterator[TensorBatch]:
         """Yield all rows of this process at once."""
@@ -106,23 +106,6 @@ def epoch_order(epoch: int, n: int, seed: int, *, replacement: bool = False) -> 
     """Return the order of n rows in an epoch: a permutation, or n independent draws. It depends on these arguments alone."""
     rng = np.random.default_rng([seed % 2**64, epoch])
     return rng.integers(n, size=n) if replacement else rng.permutation(n)
-
-
-def same_batches_each_epoch(options: TrainingOptions, n: int, features: int) -> bool:
-    """Return whether batches cut from n rows that are gathered at once have the places in memory of `InMemoryBatches`.
-
-    Matrix products take another path, and may round differently, where their first number is not at a multiple of 64 bytes.
-    """
-    if options.batch_size is None or not options.shuffle:
-        return True
-    chunk = whole_batches(_ROWS_PER_GATHER, options.batch_size)
-    size = chunk * DTYPES[options.dtype].itemsize
-    return n <= chunk or (size % 64 == 0 and size * features % 64 == 0)
-
-
-def whole_batches(rows: int, size: int) -> int:
-    """Return how many of the rows make whole batches, of which there is at least one."""
-    return max(rows // size, 1) * size
 
 
 def load_batches(

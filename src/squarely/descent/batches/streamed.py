@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from squarely.data import BATCH_ROWS, Source, prefetch_items
-from squarely.descent.batches.in_memory import TensorBatch, gather_in_chunks, take_rows, whole_batches
+from squarely.descent.batches.chunks import whole_batches
+from squarely.descent.batches.in_memory import TensorBatch, gather_in_chunks, take_rows
 from squarely.descent.process_group import SINGLE_PROCESS, ProcessGroup
 from squarely.design import Block, Design, iter_blocks
 from squarely.errors import DataError

@@ -18,9 +18,9 @@ from squarely.descent.checkpoint.format import (
 from squarely.descent.checkpoint.policy import CheckpointPolicy
 from squarely.descent.checkpoint.serialize import NamedTensors
 from squarely.descent.checkpoint.state_dict import loader_generators, restore, rng_states, set_rng_states, to_checkpoint
+from squarely.descent.loop.result import StopReason
 from squarely.descent.loop.signals import SignalHandler
 from squarely.descent.loop.state import LoopState
-from squarely.descent.loop.stopping import StopReason
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import ProcessGroup
 from squarely.errors import DataError

@@ -17,7 +17,7 @@ from squarely.descent.batches.loader_pairs import unknown_sampler_name
 from squarely.descent.batches.streamed import StreamedBatches
 from squarely.descent.checkpoint.format import Checkpoint
 from squarely.descent.checkpoint.serialize import describe_class, describe_value
-from squarely.descent.loop.training_loop import SINGLE_THREAD_CELLS
+from squarely.descent.loop.result import SINGLE_THREAD_CELLS
 from squarely.descent.options.optimizers import weight_decay_of
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.process_group import ProcessGroup

@@ -9,14 +9,16 @@ import math
 from collections import Counter, deque
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import torch
 
 from squarely.storage.json_fields import as_bool, as_int, as_text
 
-NamedTensors = dict[str, torch.Tensor]
+if TYPE_CHECKING:
+    import torch
+
+NamedTensors: TypeAlias = "dict[str, torch.Tensor]"
 
 
 def to_plain(value: Any, tensors: NamedTensors, name: str) -> Any:
@@ -32,10 +34,6 @@ def to_plain(value: Any, tensors: NamedTensors, name: str) -> Any:
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {"number": str(float(value))}
-    if isinstance(value, torch.Tensor):
-        key = f"{name}.{len(tensors)}"
-        tensors[key] = copy_to_cpu(value)
-        return {"tensor": key, "dtype": str(value.dtype), "shape": list(value.shape), "on_cpu": value.device.type == "cpu"}
     if isinstance(value, Mapping):
         pairs = [[to_plain(key, tensors, name), to_plain(item, tensors, name)] for key, item in value.items()]
         return {"counter" if isinstance(value, Counter) else "dict": pairs}
@@ -44,7 +42,17 @@ def to_plain(value: Any, tensors: NamedTensors, name: str) -> Any:
         if isinstance(value, deque):
             return {"deque": items, "longest": value.maxlen}
         return items if isinstance(value, list) else {"tuple": items}
+    if _is_tensor(value):
+        key = f"{name}.{len(tensors)}"
+        tensors[key] = copy_to_cpu(value)
+        return {"tensor": key, "dtype": str(value.dtype), "shape": list(value.shape), "on_cpu": value.device.type == "cpu"}
     raise TypeError(f"a {type(value).__name__} is neither a number, a text, a tensor nor a container of these")
+
+
+def _is_tensor(value: Any) -> bool:
+    import torch  # here, because PyTorch takes a second to import, and a run in closed form has no tensor
+
+    return isinstance(value, torch.Tensor)
 
 
 def copy_to_cpu(tensor: torch.Tensor) -> torch.Tensor:
@@ -95,12 +103,12 @@ def describe_class(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"number": str(value)}
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return {"tensor": describe_class(value.tolist())}
     if isinstance(value, Mapping):
         return {"dict": [[describe_class(key), describe_class(item)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return [describe_class(item) for item in value]
+    if isinstance(value, np.ndarray) or _is_tensor(value):
+        return {"tensor": describe_class(value.tolist())}
     named = value if callable(value) and hasattr(value, "__qualname__") else type(value)
     return {"function" if callable(value) else "object": without_our_module(f"{named.__module__}.{named.__qualname__}")}
 

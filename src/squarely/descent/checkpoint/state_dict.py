@@ -17,8 +17,8 @@ from squarely.descent.checkpoint.serialize import (
     to_plain,
     without_our_module,
 )
-from squarely.descent.loop.state import History, LoopState, set_parameters
-from squarely.descent.loop.stopping import StopReason
+from squarely.descent.loop.result import History, StopReason
+from squarely.descent.loop.state import LoopState, set_parameters
 from squarely.descent.options.options import TrainingOptions
 from squarely.errors import InputError, OptionError
 from squarely.storage.json_fields import as_bool, as_int, as_number, as_text

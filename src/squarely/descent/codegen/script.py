@@ -10,16 +10,14 @@ from string import Template
 from textwrap import indent
 
 from squarely.data import Source, SplitSource
-from squarely.descent.batches.in_memory import same_batches_each_epoch
-from squarely.descent.batches.loader import LoaderSource
+from squarely.descent.batches.chunks import same_batches_each_epoch
 from squarely.descent.codegen.columns import columns_code, is_exact
 from squarely.descent.codegen.python_text import array_literal, dict_literal, literal, remark, statement
 from squarely.descent.codegen.rows import column_uses, file_of, filter_code, read_code, widen_floats
 from squarely.descent.codegen.split import held_out_code
 from squarely.descent.codegen.template import SCRIPT, STEP, select_lines
 from squarely.descent.codegen.torch_calls import optimizer_code
-from squarely.descent.loop.stopping import DIVERGENCE_FACTOR
-from squarely.descent.loop.training_loop import SINGLE_THREAD_CELLS, LoopResult
+from squarely.descent.loop.result import DIVERGENCE_FACTOR, SINGLE_THREAD_CELLS, LoopResult
 from squarely.descent.options.options import LOSS_NAMES, TrainingOptions
 from squarely.design import Design, Spline
 from squarely.errors import OptionError
@@ -48,6 +46,7 @@ class ScriptInput:
     source: Source
     validation: Source | None
     has_user_model: bool
+    has_user_loader: bool
 
 
 def write_script(run: ScriptInput, *, data: object = None) -> str:
@@ -85,7 +84,7 @@ def _check_path(data: object) -> str | None:
 
 
 def _require_text(run: ScriptInput) -> None:
-    for name, is_given in (("model", run.has_user_model), ("loader", isinstance(run.source, LoaderSource))):
+    for name, is_given in (("model", run.has_user_model), ("loader", run.has_user_loader)):
         if is_given:
             raise OptionError(
                 f"{name}= is a Python object of your own, which cannot be written into a script. Call code() on a run from a "

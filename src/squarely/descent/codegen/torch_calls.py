@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from squarely.descent.codegen.python_text import call, literal, statement
-from squarely.descent.options.optimizers import OPTIMIZERS, SCHEDULERS
 from squarely.descent.options.options import TrainingOptions
 from squarely.errors import OptionError
 
@@ -20,7 +19,7 @@ def optimizer_code(options: TrainingOptions) -> list[str]:
     ------
     OptionError : one of them, or one of their options, is a Python object that has no text.
     """
-    kind = OPTIMIZERS[_require_torch_name("optimizer", options.optimizer, "adamw")].__name__
+    kind = _name_optimizer(_require_torch_name("optimizer", options.optimizer, "adamw"))
     arguments: dict[str, Any] = {}
     if options.optimizer == "sgd":
         arguments |= {"momentum": options.momentum} if options.momentum else {}
@@ -30,10 +29,19 @@ def optimizer_code(options: TrainingOptions) -> list[str]:
     texts = _arguments_code("optimizer_options", arguments | dict(options.optimizer_options))
     lines = [statement("optimizer = ", call(f"torch.optim.{kind}", ["model.parameters()", "lr=lr", *texts]))]
     if options.scheduler is not None:
-        kind = SCHEDULERS[_require_torch_name("scheduler", options.scheduler, "StepLR")].__name__
+        kind = _require_torch_name("scheduler", options.scheduler, "StepLR")
         texts = _arguments_code("scheduler_options", options.scheduler_options)
         lines.append(statement("scheduler = ", call(f"torch.optim.lr_scheduler.{kind}", ["optimizer", *texts])))
     return lines
+
+
+def _name_optimizer(name: str) -> str:
+    """Return the name of the class."""
+    if name == "sgd":
+        return "SGD"
+    from squarely.descent.options.optimizers import OPTIMIZERS  # here, because PyTorch takes a second to import
+
+    return OPTIMIZERS[name].__name__
 
 
 def _require_torch_name(option: str, value: Any, example: str) -> str:

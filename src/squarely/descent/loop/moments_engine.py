@@ -1,4 +1,4 @@
-"""Gradient descent on cross-products: step by step with torch's optimizer, or any epoch in closed form.
+"""Gradient descent on cross-products, step by step with torch's optimizer.
 
 No row is read: an epoch costs p x p operations, whatever the number of rows.
 """
@@ -8,45 +8,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from squarely import theory
 from squarely.data import report_count
-from squarely.descent.batches.batch_source import RunInputs
-from squarely.descent.loop.state import History, LoopState
-from squarely.descent.loop.stopping import FINISHED, StopReason, has_diverged
-from squarely.descent.loop.training_loop import LoopResult
-from squarely.descent.model.linear_regression import LinearRegression, get_coefficients, set_coefficients
+from squarely.descent.loop.result import FINISHED, StopReason, has_diverged
+from squarely.descent.loop.state import LoopState
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import StandardizedProblem
-from squarely.numerics import Array
 
 _EPOCHS_PER_BLOCK = 256  # epochs whose losses are computed at once
-
-
-def run_closed_form(model: LinearRegression, inputs: RunInputs, options: TrainingOptions) -> LoopResult:
-    """Set a model to the end of its run, with the loss of every epoch, in float64.
-
-    In the eigenbasis each coordinate of the error shrinks by its own factor; along directions in which the loss is flat by none.
-    """
-    problem, lam, descent, start = inputs.problem, inputs.spectrum, options.descent, get_coefficients(model)
-    assert descent is not None  # noqa: S101  # the checks refuse all others
-    rest = _find_fixed_point(problem, lam, start, descent.weight_decay)
-    optimum = _find_fixed_point(problem, lam, start, 0.0) if descent.weight_decay else rest
-    c, offset = lam.vectors.T @ (start - rest), lam.vectors.T @ (rest - optimum)
-    losses = problem.loss(optimum) + theory.excess_curve(lam, c, descent, options.epochs, offset=offset)
-    beyond = np.flatnonzero(has_diverged(losses, losses[0]))
-    last = int(beyond[0]) if len(beyond) else options.epochs
-    losses, end = losses[: last + 1], rest + lam.vectors @ theory.modes_after(lam, c, descent, last)
-    set_coefficients(model, end)
-    history, ended = History(columns={"loss": losses.tolist()}), StopReason("diverged") if len(beyond) else FINISHED
-    return LoopResult(model=model, optimizer=None, losses=losses, history=history, start=start, end=end, stop_reason=ended)
-
-
-def _find_fixed_point(problem: StandardizedProblem, lam: theory.Spectrum, start: Array, decay: float) -> Array:
-    """Return the fixed point of descent (p,), which along directions without a gradient is the start."""
-    rest = theory.fixed_point(lam, problem.h, decay)
-    flat = lam.vectors[:, : lam.flat_directions] if not decay else lam.vectors[:, :0]
-    fixed: Array = rest + flat @ (flat.T @ start)
-    return fixed
 
 
 def needs_no_callbacks(options: TrainingOptions, *, has_validation: bool) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
+from squarely.descent.loop.result import History
 from squarely.descent.options.optimizers import (
     BATCH_SCHEDULERS,
     SCHEDULERS,
@@ -20,48 +19,6 @@ from squarely.descent.options.optimizers import (
 )
 from squarely.descent.options.options import ParameterGroup, TrainingOptions
 from squarely.errors import listed
-from squarely.numerics import Array
-from squarely.reprs import short_repr
-
-
-@dataclass(eq=False, slots=True, kw_only=True)
-class History:
-    """The log of a run, one entry an epoch, and the best loss for early stopping."""
-
-    __repr__ = short_repr
-
-    # Name -> values: "loss", "lr", "momentum", "running_loss" (the mean over an epoch's batches, while the weights move), metrics,
-    # and the same of validation rows after "val_".
-    columns: dict[str, list[float]] = field(default_factory=lambda: {"loss": []})
-    best_loss: float = math.inf  # the lowest watched loss
-    best_epoch: int = 0
-    epochs_without_gain: int = 0  # since then
-
-    @property
-    def losses(self) -> list[float]:
-        """The loss at epochs 0, 1, ..., each before the updates that follow it."""
-        return self.columns["loss"]
-
-    def column(self, name: str) -> Array:
-        """Return a column as an array, one value for each epoch that has one; empty if there is none."""
-        return np.asarray(self.columns.get(name, ()), dtype=np.float64)
-
-    def add(self, values: Mapping[str, float]) -> None:
-        """Log an epoch."""
-        for name, value in values.items():
-            self.columns.setdefault(name, []).append(value)
-
-    def last_losses(self) -> dict[str, float]:
-        """Return the last logged loss, and that of the validation rows if there are any."""
-        return {name: self.columns[name][-1] for name in ("loss", "val_loss") if self.columns.get(name)}
-
-    def watch(self, loss: float, epoch: int, gain: float) -> bool:
-        """Record a watched loss, and return whether it is lower than all before by more than `gain`."""
-        if loss < self.best_loss - gain:
-            self.best_loss, self.best_epoch, self.epochs_without_gain = loss, epoch, 0
-            return True
-        self.epochs_without_gain += 1
-        return False
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

@@ -5,24 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from squarely import theory
-from squarely.descent.loop.state import History, LoopState, copy_parameters, set_parameters
+from squarely.descent.loop.result import History, StopReason, divergence_limit
+from squarely.descent.loop.state import LoopState, copy_parameters, set_parameters
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.options.value_checks import stop_distance
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
-from squarely.types import Status
-
-F = TypeVar("F", float, Array)
-
-DIVERGENCE_FACTOR = 1e12  # times the first loss; a stable run with momentum may grow, but far less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,31 +36,6 @@ class Epoch:
     values: Mapping[str, float]
     model: nn.Module
     optimizer: torch.optim.Optimizer
-
-
-@dataclass(frozen=True, slots=True)
-class StopReason:
-    """The end of a run."""
-
-    status: Status
-    reason: str = ""  # a sentence, empty for a run that took all its epochs
-    restored_epoch: int | None = None  # whose parameters come back, None where the last ones stay; a checkpoint has the last ones
-    is_requested: bool = False  # whether a callback asked for it; it may answer otherwise when the run resumes
-
-
-FINISHED = StopReason("finished")
-
-
-def divergence_limit(first: F) -> F:
-    """Return the largest loss that counts as stable, given the first loss of a run or an array of them."""
-    return DIVERGENCE_FACTOR * (first + 1.0)
-
-
-def has_diverged(losses: Array, first: F) -> NDArray[np.bool_]:
-    """Return which losses are NaN or beyond the limit, given the first loss of their runs (both broadcast)."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        within: NDArray[np.bool_] = losses <= divergence_limit(first)
-    return ~within
 
 
 def stop_reason(

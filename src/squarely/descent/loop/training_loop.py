@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,8 +16,9 @@ from squarely.data import report_count
 from squarely.descent.batches.batch_source import BatchSource, RunInputs
 from squarely.descent.batches.in_memory import InMemoryBatches
 from squarely.descent.batches.loader import NonFiniteRowError
-from squarely.descent.loop.state import History, LoopState, set_parameters
-from squarely.descent.loop.stopping import FINISHED, StopReason, stop_reason
+from squarely.descent.loop.result import FINISHED, NOT_MEASURED, SINGLE_THREAD_CELLS, LoopResult, StopReason
+from squarely.descent.loop.state import LoopState, set_parameters
+from squarely.descent.loop.stopping import stop_reason
 from squarely.descent.model.gradients import Gradient
 from squarely.descent.model.losses import new_criterion
 from squarely.descent.model.metrics import measure, metrics_from_mse
@@ -26,64 +26,9 @@ from squarely.descent.options.optimizers import step_scheduler, try_schedule
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import Moments
 from squarely.numerics import Array
-from squarely.reprs import short_repr
-
-SINGLE_THREAD_CELLS = 32_768  # of a table that is trained on one thread: torch splits no smaller work
-NOT_MEASURED = ("lr", "momentum", "running_loss")  # columns of the log that do not follow from the parameters
 
 # Takes the loss of all rows if it is known, else None; returns loss, learning rate and metrics of the parameters as they are.
 Evaluate = Callable[[torch.Tensor | None], dict[str, float]]
-
-
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class LoopResult:
-    """The result of a loop.
-
-    Attributes
-    ----------
-    model, optimizer : the torch objects, as trained; the closed form has no optimizer.
-    losses : the loss at epochs 0, 1, ... as logged, each before the updates that follow it.
-    history : the complete log.
-    start, end : standardized coefficients (p,) before and after, the intercept first.
-    stop_reason : how it ended.
-    average_metrics : loss and metrics where `end` is an average of iterates, which no epoch has measured; else None.
-    last_iterate : the last iterate (p,), where `end` is an average of iterates; else None.
-    remarks : sentences on the checkpoints.
-    """
-
-    __repr__ = short_repr
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer | None
-    losses: Array
-    history: History
-    start: Array
-    end: Array
-    stop_reason: StopReason
-    average_metrics: Mapping[str, float] | None = None
-    last_iterate: Array | None = None
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def final_epoch(self) -> int:
-        """The epoch of the log whose parameters are `end`, unless that is an average."""
-        if self.stop_reason.restored_epoch is not None:
-            return self.stop_reason.restored_epoch
-        last = len(self.losses) - 1
-        return last if math.isfinite(self.losses[-1]) else max(last - 1, 0)
-
-    @property
-    def final_values(self) -> dict[str, float]:
-        """Loss and metrics of the final parameters, by the names of the log."""
-        if self.average_metrics is not None:
-            return dict(self.average_metrics)
-        columns = {name: values for name, values in self.history.columns.items() if name not in NOT_MEASURED}
-        return {name: float(values[self.final_epoch]) for name, values in columns.items()}
-
-    @property
-    def has_diverged(self) -> bool:
-        """Whether the loss grew beyond all bounds and the loop stopped."""
-        return self.stop_reason.status == "diverged"
 
 
 def steps_per_epoch(rows: BatchSource, options: TrainingOptions) -> int:
@@ -191,14 +136,14 @@ def new_evaluate(
 
     The mean squared error follows from cross-products, so streamed rows are not read twice. `read` returns the coefficients (p,).
     """
-    unit = float(inputs.problem.scale[-1])  # of the response
+    unit = float(inputs.theory.problem.scale[-1])  # of the response
     measure_on = partial(measure, state.model, new_criterion(options), metrics=options.metrics, unit=unit)
     reads_rows = isinstance(inputs.batches, InMemoryBatches) or options.loss != "mse" or "mae" in options.metrics
 
     def measure_training_rows() -> dict[str, float]:
         if reads_rows:
             return measure_on(inputs.batches)
-        mse, variance = inputs.problem.loss(read()), float(moments.variances[-1]) / unit**2
+        mse, variance = inputs.theory.problem.loss(read()), float(moments.variances[-1]) / unit**2
         return {"loss": mse, **metrics_from_mse(options.metrics, mse, variance, unit)}
 
     def evaluate(loss: torch.Tensor | None) -> dict[str, float]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from squarely.descent.model.start import require_length
 from squarely.descent.options.optimizers import DTYPES
 from squarely.descent.options.options import TrainingOptions
-from squarely.errors import OptionError
 from squarely.numerics import Array
 
 
@@ -45,12 +46,15 @@ def new_model(features: int, options: TrainingOptions, *, bias: bool) -> LinearR
     model.to(device=options.device, dtype=DTYPES[options.dtype])
     if options.start is not None:
         values = np.asarray(options.start, dtype=np.float64)
-        if values.shape != (features + bias,):
-            raise OptionError(
-                f"start={values.tolist()!r} has {values.size} values, and this model has {features + bias} coefficients"
-                f"{', the intercept first' if bias else ''}. Give one number for each."
-            )
+        require_length(values, features, bias=bias)
         set_coefficients(model, values)
+    return model
+
+
+def make_trained(values: Array, options: TrainingOptions, *, bias: bool) -> LinearRegression:
+    """Return a model with the coefficients (p,) at the end of a run."""
+    model = new_model(len(values) - bias, replace(options, start=None), bias=bias)
+    set_coefficients(model, values)
     return model
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from squarely import theory
-from squarely.descent.loop.training_loop import LoopResult
+from squarely.descent.loop.result import LoopResult
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.options.value_checks import stop_distance
 from squarely.descent.run_theory.limits import RunTheory

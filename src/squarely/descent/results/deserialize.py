@@ -14,9 +14,7 @@ from squarely import theory
 from squarely.data import DetachedSource
 from squarely.descent.checkpoint.format import checkpoints_in, position_of
 from squarely.descent.checkpoint.serialize import from_plain
-from squarely.descent.loop.state import History
-from squarely.descent.loop.stopping import StopReason
-from squarely.descent.loop.training_loop import NOT_MEASURED, LoopResult
+from squarely.descent.loop.result import NOT_MEASURED, History, LoopResult, StopReason
 from squarely.descent.model.linear_regression import new_model, set_coefficients
 from squarely.descent.options.checks import check_options
 from squarely.descent.options.optimizers import OPTIMIZERS, SCHEDULERS, new_optimizer

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.descent.loop.training_loop import LoopResult
+from squarely.descent.loop.result import LoopResult
 from squarely.descent.options.options import LOSS_NAMES, TrainingOptions
 from squarely.descent.run_theory.limits import RunTheory
 from squarely.descent.run_theory.predicted_curve import PredictedCurve

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
-import torch
 
 from squarely._version import __version__
 from squarely.descent.checkpoint.serialize import describe_class, to_plain
@@ -62,7 +62,7 @@ def run_to_json(run: Any) -> str:
     ended, texts = result.stop_reason, _describe_with_rows(run)
     document = {
         RUN_KEY: FORMAT,
-        "versions": {"squarely": __version__, "torch": str(torch.__version__), "numpy": np.__version__},
+        "versions": {"squarely": __version__, "torch": _torch_version(), "numpy": np.__version__},
         **moments_to_json(run.moments, run.source),
         "redrawn": run.source.is_redrawn,
         "options": _options_to_json(run.options),
@@ -89,6 +89,14 @@ def run_to_json(run: Any) -> str:
     return json.dumps(to_json(document), allow_nan=False, separators=(",", ":"))
 
 
+def _torch_version() -> str | None:
+    """Return the version of PyTorch, which a closed form does not import; None if it is not installed."""
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return None
+
+
 def _describe_with_rows(run: Any) -> SavedTexts:
     saved: SavedTexts | None = run.saved
     if saved is not None:
@@ -107,7 +115,7 @@ def _options_to_json(options: TrainingOptions) -> dict[str, Any]:
 
 
 def _value_to_json(value: Any) -> Any:
-    tensors: dict[str, torch.Tensor] = {}
+    tensors: dict[str, Any] = {}
     try:
         plain = to_plain(value, tensors, "option")
     except TypeError:

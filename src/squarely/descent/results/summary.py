@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from squarely.data import RowAccount, Source, SplitSource
-from squarely.descent.loop.training_loop import LoopResult
+from squarely.descent.loop.result import LoopResult
 from squarely.descent.options.options import LOSS_NAMES, TrainingOptions
 from squarely.descent.run_theory.limits import RunTheory
 from squarely.descent.run_theory.predicted_curve import PredictedCurve

@@ -6,14 +6,14 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import torch
 
 from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_frame, to_series
 from squarely.descent.codegen.script import ScriptInput, write_script
-from squarely.descent.loop.training_loop import LoopResult
+from squarely.descent.loop.result import LoopResult
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.convergence import FAILED, describe_end, judge_end, measure_distance
 from squarely.descent.results.loss_figure import draw_run
@@ -34,11 +34,12 @@ from squarely.types import Data, RankDeficient, Status, Unseen, typed_predict
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
     from matplotlib.figure import Figure
     from torch import nn
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Training:
     """One training run. Made by `squarely.train`.
 
@@ -53,12 +54,12 @@ class Training:
     prediction : the curve that theory predicts, or None where it has no closed form.
     remarks : sentences on what the run changed in the options, and on the checkpoint from which it continued.
     is_plain : whether theory holds for the model: a step moves its coefficients as it moves those of nn.Linear.
-    has_user_model : whether the user gave the model.
+    has_user_model, has_user_loader : whether the user gave the model, or the loader.
     saved : the texts that need rows, in a run that `squarely.load` has read.
     """
 
     __signature__ = NO_SIGNATURE
-    __dir__ = public_dir("design", "has_user_model", "is_plain", "moments", "problem", "validation")
+    __dir__ = public_dir("design", "has_user_loader", "has_user_model", "is_plain", "moments", "problem", "validation")
 
     options: TrainingOptions
     result: LoopResult
@@ -71,6 +72,7 @@ class Training:
     remarks: tuple[str, ...] = ()
     is_plain: bool = True
     has_user_model: bool = False
+    has_user_loader: bool = False
     validation: Source | None = None
     validation_rows: RowAccount | None = None
     saved: SavedTexts | None = None
@@ -85,10 +87,14 @@ class Training:
         """The trained coefficients (p,) in the units of the data."""
         return self.problem.to_data_units(self.result.end)
 
-    @property
+    @cached_property
     def model(self) -> nn.Module:
-        """The trained torch module; its inputs are standardized columns."""
-        return self.result.model
+        """The trained torch module; its inputs are standardized columns. That of a closed form is made at the first use."""
+        if self.result.model is not None:
+            return self.result.model
+        from squarely.descent.model.linear_regression import make_trained  # here, because PyTorch takes a second to import
+
+        return make_trained(self.result.end, self.options, bias=self.problem.intercept)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer | None:
@@ -270,6 +276,7 @@ class Training:
             source=self.source,
             validation=self.validation,
             has_user_model=self.has_user_model,
+            has_user_loader=self.has_user_loader,
         )
         return write_script(run, data=data)
 

@@ -9,10 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from squarely import theory
-from squarely.descent.batches.batch_source import RunInputs
-from squarely.descent.options.optimizers import default_rate
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.run_theory.limits import MAX_REMAINING_ERROR, theory_batches
+from squarely.descent.run_theory.theory_inputs import TheoryInputs
 from squarely.errors import join_words, pluralize
 from squarely.numerics import Array, round_down
 
@@ -22,7 +21,7 @@ _RATE_FRACTIONS = np.geomspace(1e-4, 0.5, 60)  # of the limit: the candidates of
 
 def resolve_learning_rate(
     options: TrainingOptions,
-    inputs: RunInputs,
+    inputs: TheoryInputs,
     start: Callable[[], Array],
     *,
     is_plain: bool,
@@ -39,6 +38,8 @@ def resolve_learning_rate(
     if rate is not None:
         return replace(options, lr=rate), (f"lr='auto' is {rate:.6g}, the rate of the checkpoint that the run continues from.",)
     if options.optimizer != "sgd" or not is_plain:
+        from squarely.descent.options.optimizers import default_rate  # here, because PyTorch takes a second to import
+
         lr, model = (
             default_rate(options.optimizer),
             "this model" if options.optimizer == "sgd" else f"optimizer={options.optimizer!r}",
@@ -51,7 +52,7 @@ def resolve_learning_rate(
     return replace(options, lr=lr), (f"lr='auto' is {round_down(lr, 6)}, {why}.{assumed}",)
 
 
-def _find_subgradient_step(options: TrainingOptions, inputs: RunInputs, start: Array) -> tuple[float, str]:
+def _find_subgradient_step(options: TrainingOptions, inputs: TheoryInputs, start: Array) -> tuple[float, str]:
     """Return the constant step R / (G sqrt(k)) of the subgradient method for k steps, the best in the worst case.
 
     R is the distance of the start from the optimum, here that of least squares, and G bounds the gradient: a row adds x times a
@@ -65,7 +66,7 @@ def _find_subgradient_step(options: TrainingOptions, inputs: RunInputs, start: A
     return step * (1.0 - options.momentum), f"the constant step of the subgradient method for {pluralize(steps, 'step')}"
 
 
-def _find_best_rate(options: TrainingOptions, inputs: RunInputs, start: Array) -> tuple[float, str]:
+def _find_best_rate(options: TrainingOptions, inputs: TheoryInputs, start: Array) -> tuple[float, str]:
     """Return the best constant rate for all rows; with mini-batches, the one expected to end lowest after these epochs."""
     problem, lam = inputs.problem, inputs.spectrum
     if options.is_full_batch:
@@ -83,7 +84,7 @@ def _find_best_rate(options: TrainingOptions, inputs: RunInputs, start: Array) -
     )
 
 
-def _find_full_batch_rate(inputs: RunInputs, descent: theory.Descent, epochs: int, start: Array) -> tuple[float, str]:
+def _find_full_batch_rate(inputs: TheoryInputs, descent: theory.Descent, epochs: int, start: Array) -> tuple[float, str]:
     """Return the best rate in the long run; for fewer epochs than that takes, the rate that ends lowest.
 
     On a wide spectrum the best rate in the long run is near the limit, where the steepest direction hardly shrinks.
@@ -104,7 +105,7 @@ def _find_full_batch_rate(inputs: RunInputs, descent: theory.Descent, epochs: in
     return lr, f"which ends lowest after {pluralize(epochs, 'epoch')} in theory; {round_down(best, 6)} is the best in the long run"
 
 
-def _state_assumptions(options: TrainingOptions, inputs: RunInputs) -> str:
+def _state_assumptions(options: TrainingOptions, inputs: TheoryInputs) -> str:
     """State the assumptions of lr='auto' that the options do not meet, in a sentence."""
     by_batches = not options.is_full_batch
     left_out = {

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from squarely import theory
-from squarely.descent.batches.batch_source import RunInputs
-from squarely.descent.options.optimizers import simulate_schedule
 from squarely.descent.options.options import TrainingOptions
+from squarely.descent.run_theory.theory_inputs import TheoryInputs
 from squarely.errors import pluralize
 from squarely.moments import StandardizedProblem
 from squarely.numerics import round_apart, round_down
@@ -83,7 +82,7 @@ class RunTheory:
         return round_down(min(theory.lr_for_floor(self.noise, self.batches, target), _TRUSTED_FRACTION * self.lr_limit), 2)
 
 
-def compute_theory(options: TrainingOptions, inputs: RunInputs, *, is_plain: bool) -> RunTheory:
+def compute_theory(options: TrainingOptions, inputs: TheoryInputs, *, is_plain: bool) -> RunTheory:
     """Compute limits, rates, floors and warnings; no optimum is needed. `is_plain` is whether the model moves as nn.Linear does."""
     descent, lam, n = options.descent if is_plain else None, inputs.spectrum, inputs.problem.n
     run_theory = RunTheory(spectrum=lam, lr_limit=None, lr_best=None, kappa=lam.kappa, rate=None, warnings=())
@@ -155,6 +154,8 @@ def _iter_warnings(run_theory: RunTheory, options: TrainingOptions, standardized
 
 def _warn_of_growth(run_theory: RunTheory, options: TrainingOptions, descent: theory.Descent, limit: str) -> Iterator[str]:
     """Warn of a schedule with rates so large that the error grows, for steps on all rows."""
+    from squarely.descent.options.optimizers import simulate_schedule  # here, because PyTorch takes a second to import
+
     schedule = simulate_schedule(options, options.epochs) if options.is_full_batch else None
     if schedule is None:
         return

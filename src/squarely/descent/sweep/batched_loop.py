@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from squarely.descent.batches.in_memory import epoch_order
-from squarely.descent.loop.state import History
-from squarely.descent.loop.stopping import FINISHED, StopReason, diverged_reason, divergence_limit, has_diverged
-from squarely.descent.loop.training_loop import LoopResult, threads_for
+from squarely.descent.loop.result import FINISHED, History, LoopResult, StopReason, divergence_limit, has_diverged
+from squarely.descent.loop.stopping import diverged_reason
+from squarely.descent.loop.training_loop import threads_for
 from squarely.descent.model.linear_regression import LinearRegression, get_coefficients, linear_parameters, set_coefficients
 from squarely.descent.options.optimizers import new_optimizer
 from squarely.descent.options.options import TrainingOptions

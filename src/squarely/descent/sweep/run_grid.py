@@ -12,9 +12,10 @@ import torch
 from squarely.data import Source, report_count
 from squarely.descent.batches.batch_source import RunInputs
 from squarely.descent.batches.in_memory import InMemoryBatches
-from squarely.descent.loop.training_loop import LoopResult
+from squarely.descent.loop.result import LoopResult
 from squarely.descent.model.linear_regression import get_coefficients, new_model
 from squarely.descent.model.user_objects import UserObjects
+from squarely.descent.options.compatibility import require_validation
 from squarely.descent.options.optimizers import DTYPES, groups_of, new_optimizer
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.optimum import with_optimum, with_prediction
@@ -26,7 +27,7 @@ from squarely.descent.sweep.batched_loop import BatchedProblem, run_batched
 from squarely.descent.sweep.batched_loss import RowsEvaluator, evaluate_on_moments
 from squarely.descent.sweep.grid import Grid, why_not_batched
 from squarely.descent.sweep.sweep import Sweep
-from squarely.descent.trainer import require_validation, train_one
+from squarely.descent.trainer import train_one
 from squarely.descent.training_data import TrainingData
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
@@ -109,12 +110,12 @@ def _predict_curves(runs: Sequence[Training], optimum: Array) -> dict[int, Predi
 
 def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[TrainingOptions]) -> tuple[tuple[Training, ...], int]:
     """Train all runs in programs, one for each batch size, more where runs are many; return how many programs there are."""
-    problem, epochs = inputs.problem, options[0].epochs
+    problem, epochs = inputs.theory.problem, options[0].epochs
     models = [new_model(len(problem.scale) - 1, each, bias=problem.intercept) for each in options]
     resolved: list[tuple[TrainingOptions, tuple[str, ...]]] = []
     for each, model in zip(options, models, strict=True):
         chosen, batch_remarks = data.resolve_batch_size(each)
-        chosen, rate_remarks = resolve_learning_rate(chosen, inputs, partial(get_coefficients, model), is_plain=True)
+        chosen, rate_remarks = resolve_learning_rate(chosen, inputs.theory, partial(get_coefficients, model), is_plain=True)
         resolved.append((chosen, batch_remarks + rate_remarks))
     programs = list(_split_runs([each for each, _ in resolved], problem))
     batched = _make_batched_problem(inputs, options[0])
@@ -133,7 +134,7 @@ def _train_batched(data: TrainingData, inputs: RunInputs, options: Sequence[Trai
             problem=problem,
             moments=data.moments,
             source=data.source,
-            theory=compute_theory(each, inputs, is_plain=True),
+            theory=compute_theory(each, inputs.theory, is_plain=True),
             remarks=remarks,
             validation=data.validation,
             validation_rows=inputs.validation_account,
@@ -160,7 +161,7 @@ def _split_runs(options: Sequence[TrainingOptions], problem: StandardizedProblem
 
 
 def _make_batched_problem(inputs: RunInputs, options: TrainingOptions) -> BatchedProblem:
-    problem, like = inputs.problem, torch.empty(0, dtype=DTYPES[options.dtype], device=options.device)
+    problem, like = inputs.theory.problem, torch.empty(0, dtype=DTYPES[options.dtype], device=options.device)
     evaluate_rows = partial(RowsEvaluator.of, options=options, intercept=problem.intercept)
     return BatchedProblem(
         evaluate=evaluate_on_moments(problem, like) if options.engine == "moments" else evaluate_rows(inputs.batches),

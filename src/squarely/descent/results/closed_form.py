@@ -1,0 +1,58 @@
+"""A run in closed form, from its options to a `Training`. Nothing here needs PyTorch, which takes a second to import."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from squarely.data import Source
+from squarely.descent.loop.closed_form import run_closed_form
+from squarely.descent.model.start import find_start
+from squarely.descent.options.compatibility import require_compatible
+from squarely.descent.options.options import TrainingOptions
+from squarely.descent.options.value_checks import check_values
+from squarely.descent.results.training import Training
+from squarely.descent.run_theory.learning_rate import resolve_learning_rate
+from squarely.descent.run_theory.limits import compute_theory
+from squarely.descent.run_theory.theory_inputs import TheoryInputs, make_theory_inputs
+from squarely.moments import Moments
+
+
+def needs_no_torch(options: TrainingOptions) -> bool:
+    """Return whether a run is in closed form, and its options name nothing of PyTorch: no class, no schedule and no device."""
+    is_sgd = isinstance(options.optimizer, str) and options.optimizer.lower() == "sgd"
+    is_here = isinstance(options.device, str) and options.device in ("auto", "cpu")
+    return options.engine == "closed_form" and is_sgd and options.scheduler is None and is_here
+
+
+def check_closed_form(options: TrainingOptions) -> TrainingOptions:
+    """Return the options of a run that needs no PyTorch as `check_options` does, or raise its OptionError."""
+    checked = replace(check_values(options), optimizer="sgd", device="cpu")
+    require_compatible(checked)
+    return checked
+
+
+def train_closed_form(
+    moments: Moments,
+    source: Source,
+    options: TrainingOptions,
+    inputs: TheoryInputs | None = None,
+    *,
+    remarks: tuple[str, ...] = (),
+    has_user_loader: bool = False,
+) -> Training:
+    """Compute the run of checked options."""
+    if inputs is None:
+        inputs = make_theory_inputs(moments, source, standardize=options.standardize)
+    problem = inputs.problem
+    start = find_start(len(problem.scale) - 1, options, bias=problem.intercept)
+    options, rate_remarks = resolve_learning_rate(options, inputs, lambda: start, is_plain=True)
+    return Training(
+        options=replace(options, stream=False),
+        result=run_closed_form(start, inputs, options),
+        problem=problem,
+        moments=moments,
+        source=source,
+        theory=compute_theory(options, inputs, is_plain=True),
+        remarks=remarks + rate_remarks,
+        has_user_loader=has_user_loader,
+    )
