@@ -123,5 +123,5 @@ def test_without_the_package_the_message_has_the_command(mark, package, extra, t
         "try: sq.ols('y ~ x', 't')\nexcept sq.errors.MissingExtraError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
-    command = f"Install it with: pip install {package}, or squarely with its extra: pip install 'squarely[{extra}]'"
+    command = f'Install it with: pip install {package}, or squarely with its extra: pip install "squarely[{extra}]"'
     assert command in done.stdout, done.stderr
