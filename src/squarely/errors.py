@@ -77,7 +77,7 @@ class MissingExtraError(SquarelyError, ImportError):
         which, them = ("which are", "them") if " and " in package else ("which is", "it")
         super().__init__(
             f"{verb} needs {package}, {which} not installed. Install {them} with: pip install {names}, or squarely with its extra: "
-            f"pip install 'squarely[{extra}]'"
+            f'pip install "squarely[{extra}]"'
         )
 
 

@@ -180,7 +180,7 @@ except sq.errors.MissingExtraError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert f"pip install 'squarely[{extra}]'" in done.stdout
+    assert f'pip install "squarely[{extra}]"' in done.stdout
 
 
 def test_errors_are_value_errors_too():

@@ -113,12 +113,15 @@ def test_two_newest_metadata_files_are_not_guessed(tmp_path):
         open_source(tmp_path / "t")
 
 
-@pytest.mark.parametrize(("mark", "package"), [("_delta_log", "deltalake"), ("metadata/v1.metadata.json", "pyiceberg")])
-def test_without_the_package_the_message_has_the_command(mark, package, tmp_path):
+@pytest.mark.parametrize(
+    ("mark", "package", "extra"), [("_delta_log", "deltalake", "delta"), ("metadata/v1.metadata.json", "pyiceberg", "iceberg")]
+)
+def test_without_the_package_the_message_has_the_command(mark, package, extra, tmp_path):
     (tmp_path / "t" / mark).mkdir(parents=True)
     code = (
         f"import sys; sys.modules[{package!r}] = None; import squarely as sq\n"
-        "try: sq.ols('y ~ x', 't')\nexcept sq.errors.DataError as error: print(error)"
+        "try: sq.ols('y ~ x', 't')\nexcept sq.errors.MissingExtraError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert f"Install it with: pip install {package}, or read the table with" in done.stdout, done.stderr
+    command = f'Install it with: pip install {package}, or squarely with its extra: pip install "squarely[{extra}]"'
+    assert command in done.stdout, done.stderr

@@ -187,7 +187,7 @@ def test_without_safetensors_only_checkpoints_are_missing(tmp_path):
     assert trained in ("converged", "finished", "epochs used up")
     assert words == (
         "Saving checkpoints needs safetensors, which is not installed. Install it with: pip install safetensors, or squarely with "
-        "its extra: pip install 'squarely[torch]'"
+        'its extra: pip install "squarely[torch]"'
     )
 
 

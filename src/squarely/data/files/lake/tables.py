@@ -9,10 +9,10 @@ from typing import Any
 from squarely.data.files.lake.detection import DELTA, ICEBERG, alternative
 from squarely.data.frames.arrow_dataset import ArrowDatasetSource
 from squarely.data.source import Source
-from squarely.errors import DataError, first_line
+from squarely.errors import DataError, MissingExtraError, first_line
 from squarely.storage.disk import printable_name
 
-_PACKAGES = {DELTA: "deltalake", ICEBERG: "pyiceberg"}
+_PACKAGES = {DELTA: ("deltalake", "delta"), ICEBERG: ("pyiceberg", "iceberg")}  # each with its extra of squarely
 _METADATA = re.compile(r"v?(\d+)(-.*)?(\.gz)?\.metadata\.json(\.gz)?")
 
 
@@ -21,19 +21,17 @@ def open_lake_table(folder: Path, kind: str, label: str) -> Source:
 
     Raises
     ------
-    DataError : the package that reads it is not installed, or the package does not support a feature of the table.
+    MissingExtraError : the package that reads it is not installed.
+    DataError : the table is damaged, or has a feature that the package does not support.
     """
+    package, extra = _PACKAGES[kind]
     try:
         dataset, note = _open_delta(folder) if kind == DELTA else _open_iceberg(folder)
-    except ImportError as error:
-        package = _PACKAGES[kind]
+    except ImportError:
+        raise MissingExtraError(f"Reading {kind}", package, extra) from None
+    except Exception as error:  # errors without a common base; a damaged manifest raises EOFError, SystemError or zlib.error too
         raise DataError(
-            f"The folder {label!r} is {kind}, and the package that reads it is not installed. Install it with: pip install "
-            f"{package}, or read the table with {alternative(kind, label)}."
-        ) from error
-    except Exception as error:  # each package has errors without a base in common
-        raise DataError(
-            f"The folder {label!r} is {kind} that {_PACKAGES[kind]} cannot read: {first_line(error)}. Read it with "
+            f"The folder {label!r} is {kind} that {package} cannot read: {first_line(error)}. Read it with "
             f"{alternative(kind, label)}, and pass the result as the data."
         ) from error
     source = ArrowDatasetSource(dataset, printable_name(label))
