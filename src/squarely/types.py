@@ -153,3 +153,22 @@ class SweepOptions(TypedDict, total=False):
     dtype: Dtype | torch.dtype
     device: str
     start: Sequence[float] | None
+
+
+class TrainOptions(SweepOptions, total=False):
+    """The arguments of `train` beside a formula and data, which `certify` takes, too."""
+
+    where: str | None
+    missing: Missing
+    read: Mapping[str, object] | None
+    lr: float | Literal["auto"]
+    batch_size: int | None
+    seed: int
+    momentum: float
+    weight_decay: float | None
+    validation: float | Data | None
+    gradient: Gradient
+    stream: bool | None
+    checkpoint: str | os.PathLike[str] | None
+    checkpoint_every: str | None
+    resume: bool | str | os.PathLike[str]

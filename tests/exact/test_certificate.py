@@ -31,6 +31,31 @@ def test_agree(fit):
     assert list(certificate.table.columns) == ["exact", "trained", "gap", "relative", "gap_se", "predicted_gap_se"]
 
 
+def test_a_formula_is_trained_and_fitted_first(fit):
+    options = {"where": "weight > 2000", "lr": 0.4, "epochs": 500, "dtype": "float64"}
+    expected = sq.certify(sq.ols(FORMULA, ROWS, where="weight > 2000"), sq.train(FORMULA, ROWS, **options), tau=0.1)
+    assert sq.certify(FORMULA, ROWS, tau=0.1, **options).as_dict() == expected.as_dict()
+    assert sq.certify(formula=FORMULA, data=ROWS, tau=0.1, **options).as_dict() == expected.as_dict()
+    held_out = sq.certify(FORMULA, ROWS, validation=0.25, lr=0.4)
+    assert held_out.agree
+    assert sq.certify(FORMULA, ROWS, lr=1.9).verdict == "diverged"
+
+
+def test_certify_refuses_options_without_an_effect(fit):
+    run = sq.train(FORMULA, ROWS, epochs=1)
+    for call, message in {
+        lambda: sq.certify(fit, run, lr=0.1): "lr= has no effect on a fit and a run that are made already",
+        lambda: sq.certify(FORMULA, ROWS, epoch=5): "'epoch' is not an option of certify with a formula. Did you mean 'epochs'?",
+        lambda: sq.certify(FORMULA, ROWS, intercept=False): r"Give the results: sq.certify\(sq.ols\(...\), sq.train\(...\)\)",
+        lambda: sq.certify(FORMULA, ROWS, tau=0, epochs=10**9): "tau=0 is not a number",
+        lambda: sq.certify(FORMULA): "There is no data",
+        lambda: sq.certify(): "Give it the results of ols and train",
+        lambda: sq.certify(ROWS, FORMULA): "certify got a DataFrame and a str",
+    }.items():
+        with pytest.raises(sq.errors.InputError, match=message):
+            call()
+
+
 def test_its_numbers_are_what_they_say(fit):
     """Gap, excess loss and gradient, against plain NumPy on the rows."""
     run = sq.train(FORMULA, ROWS, lr=0.1, epochs=100, dtype="float64")

@@ -38,6 +38,7 @@ def test_training_too():
         lambda: sq.train("mpg ~ weight", CARS, lr=-1),
         lambda: sq.sweep("mpg ~ weight", CARS, lr=-1),
         lambda: sq.certify(fit, run, tau=0),
+        lambda: sq.certify("mpg ~ wieght", CARS),
         lambda: run.predict({"wieght": [1.0]}),
     ):
         assert fail(call) == ["fail", "<lambda>", "run"]

@@ -13,11 +13,14 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import squarely as sq
+from squarely.cli.commands import app
 from squarely.data import open_source
 from squarely.data.files.staging import remote, temporary_copy
 from squarely.errors import DataError
+from tests.support.checks import need
 
 RNG = np.random.default_rng(19)
 TABLE = pd.DataFrame({"x": RNG.normal(size=500), "g": np.tile(["a", "b b", "ü", "d"], 125)})
@@ -104,6 +107,14 @@ def test_a_list_has_urls_and_paths(web, tmp_path):
 def test_content_that_the_server_has_compressed(web):
     web.answers["/cars.csv"] = (200, {"Content-Encoding": "gzip"}, gzip.compress(CSV))
     assert sq.ols("y ~ x + g", f"{web.url}/cars.csv").params.to_dict() == EXPECTED
+
+
+def test_certify_downloads_once(web):
+    need("torch")
+    web.answers["/cars.csv"] = (200, {}, CSV)
+    asked = len(web.log)
+    done = CliRunner().invoke(app, ["certify", "y ~ x + g", f"{web.url}/cars.csv"])
+    assert (done.exit_code, len(web.log) - asked) == (0, 1)
 
 
 def test_without_a_length(web):

@@ -1,5 +1,6 @@
 """What a type checker reports to a user: a typo in a closed list is an error, and a right script passes under --strict."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -29,6 +30,8 @@ other = sq.train("y ~ x", ["a.csv", "b.csv"], optimizer=lambda parameters: param
 trained: np.ndarray = run.predict(rows)
 many = sq.sweep("y ~ x", "a.parquet", lr=["auto", 0.1], epochs=10, optimizer="sgd", scheduler="StepLR")
 certificate = sq.certify(fit, run, tau=0.1)
+certificate = sq.certify("y ~ x", rows, tau=0.1, where="x > 1", lr=0.1, validation=0.2)
+certificate = sq.certify(formula="y ~ x", data="a.csv", read={"delimiter": ";"}, epochs=10)
 if certificate.verdict == "agree" and run.status == "converged":
     print(sq.preview("a.csv").columns[0].kind, sq.preview("y ~ x", "a.csv").passes)
 """
@@ -50,6 +53,7 @@ WRONG = {
     'sq.train("y ~ x", rows, scheduler_per="step")': "step",
     'sq.sweep("y ~ x", rows, optimizer="adm")': "adm",
     'sq.sweep("y ~ x", rows, epoch=10)': 'Unexpected keyword argument "epoch"',
+    'sq.certify("y ~ x", rows, epoch=10)': "No overload variant",
     'fit.predict(rows, unseen="nam")': "No overload variant",
     'run.predict(rows, rank_deficient="no")': "No overload variant",
     'print(certificate.verdict == "agreee")': "Non-overlapping equality check",
@@ -109,3 +113,5 @@ def test_the_closed_lists_are_those_of_the_library():
     assert set(get_args(types.Dtype)) == set(optimizers.DTYPES)
     names = set(options.TrainingOptions.names()) - {"lr", "momentum", "batch_size", "seed", "weight_decay", "gradient", "stream"}
     assert set(types.SweepOptions.__annotations__) == names
+    inputs = {"formula", "data", "X", "y", "loader", "model", "intercept"}
+    assert set(types.TrainOptions.__annotations__) == set(inspect.signature(squarely.train).parameters) - inputs

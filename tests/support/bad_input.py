@@ -43,10 +43,7 @@ def outcome(row: Row) -> str:
     """Run a row from Python in the current folder (one for the command line alone through its own call) and give its message."""
     data = for_python(row)
     try:
-        if row.call == "certify":
-            sq.certify(sq.ols(row.formula, data), sq.train(row.formula, data, epochs=1), **row.options)
-        else:
-            getattr(sq, row.call)(row.formula, data, **row.options)
+        getattr(sq, row.call)(row.formula, data, **row.options)
     except SquarelyError as error:
         return str(error)
     return ""

@@ -56,8 +56,7 @@ OPTIONS = [
     replace(_option("a start that is not finite", "Give finite numbers.", start=[1.0, float("nan")]), python_only=_NO_START),
     replace(_option("a start beyond float32", "is not finite in float32.", start=[1e200, 0.0]), python_only=_NO_START),
     replace(_option("a number for a start", "start=1.0 is not a list of numbers.", start=1.0), python_only=_NO_START),
-    replace(_option("a tolerance of zero", "tau=0.0 is not a number of standard errors above zero.", call="certify", tau=0.0),
-            cli_only="in Python certify takes results, not a formula"),
+    _option("a tolerance of zero", "tau=0.0 is not a number of standard errors above zero.", call="certify", tau=0.0),
     _option("an unknown value of collinear", "collinear='keep' is not understood. Use 'drop'", call="ols", collinear="keep"),
     Row(
         name="columns that depend on each other, refused",

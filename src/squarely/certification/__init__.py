@@ -5,4 +5,4 @@ away, `causes` names the cause and `advice` says what helps; both work on a `dis
 """
 
 from squarely.certification.certificate import Certificate
-from squarely.certification.verdict import certify
+from squarely.certification.verdict import certify, require_tolerance

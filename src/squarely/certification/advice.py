@@ -16,6 +16,7 @@ from squarely.certification.discrepancy import CHANCE_FACTOR, LOSS_NAMES, Discre
 from squarely.certification.rounding import rounding_gap
 from squarely.errors import pluralize
 from squarely.numerics import Array, round_down
+from squarely.types import Verdict
 
 _DECAYED_FRACTION = 0.01  # of its largest rate: a schedule that ends there hardly moves the coefficients
 _STEADY_FRACTION = 0.9  # of the epochs: a loss that falls in so many falls steadily
@@ -23,7 +24,7 @@ _WIDE_CONDITION = 100.0  # kappa above which some direction may be slow while ot
 _NOISE_FACTOR = 10.0  # times the variance of a batch's gradient: batches do not make a squared gradient larger than that
 
 
-def explain_shortfall(case: Discrepancy) -> tuple[str, str]:
+def explain_shortfall(case: Discrepancy) -> tuple[Verdict, str]:
     """Judge a run that ended too far away although rows, columns and learning rate are right."""
     run, options, tau = case.run, case.run.options, case.tau
     if options.average is not None and run.result.last_iterate is not None:
@@ -46,7 +47,7 @@ def explain_shortfall(case: Discrepancy) -> tuple[str, str]:
     if rest <= reach:
         remedy = " Train with dtype='float64'." if options.dtype == "float32" else ""
         return (
-            f"{options.dtype} floor",
+            "float32 floor" if options.dtype == "float32" else "float64 floor",
             f"{exact}; the rest is rounding of {options.dtype}, which can reach {reach:.2g} here.{remedy}",
         )
     return "disagree", (
@@ -55,7 +56,7 @@ def explain_shortfall(case: Discrepancy) -> tuple[str, str]:
     )
 
 
-def _judge_average(case: Discrepancy, last_iterate: Array) -> tuple[str, str]:
+def _judge_average(case: Discrepancy, last_iterate: Array) -> tuple[Verdict, str]:
     last = case.distance(last_iterate)
     average = f"That is the average of the iterates from epoch {case.run.options.average:,}; the last iterate is {last:.2g} away."
     if case.has_fixed_order:
@@ -80,7 +81,7 @@ def _describe_rates(case: Discrepancy) -> str:
     return f"The logged learning rate went from at most {rates.max():.3g} to {rates[-1]:.3g}{end}"
 
 
-def _judge_losses(case: Discrepancy) -> tuple[str, str]:
+def _judge_losses(case: Discrepancy) -> tuple[Verdict, str]:
     """Judge a run without a known curve by what it logged."""
     run, options = case.run, case.run.options
     lbfgs = type(run.optimizer).__name__ == "LBFGS"
@@ -108,7 +109,7 @@ def _judge_losses(case: Discrepancy) -> tuple[str, str]:
     return verdict, join_sentences(head, course, why)
 
 
-def _judge_stalled(case: Discrepancy, trend: str) -> tuple[str, str]:
+def _judge_stalled(case: Discrepancy, trend: str) -> tuple[Verdict, str]:
     options, facts = case.run.options, case.run.theory
     pulls = f"weight_decay={case.largest_decay:g} pulls its coefficients towards zero: try 0." if case.largest_decay else ""
     leads = _describe_limit(case) or pulls
@@ -191,7 +192,7 @@ def _classify_trend(case: Discrepancy) -> str:
     return "falling" if ratio >= 1.0 or after * ratio / (1.0 - ratio) >= 0.5 * half[-1] else "slow"
 
 
-def _judge_expected(case: Discrepancy) -> tuple[str, str]:
+def _judge_expected(case: Discrepancy) -> tuple[Verdict, str]:
     """Judge a run of batches whose noise has a known size and is not the cause: say how many epochs are expected to suffice."""
     run, facts, tau = case.run, case.run.theory, case.tau
     assert facts.noise is not None and facts.batches is not None and facts.floor_se is not None  # noqa: S101, PT018  # with a floor

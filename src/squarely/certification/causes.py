@@ -13,19 +13,20 @@ from squarely.certification.advice import explain_shortfall
 from squarely.certification.discrepancy import CHANCE_FACTOR, LOSS_NAMES, Discrepancy, in_standard_errors, join_sentences
 from squarely.errors import join_words, pluralize
 from squarely.numerics import ROUNDOFF
+from squarely.types import Verdict
 
 _FEW_ROUNDINGS = 10.0  # so near, rounding moves the coefficients as much as the gradient does
 _UNEXPLAINED_FRACTION = 0.5  # of the gap: a cause that leaves more of it open is not named
 
 
-def explain_gap(case: Discrepancy) -> tuple[str, str]:
+def explain_gap(case: Discrepancy) -> tuple[Verdict, str]:
     """Return the verdict and its cause in sentences, for a run that is more than tau standard errors away."""
     judges = (_judge_frozen, _judge_other_loss, _judge_rounding, _judge_decay, _judge_batches, explain_shortfall)
     judge, (verdict, cause) = next((judge, found) for judge in judges if (found := judge(case)))
     return verdict, cause if judge is _judge_rounding else f"{case.gap_sentence} {cause}"
 
 
-def _judge_frozen(case: Discrepancy) -> tuple[str, str] | None:
+def _judge_frozen(case: Discrepancy) -> tuple[Verdict, str] | None:
     """Judge a run with parameters that no step moves, if the best values of the others are too far away."""
     run = case.run
     if run.optimizer is None:
@@ -50,7 +51,7 @@ def _judge_frozen(case: Discrepancy) -> tuple[str, str] | None:
     return "frozen", f"{what} The best of the others is {in_standard_errors(remaining)} from least squares. Train all parameters."
 
 
-def _judge_other_loss(case: Discrepancy) -> tuple[str, str] | None:
+def _judge_other_loss(case: Discrepancy) -> tuple[Verdict, str] | None:
     """Judge a run that minimized another loss and has come near its optimum."""
     if case.is_least_squares:
         return None
@@ -68,7 +69,7 @@ def _judge_other_loss(case: Discrepancy) -> tuple[str, str] | None:
     )
 
 
-def _judge_rounding(case: Discrepancy) -> tuple[str, str] | None:
+def _judge_rounding(case: Discrepancy) -> tuple[Verdict, str] | None:
     """Judge a run that is as near as its precision allows: the excess that remains is rounding."""
     fit, run = case.fit, case.run
     single = run.options.dtype == "float32"
@@ -92,7 +93,7 @@ def _judge_rounding(case: Discrepancy) -> tuple[str, str] | None:
     return None
 
 
-def _judge_decay(case: Discrepancy) -> tuple[str, str] | None:
+def _judge_decay(case: Discrepancy) -> tuple[Verdict, str] | None:
     """Judge a run whose weight decay pulls its coefficients towards zero, and that is near the point where it rests."""
     rest = case.resting_point
     if rest is None:
@@ -104,7 +105,7 @@ def _judge_decay(case: Discrepancy) -> tuple[str, str] | None:
     return "penalized", f"{case.describe_decay(rest)}: {near}. Train with weight_decay=0."
 
 
-def _judge_batches(case: Discrepancy) -> tuple[str, str] | None:
+def _judge_batches(case: Discrepancy) -> tuple[Verdict, str] | None:
     """Judge a run that the noise of its batches keeps away from the optimum, if theory knows the size of that noise."""
     run, facts, tau = case.run, case.run.theory, case.tau
     if facts.floor is None or facts.floor_se is None or facts.batches is None or facts.noise is None:

@@ -18,6 +18,7 @@ from squarely.data import DetachedSource
 from squarely.errors import InputError, OptionError, pluralize, read_float, short_traceback, show_value
 from squarely.inference import Fit
 from squarely.moments import Moments, standardize_moments
+from squarely.types import Verdict
 
 if TYPE_CHECKING:
     from squarely.descent import Training
@@ -59,8 +60,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         raise InputError(
             f"certify got a {type(fit).__name__} and a {type(run).__name__}. Give it the results of ols and train, in this order."
         )
-    if isinstance(tau, bool) or not isinstance(tau, Real) or not 0 < tau < math.inf:
-        raise OptionError(f"tau={show_value(tau)} is not a number of standard errors above zero. The usual value is 0.01.")
+    require_tolerance(tau)
     if fit.design.names != run.design.names or fit.design.response != run.design.response:
         raise InputError(
             f"The fit has the formula {fit.design.formula.text!r} and the run {run.design.formula.text!r}, so their coefficients "
@@ -93,6 +93,12 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
         cause=cause,
         notes=fit.design.notes,
     )
+
+
+def require_tolerance(tau: float) -> None:
+    """Raise an OptionError if `tau` is not a positive number."""
+    if isinstance(tau, bool) or not isinstance(tau, Real) or not 0 < tau < math.inf:
+        raise OptionError(f"tau={show_value(tau)} is not a number of standard errors above zero. The usual value is 0.01.")
 
 
 def _has_same_rows(a: Moments, b: Moments) -> bool:
@@ -129,7 +135,7 @@ def _measure(fit: Fit, run: Training) -> tuple[GradientAtSolution, DistanceBound
     return slope, DistanceBound(distance=distance, excess=bound, standard_errors=in_se), excess
 
 
-def _judge(case: Discrepancy, reach: float, *, same: bool) -> tuple[str, str]:
+def _judge(case: Discrepancy, reach: float, *, same: bool) -> tuple[Verdict, str]:
     """Return the verdict and its cause in sentences. The cause that explains most comes first."""
     fit, run, near = case.fit, case.run, case.max_gap <= case.tau
     if not same:
@@ -152,7 +158,7 @@ def _judge(case: Discrepancy, reach: float, *, same: bool) -> tuple[str, str]:
     return explain_gap(case)
 
 
-def _judge_failure(case: Discrepancy, *, near: bool) -> tuple[str, str] | None:
+def _judge_failure(case: Discrepancy, *, near: bool) -> tuple[Verdict, str] | None:
     """Judge a run that moved away from the optimum, or whose loss is not a finite number."""
     run, options, limit = case.run, case.run.options, case.run.theory.lr_limit
     if not near and any(group.get("maximize") for group in case.groups):

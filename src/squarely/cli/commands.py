@@ -306,14 +306,9 @@ def certify(
     """
     if "~" not in formula and Path(formula).exists():
         _refuse_options(context, "a saved fit and a saved run")
-        fit, run = squarely.load(formula), squarely.load(data)
-    elif isinstance(options["validation"], float):  # which takes rows away from the run
-        run = squarely.train(formula, data, where=where, read=read, missing=missing, **options)
-        fit = squarely.ols(formula, run.source, where=where, missing=missing)
+        certificate = squarely.certify(squarely.load(formula), squarely.load(data), tau=read_number(tau))
     else:
-        fit = squarely.ols(formula, data, where=where, read=read, missing=missing)
-        run = squarely.train(formula, data, where=where, read=read, missing=missing, **options)
-    certificate = squarely.certify(fit, run, tau=read_number(tau))
+        certificate = squarely.certify(formula, data, tau=read_number(tau), where=where, read=read, missing=missing, **options)
     show(certificate, as_json=as_json)
     if not certificate.agree:
         raise typer.Exit(1)
