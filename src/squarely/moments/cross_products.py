@@ -53,22 +53,20 @@ def fold_products(design: Design, source: Source) -> tuple[Array, RowAccount]:
 
 
 def _sparse_indicators(piece: ScaledBlock, g: int) -> Any:
-    """Return the indicators of a block as a sparse matrix (m, g)."""
+    """Return the indicators of a block as a sparse matrix (m, g + 1), whose last column has the rows without an indicator."""
     from scipy.sparse import csr_array  # takes a tenth of a second to import, and only indicators need it
 
-    m = piece.Z.shape[1]
-    places = np.stack([column.places for column in piece.indicators], axis=1)  # (m, blocks)
-    present = places >= 0
+    m, blocks = piece.Z.shape[1], len(piece.indicators)
+    places = np.stack([np.where(column.places < 0, g, column.places) for column in piece.indicators], axis=1)  # (m, blocks)
     values = np.stack([np.ones(m) if column.values is None else column.values for column in piece.indicators], axis=1)
-    ends = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
-    return csr_array((values[present], places[present], ends), shape=(m, g))
+    return csr_array((values.ravel(), places.ravel(), np.arange(0, m * blocks + 1, blocks)), shape=(m, g + 1))
 
 
 def _assemble_gram(design: Design, products: Array, mixed: Any, sparse: Any) -> Array:
     """Put cross-products into the order of the columns [1, x_1 ... x_p, y].
 
-    `products` (d + 1, d + 1) are those of the dense columns, `mixed` (g, d + 1) those of the indicators with these, and `sparse`
-    (g, g) those of the indicators: a matrix of SciPy, or zero.
+    `products` (d + 1, d + 1) are those of the dense columns, `mixed` (g + 1, d + 1) those of the indicators with these, and
+    `sparse` (g + 1, g + 1) those of the indicators: a matrix of SciPy, or zero.
     """
     if isinstance(sparse, float):  # no indicators, or no rows
         return products
@@ -76,8 +74,8 @@ def _assemble_gram(design: Design, products: Array, mixed: Any, sparse: Any) -> 
     dense, grouped = np.concatenate([[0], layout.dense + 1]), layout.grouped + 1
     gram = np.zeros((len(dense) + len(grouped),) * 2)
     gram[np.ix_(dense, dense)] = products
-    gram[np.ix_(grouped, dense)] = mixed
-    gram[np.ix_(dense, grouped)] = mixed.T
-    entries = sparse.tocoo()
+    gram[np.ix_(grouped, dense)] = mixed[:-1]
+    gram[np.ix_(dense, grouped)] = mixed[:-1].T
+    entries = sparse[:-1, :-1].tocoo()
     gram[grouped[entries.row], grouped[entries.col]] = entries.data
     return gram

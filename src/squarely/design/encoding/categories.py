@@ -133,9 +133,11 @@ def _levels_that_look_the_same(levels: Sequence[str]) -> list[list[str]]:
 
 def levels_in(labels: CategoricalColumn, rows: np.ndarray, first: int) -> ObservedLevels:
     """Return the levels in some rows (m,) of a batch."""
-    present, at, counts = np.unique(np.where(rows, labels.codes, -1), return_index=True, return_counts=True)
-    places = zip(present.tolist(), at.tolist(), counts.tolist(), strict=True)
-    return {labels.values[code]: (first + i, n) for code, i, n in places if code >= 0}
+    places = np.where(rows, labels.codes, -1) + 1  # 0 is a row without a level
+    counts = np.bincount(places)
+    firsts = np.empty(len(counts), dtype=int)
+    firsts[places[::-1]] = np.arange(len(places))[::-1]  # the first row of a level is assigned last
+    return {labels.values[i - 1]: (first + int(firsts[i]), int(counts[i])) for i in np.flatnonzero(counts).tolist() if i}
 
 
 def merge_observed_levels(a: ObservedLevels, b: ObservedLevels) -> ObservedLevels:

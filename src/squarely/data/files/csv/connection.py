@@ -23,6 +23,8 @@ def connect(text: CsvText, pipe: str = "") -> Iterator[duckdb.DuckDBPyConnection
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         with suppress(duckdb.InvalidInputException):  # a notebook without ipywidgets has no bar, and refuses the setting
             connection.execute("SET enable_progress_bar = false")  # it would be printed among the results
+        # With 1 MB, the default, the other threads wait for the one that takes the rows.
+        connection.execute("SET streaming_buffer_size = '32MB'")
         connection.execute(f"SET allowed_paths = [{', '.join(map(quote_sql, paths))}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 
 class ByteSearch:
     r"""Which of some texts occur anywhere below the first line, or in all of a file without a header; and the longest line.
@@ -43,10 +45,27 @@ class ByteSearch:
                 lines = re.split(rb"[\r\n]", piece, maxsplit=1)
                 self._in_header, searched = len(lines) == 1, b"".join(lines[1:])
             for text, sought in self._texts.items():
-                if text not in self._found and sought[:1] in searched and sought in searched:
+                if text not in self._found and _occurs(sought, searched):
                     self._found.add(text)
             end = searched[max(len(searched) - size, 0) :]
             yield piece
+
+
+def has_pair(block: bytes, pair: bytes) -> bool:
+    r"""Return whether two bytes occur one after the other, by words of two bytes: `in` is slow for frequent bytes.
+
+    >>> has_pair(b"1,\n2", b",\n"), has_pair(b"1,2\n", b",\n")
+    (True, False)
+    """
+    word = int.from_bytes(pair, "little")
+    if len(block) < 3:
+        return pair in block
+    return any((np.frombuffer(block, "<u2", (len(block) - first) // 2, first) == word).any() for first in (0, 1))
+
+
+def _occurs(sought: bytes, block: bytes) -> bool:
+    """Return whether a text occurs; its first bytes show in most blocks that it does not, in a fifth of the time."""
+    return sought[:1] in block and (len(sought) < 3 or has_pair(block, sought[:2])) and sought in block
 
 
 def measure_longest_line(pieces: Iterable[bytes]) -> int:

@@ -17,6 +17,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from squarely.data.files.csv.text.byte_search import has_pair
+
 _RETURN = ord("\r")
 _WORD = 64  # bits
 
@@ -56,7 +58,7 @@ class LineEnds:
     def _check_counts(self, block: bytes, line_end: bytes, inside: bool, *, first: bool) -> tuple[bool, bool]:
         """Return whether the counts of a block are those of lines that end alike, and whether the block ends in quotes."""
         signs, width, quote = np.frombuffer(block, dtype=np.uint8), len(line_end), self._quote.encode()
-        if not self.has_extra_field and not _has_pair(block, self._delimiter.encode() + line_end[:1]):
+        if not self.has_extra_field and not has_pair(block, self._delimiter.encode() + line_end[:1]):
             return True, inside ^ (quote in block and bool(np.count_nonzero(signs == quote[0]) % 2))
         is_mark, is_end = signs == ord(self._delimiter), signs == line_end[-1]
         if inside or quote in block:
@@ -78,14 +80,6 @@ class LineEnds:
             others = (row for row in self._iter_rows(reader) if row and self._is_extra(row) != self.has_extra_field)
             return next(((reader.line_num, len(row)) for row in others), None)
         return None
-
-
-def _has_pair(block: bytes, pair: bytes) -> bool:
-    """Return whether two bytes occur one after the other, by words of two bytes: `in` is slow for frequent bytes."""
-    word = int.from_bytes(pair, "little")
-    if len(block) < 3:
-        return pair in block
-    return any((np.frombuffer(block, "<u2", (len(block) - first) // 2, first) == word).any() for first in (0, 1))
 
 
 def _mask_outside_quotes(is_quote: np.ndarray, inside: bool) -> tuple[np.ndarray, bool]:
