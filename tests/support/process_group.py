@@ -1,13 +1,15 @@
 """Processes that train together: each runs the cases in a folder, and writes down their outcomes.
 
-They are forked from one process that has imported PyTorch, which takes longer than most of what they do.
+They are forked from one process that has imported all that training needs, which takes longer than most of what they do.
 """
 
+import faulthandler
 import json
 import multiprocessing
 import os
 import signal
 import socket
+import time
 import warnings
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from squarely.errors import ConvergenceWarning, SquarelyError
 
 LIMIT = 120  # seconds after which a process that hangs is killed
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload([__name__])
+FORKED.set_forkserver_preload(["tests.support.forkserver"])
 
 train = sq.train  # which imports what it needs
 
@@ -51,12 +53,16 @@ def fork(folder, size):
 
 
 def wait(folder, forked):
-    """Wait for forked processes, and give (exit code, stderr) of each."""
+    """Wait for forked processes, and give (exit code, stderr) of each. One that hangs fails the test and shows where it was."""
+    end = time.monotonic() + LIMIT
     for process in forked:
-        process.join(LIMIT)
+        process.join(max(0.0, end - time.monotonic()))
+    hung = [rank for rank, process in enumerate(forked) if process.is_alive()]
+    for process in forked:
         process.kill()
         process.join()
     outputs = [(folder / f"stderr-{len(forked)}-{rank}").read_text() for rank in range(len(forked))]
+    assert not hung, f"processes {hung} hang:\n" + "\n".join(outputs)
     return [(process.exitcode, each) for process, each in zip(forked, outputs, strict=True)]
 
 
@@ -133,6 +139,7 @@ def work(folder, rank, size, port):
     os.environ |= environment(rank, size, port)
     with (folder / f"stderr-{size}-{rank}").open("w") as stderr:
         os.dup2(stderr.fileno(), 2)
+    faulthandler.dump_traceback_later(LIMIT - 20)  # to stderr, where each thread is if the process hangs
     if size > 1:
         distributed.init_process_group("gloo")
     counts = {}
