@@ -13,7 +13,7 @@ from squarely.data import open_source
 from squarely.data.engines.partitions import unpack_payload
 from squarely.errors import DataError, FormulaError
 from tests.support.checks import CARS, assert_close, assert_same_fit, need
-from tests.support.dask import WARNINGS, cars, handed, scheduler, wide
+from tests.support.dask import WARNINGS, cars, dask_frame, scheduler, wide
 
 pytestmark = [*WARNINGS]
 HERE = ["synchronous", "threads"]
@@ -42,12 +42,12 @@ def odd_types():
 @pytest.mark.parametrize("formula", ["y ~ x + whole + nullable", "y ~ truth * x + text", "y ~ grade + dose:x", "y ~ C(whole)"])
 def test_nullable_columns_and_known_categories(formula, here):
     data = odd_types()
-    assert_same_fit(sq.ols(formula, handed(data)), sq.ols(formula, data))
+    assert_same_fit(sq.ols(formula, dask_frame(data)), sq.ols(formula, data))
 
 
 def test_categories_that_only_the_partitions_know(here):
     data = odd_types()
-    unknown = handed(data)
+    unknown = dask_frame(data)
     for name in ("grade", "dose"):
         unknown[name] = unknown[name].cat.as_unknown()
     source = open_source(unknown)
@@ -60,7 +60,7 @@ def test_objects_are_what_they_turn_out_to_be(here):
     decimals = pa.array([None, *range(1, 40)]).cast(pa.decimal128(22, 2)).to_pandas()
     data = pd.DataFrame({"price": decimals, "day": [pd.Timestamp("2026-01-01").date()] * 40, "y": np.arange(40.0) ** 2})
     with need("dask").config.set({"dataframe.convert-string": False}):
-        frame = handed(data, 40)  # nothing but a gap in the first of them
+        frame = dask_frame(data, 40)  # nothing but a gap in the first of them
         source = open_source(frame)
         assert [source.kind(name) for name in data.columns] == ["number", "other", "number"]
         assert_same_fit(sq.ols("y ~ price", frame), sq.ols("y ~ price", data))
@@ -70,7 +70,7 @@ def test_objects_are_what_they_turn_out_to_be(here):
 
 def test_double_double(here):
     data = wide()
-    there, memory = (sq.ols("y ~ x + z + money", given, precision="extended") for given in (handed(data), data))
+    there, memory = (sq.ols("y ~ x + z + money", given, precision="extended") for given in (dask_frame(data), data))
     assert there.solution.precision == "extended"
     assert_close(there.params, memory.params, rtol=1e-15)
 
@@ -78,9 +78,9 @@ def test_double_double(here):
 def test_partitions_without_rows_and_a_single_one(here):
     data = wide()
     filtered = data[data["x"] > 5].reset_index(drop=True)
-    first = handed(data.sort_values("x").reset_index(drop=True), 6)  # the first ones are empty after the filter
+    first = dask_frame(data.sort_values("x").reset_index(drop=True), 6)  # the first ones are empty after the filter
     assert_same_fit(sq.ols("y ~ z + group", first[first["x"] > 5]), sq.ols("y ~ z + group", filtered.sort_values("x")))
-    assert_same_fit(sq.ols("y ~ z + group", handed(data, 1)), sq.ols("y ~ z + group", data))
+    assert_same_fit(sq.ols("y ~ z + group", dask_frame(data, 1)), sq.ols("y ~ z + group", data))
     nobody = first[first["x"] > 1e9]
     with pytest.raises(DataError, match="no rows in the Dask DataFrame"):
         sq.ols("y ~ z", nobody)
@@ -102,7 +102,7 @@ def test_names_are_exact_and_twins_are_refused(here):
 
 def test_only_the_columns_of_the_formula_are_read(tmp_path, here):
     data = cars()
-    handed(data).to_parquet(tmp_path / "cars")
+    dask_frame(data).to_parquet(tmp_path / "cars")
     for file in (tmp_path / "cars").glob("*.parquet"):
         table = pa.parquet.read_table(file)
         assert "horsepower" in table.column_names
@@ -114,7 +114,7 @@ def test_only_the_columns_of_the_formula_are_read(tmp_path, here):
 
 
 def test_the_second_road_and_the_certificate(here):
-    formula, frame = "mpg ~ weight + C(origin)", handed(cars())
+    formula, frame = "mpg ~ weight + C(origin)", dask_frame(cars())
     fit = sq.ols(formula, frame)
     run, memory = (sq.train(formula, data, engine="moments", lr="auto", epochs=200, dtype="float64") for data in (frame, cars()))
     assert_close(run.result.losses, memory.result.losses, rtol=1e-11)
@@ -130,7 +130,7 @@ def test_the_second_road_and_the_certificate(here):
 def test_residuals_are_brought_when_they_are_asked_for(here, monkeypatch):
     data = wide()
     data.index = np.arange(len(data))[::-1]
-    frame = handed(data)
+    frame = dask_frame(data)
     source = open_source(frame)
     monkeypatch.setattr(type(source), "read", lambda *_: pytest.fail("rows travelled"))
     fit = sq.ols("y ~ x * group", source)
@@ -149,7 +149,7 @@ def test_what_travels_does_not_grow_with_the_rows(monkeypatch):
         x = np.random.default_rng(0).normal(size=n)
         sizes.clear()
         with scheduler("synchronous"):
-            sq.ols("y ~ bs(x, df=6) * g", handed(pd.DataFrame({"x": x, "y": x**2 + x, "g": np.where(x > 0, "a", "b")}), 2))
+            sq.ols("y ~ bs(x, df=6) * g", dask_frame(pd.DataFrame({"x": x, "y": x**2 + x, "g": np.where(x > 0, "a", "b")}), 2))
         largest.append(max(sizes))
     assert largest[1] < 1.01 * largest[0]
 
@@ -157,11 +157,11 @@ def test_what_travels_does_not_grow_with_the_rows(monkeypatch):
 def test_what_is_wrong_in_a_partition_is_said_as_ever(here):
     data = cars()
     with pytest.raises(DataError, match="None of the 398 rows of the Dask DataFrame is complete"):
-        sq.ols("mpg ~ log(0 * weight)", handed(data))
+        sq.ols("mpg ~ log(0 * weight)", dask_frame(data))
     with pytest.raises(FormulaError, match="not among the 3 levels of 'origin'"):
-        sq.ols("mpg ~ C(origin, Treatment('mars'))", handed(data))
+        sq.ols("mpg ~ C(origin, Treatment('mars'))", dask_frame(data))
     with pytest.raises(DataError, match="holds text"):
-        sq.ols("origin ~ weight", handed(data))
+        sq.ols("origin ~ weight", dask_frame(data))
 
 
 def as_text(frame):
@@ -192,20 +192,20 @@ def failing(frame):
     ],
 )
 def test_a_meta_that_lies(lie, message, here):
-    frame = handed(cars())
+    frame = dask_frame(cars())
     lying = frame.map_partitions(lie, meta=frame._meta, enforce_metadata=False)
     with pytest.raises(DataError, match=message):
         sq.ols("mpg ~ weight + origin", lying)
 
 
 def test_arrays_are_not_made_of_partitions_in_silence(here):
-    frame = handed(cars())
+    frame = dask_frame(cars())
     with pytest.raises(DataError, match="table of dask, whose rows are not in memory"):
         sq.ols(X=frame[["weight"]], y=frame["mpg"])
 
 
 def test_a_graph_that_fails(here):
-    frame = handed(cars())
+    frame = dask_frame(cars())
     with pytest.raises(DataError, match=r"ZeroDivisionError: of the user's own\.$") as found:
         sq.ols("mpg ~ weight", frame.map_partitions(failing, meta=frame._meta))
     assert isinstance(found.value.__cause__, ZeroDivisionError)
@@ -219,7 +219,7 @@ def given_up(frame):
 
 
 def test_workers_that_die_again_and_again(here):
-    frame = handed(cars())
+    frame = dask_frame(cars())
     with pytest.raises(DataError, match=r"ended again and again.*Dask says: KilledWorker") as found:
         sq.ols("mpg ~ weight", frame.map_partitions(given_up, meta=frame._meta))
     assert type(found.value.__cause__).__name__ == "KilledWorker"

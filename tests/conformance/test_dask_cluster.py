@@ -18,7 +18,7 @@ from squarely.data import listen
 from squarely.data.engines.partitions import unpack_payload
 from squarely.errors import DataError, OptionError
 from tests.support.checks import assert_close, assert_same_fit, flat, need
-from tests.support.dask import WARNINGS, cars, cluster, handed, scheduler, wide
+from tests.support.dask import WARNINGS, cars, cluster, dask_frame, scheduler, wide
 from tests.support.parity import CONDITIONS, PARITY
 
 pytestmark = [*WARNINGS]
@@ -45,12 +45,12 @@ def bits(fit):
 def test_every_statistic_is_that_of_the_frame_in_memory(name, client):
     data, where = wide(), CONDITIONS.get(name)
     with scheduler(client):
-        assert_same_fit(sq.ols(PARITY[name], handed(data), where=where), sq.ols(PARITY[name], data, where=where))
+        assert_same_fit(sq.ols(PARITY[name], dask_frame(data), where=where), sq.ols(PARITY[name], data, where=where))
 
 
 @pytest.mark.parametrize("name", ["numeric", "interactions", "bs"])
 def test_the_same_partitions_give_the_same_bits_whatever_the_scheduler(name, client):
-    frame, fits = handed(wide(), 5), []
+    frame, fits = dask_frame(wide(), 5), []
     for which in ("synchronous", "threads", "processes", client):
         with scheduler(which):
             fits.append(flat(sq.ols(PARITY[name], frame, where=CONDITIONS[name]).as_dict()))
@@ -63,7 +63,7 @@ def test_many_levels(client):
     data = pd.DataFrame({"g": [f"level {i}" for i in rng.integers(0, 2_500, n)], "x": rng.normal(size=n)})
     data["y"] = data["x"] + rng.normal(size=n)
     with scheduler(client):
-        there = sq.ols("y ~ g + x", handed(data))
+        there = sq.ols("y ~ g + x", dask_frame(data))
     memory = sq.ols("y ~ g + x", data)
     assert_close(there.params, memory.params, rtol=1e-10, atol=1e-10)
     assert_close(there.bse, memory.bse, rtol=1e-10)
@@ -75,7 +75,7 @@ def test_predictions_stay_with_the_rows(client, tmp_path):
     fit = sq.ols("mpg ~ weight * C(origin) + bs(displacement, df=5)", data)
     run = sq.train("mpg ~ weight", data, epochs=5)
     with scheduler(client):
-        frame = handed(data)
+        frame = dask_frame(data)
         series = fit.predict(frame)
         assert (series.name, series.dtype, series.divisions) == ("predicted", float, frame.divisions)
         pd.testing.assert_series_equal(series.compute(), fit.predict(data), rtol=1e-12)
@@ -84,14 +84,14 @@ def test_predictions_stay_with_the_rows(client, tmp_path):
         unsorted = need("dask.dataframe").read_parquet(tmp_path / "cars", index=False)
         unsorted["p"] = fit.predict(unsorted)  # they are of one frame, although its divisions are not known
         assert_close(unsorted.compute()["p"], fit.predict(data), rtol=1e-12)
-        new = handed(data.assign(origin="mars"))
+        new = dask_frame(data.assign(origin="mars"))
         assert fit.predict(new, unseen="nan").compute().isna().all()
         with pytest.raises(DataError, match="'mars'"):
             fit.predict(new).compute()
     with pytest.raises(DataError, match="no column 'weight'"):
-        fit.predict(handed(data.drop(columns="weight")))
+        fit.predict(dask_frame(data.drop(columns="weight")))
     with pytest.raises(OptionError, match="unseen"):
-        fit.predict(handed(data), unseen="maybe")
+        fit.predict(dask_frame(data), unseen="maybe")
 
 
 def dying(frame, folder, after):
@@ -108,7 +108,7 @@ def dying(frame, folder, after):
 
 
 def test_a_worker_that_dies_in_the_middle(client, tmp_path):
-    frame = handed(wide(), 6)
+    frame = dask_frame(wide(), 6)
     mortal = frame.map_partitions(dying, tmp_path, 9, meta=frame._meta)
     with scheduler(client):
         fit = sq.ols(PARITY["bs"], mortal)
@@ -131,7 +131,7 @@ def test_a_cluster_without_workers_is_not_waited_for_in_vain(finished, monkeypat
                 client.cluster.scale(0)
 
         with listen(leave), pytest.raises(DataError, match="has had no worker for 1 seconds"):
-            sq.ols("mpg ~ weight", handed(cars(), 40))
+            sq.ols("mpg ~ weight", dask_frame(cars(), 40))
 
 
 def test_a_cluster_that_goes_in_the_middle():
@@ -142,7 +142,7 @@ def test_a_cluster_that_goes_in_the_middle():
                 client.cluster.close()
 
         with listen(close), pytest.raises(DataError, match="scheduler is gone") as found:
-            sq.ols("mpg ~ weight", handed(cars(), 40))
+            sq.ols("mpg ~ weight", dask_frame(cars(), 40))
         assert found.value.__cause__ is not None
 
 
@@ -169,7 +169,7 @@ def test_workers_that_have_no_squarely_are_given_it(tmp_path):
     ours, here = ("squarely", "narwhals", "threadpoolctl"), sys.modules["squarely.data"]
     with cluster(n_workers=0) as client, other_python(client, tmp_path / "a", without=ours), scheduler(client):
         assert set(client.run(pydoc.locate, "squarely.__version__").values()) == {None}
-        assert_same_fit(sq.ols("mpg ~ weight * C(origin)", handed(cars())), sq.ols("mpg ~ weight * C(origin)", cars()))
+        assert_same_fit(sq.ols("mpg ~ weight * C(origin)", dask_frame(cars())), sq.ols("mpg ~ weight * C(origin)", cars()))
     assert sys.modules["squarely.data"] is here  # the scheduler is in this process
 
 
@@ -181,7 +181,7 @@ def test_workers_that_lack_what_cannot_be_sent(tmp_path):
         scheduler(client),
         pytest.raises(DataError, match=lacking),
     ):
-        sq.ols("mpg ~ weight", handed(cars()))
+        sq.ols("mpg ~ weight", dask_frame(cars()))
 
 
 @pytest.mark.parametrize("parts", [5, 64, 70, 200])

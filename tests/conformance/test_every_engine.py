@@ -74,7 +74,7 @@ def expected(name):
 
 
 @functools.cache
-def handed_over(engine, folder):
+def engine_input(engine, folder):
     form = ENGINES[engine]
     rows = table() if form.ordered else table().take(np.random.default_rng(5).permutation(N))
     rows = rows.drop_columns(["X"]) if "twins but for case" in form.lacks else rows
@@ -92,7 +92,7 @@ def test_every_statistic_is_that_of_the_rows_in_memory(name, engine, folder):
     form, (formula, where) = ENGINES[engine], CASES[name]
     if name in form.lacks:
         pytest.skip(f"{engine}: {form.lacks[name]}")
-    fit = sq.ols(formula, handed_over(engine, folder), where=where, fold=form.fold, order_by=None if form.ordered else "time")
+    fit = sq.ols(formula, engine_input(engine, folder), where=where, fold=form.fold, order_by=None if form.ordered else "time")
     here = expected(name)
     assert fit.params.index.tolist() == here.params.index.tolist()
     errors = here.standard_errors
@@ -126,7 +126,7 @@ def test_residuals_are_those_of_the_rows_in_memory(engine, folder):
     form = ENGINES[engine]
     if "resid" in form.lacks:
         pytest.skip(f"{engine}: {form.lacks['resid']}")
-    fit = sq.ols("y ~ x * when", handed_over(engine, folder), fold=form.fold, order_by=None if form.ordered else "time")
+    fit = sq.ols("y ~ x * when", engine_input(engine, folder), fold=form.fold, order_by=None if form.ordered else "time")
     here = sq.ols("y ~ x * when", table())
     assert_close(fit.resid, here.resid, rtol=1e-9, atol=1e-10)
     assert_close(fit.fittedvalues, here.fittedvalues, rtol=1e-9, atol=1e-10)

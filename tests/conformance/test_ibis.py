@@ -37,7 +37,7 @@ def shuffled(data):
     return pa.table(data).take(np.random.default_rng(4).permutation(len(data["y"])))
 
 
-def kept(engine, data=None, folder=None):
+def ibis_table(engine, data=None, folder=None):
     return MAKERS[engine](shuffled(columns() if data is None else data), folder)
 
 
@@ -46,12 +46,12 @@ def kept(engine, data=None, folder=None):
 
 @databases
 def test_a_fit_says_where_its_sums_were_worked_out(engine):
-    fit = sq.ols("y ~ x + g", kept(engine))
+    fit = sq.ols("y ~ x + g", ibis_table(engine))
     page = " ".join(str(fit.summary()).split())
     assert fit.fold == "aggregates"
     assert f"from cross-products by aggregates in {engine}" in page
     assert f"Durbin-Watson needs an order of rows, which {engine} does not have. Give order_by=." in page
-    assert sq.preview("y ~ x + z", kept(engine)).fold == f"aggregates in {engine}"
+    assert sq.preview("y ~ x + z", ibis_table(engine)).fold == f"aggregates in {engine}"
 
 
 def statements():
@@ -79,7 +79,7 @@ def witness():
 
 
 def test_no_row_leaves_postgres(witness):
-    table, cells = kept("Postgres"), 3 * 4
+    table, cells = ibis_table("Postgres"), 3 * 4
     witness()
     fit = sq.ols("y ~ g * C(h) + bs(x, df=5) + poly(z, 2) + scale(z) + log(z)", table, where="x > -2 or g == 'a'", order_by="time")
     run = sq.train("y ~ x + z + g", table, engine="moments", lr="auto", epochs=50, dtype="float64")
@@ -96,7 +96,7 @@ def test_no_row_leaves_postgres(witness):
 
 @databases
 def test_what_would_read_rows_is_refused(engine):
-    table = kept(engine)
+    table = ibis_table(engine)
     with pytest.raises(OptionError, match=f"fold='batches' would read the rows of the Ibis table, which stay in {engine}"):
         sq.ols("y ~ x", table, fold="batches")
     with pytest.raises(
@@ -121,7 +121,7 @@ def test_what_would_read_rows_is_refused(engine):
 @databases
 @pytest.mark.parametrize("formula", ["y ~ x + g", "y ~ poly(z, 2, raw=True) + x:g", "y ~ x + z - 1"])
 def test_training_and_the_certificate(engine, formula):
-    table, data = kept(engine), columns()
+    table, data = ibis_table(engine), columns()
     options = {"engine": "moments", "lr": "auto", "epochs": 40, "dtype": "float64"}
     there, here = sq.train(formula, table, **options), sq.train(formula, data, **options)
     assert_close(there.result.losses, here.result.losses, rtol=1e-11)
@@ -144,7 +144,7 @@ def test_knots_are_quantiles_of_all_values(engine, n):
     """SQLite knows no quantiles: it sorts."""
     rng = np.random.default_rng(n)
     data = {"x": rng.normal(size=n), "y": rng.normal(size=n)}
-    fit = sq.ols("y ~ bs(x, df=5, degree=2)", kept(engine, data))
+    fit = sq.ols("y ~ bs(x, df=5, degree=2)", ibis_table(engine, data))
     basis = next(iter(fit.design.learned.bases.values()))
     found = np.unique(basis.knots)
     assert_close(found[1:-1], np.quantile(data["x"], [0.25, 0.5, 0.75]), rtol=1e-15)
@@ -155,7 +155,7 @@ def test_a_category_of_many_levels(engine):
     rng = np.random.default_rng(9)
     n = 4_000
     data = {"g": [f"level {i}" for i in rng.integers(0, 150, n)], "x": rng.normal(size=n), "y": rng.normal(size=n)}
-    fit, here = sq.ols("y ~ C(g) + x", kept(engine, data)), sq.ols("y ~ C(g) + x", data)
+    fit, here = sq.ols("y ~ C(g) + x", ibis_table(engine, data)), sq.ols("y ~ C(g) + x", data)
     assert_close(fit.params / here.standard_errors, here.params / here.standard_errors, rtol=1e-10, atol=1e-10)
     assert_close(fit.bse, here.bse, rtol=1e-10)
 
@@ -172,7 +172,7 @@ def test_nan_that_the_statistics_of_parquet_leave_out(tmp_path):
 
 def test_a_division_by_zero_is_said_and_leaves_the_connection_well():
     data = {"x": [0.0, 1.0, 2.0, 4.0], "y": [1.0, 2.0, 4.0, 4.5]}
-    table = kept("Postgres", data)
+    table = ibis_table("Postgres", data)
     with pytest.raises(DataError, match=r"cannot be aggregated in Postgres: division by zero.*leave them out with where="):
         sq.ols("y ~ I(1 / x)", table)
     fit = sq.ols("y ~ I(1 / x)", table, where="x > 0")
@@ -181,7 +181,7 @@ def test_a_division_by_zero_is_said_and_leaves_the_connection_well():
 
 def test_what_a_database_cannot_do_is_named():
     """Without what stands in for quantiles SQLite is asked for one."""
-    source = open_source(kept("SQLite"))
+    source = open_source(ibis_table("SQLite"))
     source.engine = replace(source.engine, quantiles=True)
     with pytest.raises(
         DataError,
@@ -191,7 +191,7 @@ def test_what_a_database_cannot_do_is_named():
 
 
 def test_a_query_is_a_table_and_an_unbound_one_is_refused():
-    table = kept("SQLite")
+    table = ibis_table("SQLite")
     fit = sq.ols("double ~ x", table.filter(table.z < 2).mutate(double=table.y * 2))
     data = columns()
     here = {name: np.asarray(values)[data["z"] < 2] for name, values in data.items()}

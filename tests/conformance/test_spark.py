@@ -18,7 +18,7 @@ from squarely.data.engines.spark_executors import merge_udf
 from squarely.errors import DataError, FormulaError, OptionError
 from tests.support.checks import CARS, assert_close, assert_same_fit, need
 from tests.support.parity import CONDITIONS, PARITY, wide_table
-from tests.support.spark import WARNINGS, handed, numbered, shared
+from tests.support.spark import WARNINGS, numbered, shared, spark_frame
 
 pytestmark = [*WARNINGS]
 
@@ -30,7 +30,7 @@ def spark():
 
 @pytest.fixture(scope="module")
 def wide():
-    return handed(shared(), wide_table()).cache()
+    return spark_frame(shared(), wide_table()).cache()
 
 
 @pytest.mark.parametrize("fold", ["batches", "aggregates"])
@@ -55,7 +55,7 @@ def test_many_levels(fold, levels, spark):
     n = 20_000
     data = {"g": [f"level {i}" for i in rng.integers(0, levels, n)], "h": rng.integers(0, 5, n), "x": rng.normal(size=n)}
     data["y"] = rng.normal(size=n) + data["x"]
-    there = sq.ols("y ~ C(g) + C(h) * x", handed(spark, data), fold=fold)
+    there = sq.ols("y ~ C(g) + C(h) * x", spark_frame(spark, data), fold=fold)
     here = sq.ols("y ~ C(g) + C(h) * x", data)
     assert_close(there.params, here.params, rtol=1e-9, atol=1e-10)
     assert_close(there.bse, here.bse, rtol=1e-9)
@@ -63,7 +63,7 @@ def test_many_levels(fold, levels, spark):
 
 def test_a_first_partition_without_a_row_to_learn_from(spark):
     data = {name: wide_table()[name] for name in ("x", "z", "y")}
-    frame = handed(spark, data).repartitionByRange(3, "x")
+    frame = spark_frame(spark, data).repartitionByRange(3, "x")
     where = f"x > {float(np.quantile(data['x'], 0.7))}"
     there, here = (sq.ols("y ~ x + z", given, where=where) for given in (frame, data))
     assert there.rows == here.rows
@@ -71,20 +71,20 @@ def test_a_first_partition_without_a_row_to_learn_from(spark):
 
 
 def test_names_are_exact_and_kinds_are_known(spark):
-    source = open_source(handed(spark, {"a.b `c": [1.0], "x": [1], "X": ["a"], "d": pa.array([0], pa.date32()), "t": [True]}))
+    source = open_source(spark_frame(spark, {"a.b `c": [1.0], "x": [1], "X": ["a"], "d": pa.array([0], pa.date32()), "t": [True]}))
     assert isinstance(source, SparkSource)
     assert source.columns == {"a.b `c": "double", "x": "bigint", "X": "string", "d": "date", "t": "boolean"}
     assert [source.kind(name) for name in source.columns] == ["number", "number", "text", "other", "boolean"]
     with pytest.raises(DataError, match="no column 'A'"):
-        sq.ols("y ~ A", handed(spark, {"a": [1.0], "y": [1.0]}))
+        sq.ols("y ~ A", spark_frame(spark, {"a": [1.0], "y": [1.0]}))
     with pytest.raises(DataError, match="two or more columns called 'x'"):
-        sq.ols("y ~ x", handed(spark, {"x": [1.0], "z": [1.0], "y": [1.0]}).toDF("x", "x", "y"))
+        sq.ols("y ~ x", spark_frame(spark, {"x": [1.0], "z": [1.0], "y": [1.0]}).toDF("x", "x", "y"))
     with pytest.raises(DataError, match="date"):
-        sq.ols("x ~ d", handed(spark, {"x": [1.0, 2.0], "d": pa.array([0, 1], pa.date32())}))
+        sq.ols("x ~ d", spark_frame(spark, {"x": [1.0, 2.0], "d": pa.array([0, 1], pa.date32())}))
 
 
 def test_what_is_wrong_in_a_partition_is_said_as_ever(spark):
-    frame = handed(spark, cars())
+    frame = spark_frame(spark, cars())
     with pytest.raises(DataError, match=r"None of the 398 rows of the Spark DataFrame is complete"):
         sq.ols("mpg ~ log(0 * weight)", frame)
     with pytest.raises(FormulaError, match="not among the 3 levels of 'origin'"):
@@ -115,7 +115,7 @@ def test_nothing_but_sums_travels(spark, monkeypatch):
     sizes = []
     for n in (4_000, 40_000):
         sent.clear()
-        sq.ols("y ~ ns(x, df=4) + C(g)", handed(spark, {"x": x[:n], "y": x[:n] ** 2, "g": np.where(x[:n] > 0, "a", "b")}))
+        sq.ols("y ~ ns(x, df=4) + C(g)", spark_frame(spark, {"x": x[:n], "y": x[:n] ** 2, "g": np.where(x[:n] > 0, "a", "b")}))
         sizes.append(max(sent))
     assert sizes[1] < 1.01 * sizes[0]
 
@@ -156,7 +156,7 @@ def test_predictions_are_a_column_of_the_dataframe(made, wide):
 
 def test_predictions_refuse_what_they_cannot_do(spark):
     fit = sq.ols("y ~ x + C(g)", {"x": [1.0, 2, 3, 4], "g": ["a", "b", "a", "b"], "y": [1.0, 2, 4, 3]})
-    new = handed(spark, {"x": [1.0, 2.0], "g": ["a", "zebra"]})
+    new = spark_frame(spark, {"x": [1.0, 2.0], "g": ["a", "zebra"]})
     assert np.isnan(np.array(fit.predict(new, unseen="nan").toArrow().column("predicted"))).sum() == 1
     with pytest.raises(Exception, match=r"'g' of the Spark DataFrame.*has 'zebra'"):  # Spark's own: it works when it is asked
         fit.predict(new).collect()
@@ -176,11 +176,11 @@ def test_a_column_that_puts_the_rows_in_order_gives_durbin_watson(spark, fold):
     table = wide_table()
     rows = {name: table[name] for name in ("x", "z", "y")} | {"time": np.arange(len(table["x"]))}
     shuffled = pa.table(rows).take(np.random.default_rng(3).permutation(len(rows["time"])))
-    fit, here = sq.ols("y ~ x + z", handed(spark, shuffled), fold=fold, order_by="time"), sq.ols("y ~ x + z", rows)
+    fit, here = sq.ols("y ~ x + z", spark_frame(spark, shuffled), fold=fold, order_by="time"), sq.ols("y ~ x + z", rows)
     assert_close(fit.durbin_watson, here.durbin_watson, rtol=1e-11)
     assert "Rows in the order of 'time'." in " ".join(str(fit.summary()).split())
     with pytest.raises(DataError, match="does not determine their order"):
-        sq.ols("y ~ x", handed(spark, {"x": [1.0, 2.0, 4.0], "y": [1.0, 3.0, 2.0], "t": [1, 1, 2]}), order_by="t")
+        sq.ols("y ~ x", spark_frame(spark, {"x": [1.0, 2.0, 4.0], "y": [1.0, 3.0, 2.0], "t": [1, 1, 2]}), order_by="t")
 
 
 def killing(marker):
@@ -269,7 +269,7 @@ def test_a_shuffle_changes_the_order_of_rows_and_so_no_more_than_the_last_bits(s
 
 
 def test_a_plan_that_fails_is_reported_with_sparks_own_words(spark):
-    frame = handed(spark, {"x": [1, 2, 3], "y": [1.0, 2.0, 4.0]}).selectExpr("y", "x / (x - 2) AS x")
+    frame = spark_frame(spark, {"x": [1, 2, 3], "y": [1.0, 2.0, 4.0]}).selectExpr("y", "x / (x - 2) AS x")
     for fold in ("batches", "aggregates"):
         with pytest.raises(DataError, match=r"cannot be processed: .*DIVIDE_BY_ZERO") as actual:
             sq.ols("y ~ x", frame, fold=fold)
@@ -278,7 +278,7 @@ def test_a_plan_that_fails_is_reported_with_sparks_own_words(spark):
     def raising(batches):
         raise ZeroDivisionError("division by zero")
 
-    failing = handed(spark, {"x": [1.0, 2, 3], "y": [1.0, 2, 4]}).mapInArrow(raising, "x double, y double")
+    failing = spark_frame(spark, {"x": [1.0, 2, 3], "y": [1.0, 2, 4]}).mapInArrow(raising, "x double, y double")
     with pytest.raises(DataError, match="ZeroDivisionError: division by zero"):
         sq.ols("y ~ x", failing)
 
@@ -292,7 +292,7 @@ def test_what_is_said_of_a_plan_is_one_line(fold, spark, tmp_path, capfd):
 
     import pyspark.sql.functions as f
 
-    rows = handed(spark, {"x": [1.0, 2, 3, 4], "g": ["1", "2", "3", "a"], "y": [1.0, 2, 4, 3]}).cache()
+    rows = spark_frame(spark, {"x": [1.0, 2, 3, 4], "g": ["1", "2", "3", "a"], "y": [1.0, 2, 4, 3]}).cache()
     rows.write.parquet(str(tmp_path / "gone"))
     gone = spark.read.parquet(str(tmp_path / "gone"))
     shutil.rmtree(tmp_path / "gone")
@@ -315,7 +315,7 @@ X, Y = np.random.default_rng(4).normal(size=(2, 40))
 
 @pytest.mark.parametrize("fold", ["batches", "aggregates"])
 def test_tables_that_no_fit_can_come_of(fold, spark):
-    rows = handed(spark, {"x": X, "y": Y, "g": ["a", "b"] * 20}).cache()
+    rows = spark_frame(spark, {"x": X, "y": Y, "g": ["a", "b"] * 20}).cache()
     tables = {
         "column names but no rows": rows.limit(0),
         "no column 'y'": rows.select(),
@@ -336,7 +336,7 @@ def test_tables_that_no_fit_can_come_of(fold, spark):
 
 @pytest.mark.parametrize("fold", ["batches", "aggregates"])
 def test_an_order_that_there_is_not(fold, spark):
-    rows = handed(spark, {"x": X, "y": Y}).cache()
+    rows = spark_frame(spark, {"x": X, "y": Y}).cache()
     orders = {
         "is empty in 1 row": "nullif(x, double('{first!r}'))",
         "does not determine": "CASE WHEN x < 0 THEN double('NaN') ELSE x END",
@@ -359,7 +359,7 @@ def test_no_name_is_in_the_way(spark):
         "y": np.arange(60.0) ** 2
     }
     formula = "y ~ " + " + ".join(f"Q({name!r})" for name in ODD_NAMES)
-    frame, here = handed(spark, data).cache(), sq.ols(formula, data)
+    frame, here = spark_frame(spark, data).cache(), sq.ols(formula, data)
     for fold in ("batches", "aggregates"):
         there = sq.ols(formula, frame, fold=fold)
         assert there.params.index.tolist() == here.params.index.tolist()
@@ -370,7 +370,7 @@ def test_values_at_the_edge(spark):
     money = [Decimal(i * i) + Decimal("0.123456789012345678") for i in range(60)]
     data = {"x": np.array([0.0, -0.0, np.inf, 1.5, np.nan, -np.inf] * 10), "y": np.sin(np.arange(60.0))}
     data["d"] = pa.array(money, pa.decimal128(38, 18))
-    frame = handed(spark, data).cache()
+    frame = spark_frame(spark, data).cache()
     for formula in ("y ~ C(x) + d", "y ~ x + d", "y ~ d"):
         here = sq.ols(formula, data)
         for fold in ("batches", "aggregates"):
@@ -382,7 +382,7 @@ def test_values_at_the_edge(spark):
 
 def test_a_stream_and_odd_columns_are_given_back_with_predictions(spark):
     fit = sq.ols("y ~ x", {"x": X, "y": Y})
-    rows = handed(spark, {"x": X, "g": ["a", "b"] * 20})
+    rows = spark_frame(spark, {"x": X, "g": ["a", "b"] * 20})
     odd = rows.selectExpr("x", "map(g, x) AS m", "array(x) AS a", "struct(x, g) AS s", "timestamp_seconds(0) AS t", "NULL AS n")
     given = fit.predict(odd.withColumn("made", odd["x"]))
     there = given.collect()

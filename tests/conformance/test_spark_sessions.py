@@ -15,7 +15,7 @@ import squarely as sq
 from squarely.data.engines.spark import SparkSource
 from squarely.errors import DataError
 from tests.support.checks import CARS, assert_close, need
-from tests.support.spark import WARNINGS, handed, session, stop
+from tests.support.spark import WARNINGS, session, spark_frame, stop
 
 pytestmark = [*WARNINGS]
 
@@ -56,7 +56,7 @@ def test_squarely_is_sent_to_executors_that_have_none(opened, tmp_path):
 
     assert found() == {"no"}
     path = list(sys.path)
-    frame = handed(spark, DATA)
+    frame = spark_frame(spark, DATA)
     fit = sq.ols("y ~ bs(x, df=5) + C(g)", frame)
     assert sys.path == path
     assert_close(fit.params, sq.ols("y ~ bs(x, df=5) + C(g)", DATA).params, rtol=1e-10)
@@ -75,7 +75,7 @@ def test_what_executors_lack_is_named(opened, tmp_path):
             (packages / entry.name).symlink_to(entry)
     spark = opened("local-cluster[1,1,1024]", python=interpreter(tmp_path, packages))
     with pytest.raises(DataError, match=r"executors has no package 'scipy'.*Install it there"):
-        sq.ols("y ~ x", handed(spark, DATA))
+        sq.ols("y ~ x", spark_frame(spark, DATA))
 
 
 def test_the_page_on_clusters_runs(opened, capsys):
@@ -94,7 +94,7 @@ def test_the_page_on_clusters_runs(opened, capsys):
 
 def test_a_session_that_is_stopped_is_reported(opened, monkeypatch):
     spark = opened("local[2]")
-    frame = handed(spark, DATA)
+    frame = spark_frame(spark, DATA)
     folded = SparkSource.reduce_partitions
 
     def stopped(self, *given):

@@ -39,7 +39,7 @@ def scheduler(which):
     return need("dask").config.set(scheduler=which)
 
 
-def handed(frame, parts=4):
+def dask_frame(frame, parts=4):
     return need("dask.dataframe").from_pandas(frame, npartitions=parts, sort=False)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tests.support.checks import hand_over, need
 from tests.support.postgres import server
-from tests.support.spark import handed, shared
+from tests.support.spark import shared, spark_frame
 from tests.support.workbooks import write_xlsx
 
 _numbers = itertools.count()
@@ -126,7 +126,7 @@ def dask(table: pa.Table, folder: Path) -> object:
 
 def spark(table: pa.Table, folder: Path) -> object:
     """Make a DataFrame whose rows three partitions keep."""
-    return handed(shared(), table).cache()
+    return spark_frame(shared(), table).cache()
 
 
 def orc(table: pa.Table, folder: Path) -> object:

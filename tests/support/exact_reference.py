@@ -97,7 +97,7 @@ def dot(a, b):
 
 def independent(columns):
     """Tell which columns are not exact combinations of those before them, in whole numbers modulo nothing: by elimination."""
-    kept, rows = [], []  # rows: reduced columns with the place of their pivot
+    result, rows = [], []  # rows: reduced columns with the place of their pivot
     for column in columns:
         unit = math.lcm(*(v.denominator for v in column))
         rest = [int(v * unit) for v in column]
@@ -108,10 +108,10 @@ def independent(columns):
                 shared = math.gcd(*rest)
                 rest = [v // shared for v in rest] if shared else rest
         pivot = next((i for i, v in enumerate(rest) if v), None)
-        kept.append(pivot is not None)
+        result.append(pivot is not None)
         if pivot is not None:
             rows.append((pivot, rest))
-    return kept
+    return result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,8 +68,8 @@ def stop() -> None:
 atexit.register(stop)
 
 
-def handed(spark: Any, data: pa.Table | Mapping[str, object], parts: int = 3) -> Any:
-    """Hand a table over as a DataFrame of some partitions."""
+def spark_frame(spark: Any, data: pa.Table | Mapping[str, object], parts: int = 3) -> Any:
+    """Make a DataFrame of some partitions from a table."""
     table = pa.table(data)
     names = table.column_names
     frame = spark.createDataFrame(table.rename_columns([f"c{i}" for i in range(len(names))]))
@@ -79,8 +79,8 @@ def handed(spark: Any, data: pa.Table | Mapping[str, object], parts: int = 3) ->
 def numbered(spark: Any, parts: int, columns: int, rows: int = 3) -> Any:
     """Make a DataFrame with some rows in each partition, in one certain order: its plan has no shuffle.
 
-    `handed` has a shuffle (`repartition`). Spark fetches its pieces in the order of their arrival, so the rows of a partition come
-    in another order each time that they are computed.
+    `spark_frame` has a shuffle (`repartition`). Spark fetches its pieces in the order of their arrival, so the rows of a partition
+    come in another order each time that they are computed.
     """
     made = [f"sin(id * {j + 1}.37) AS x{j}" for j in range(columns)]
     return spark.range(0, rows * parts, 1, parts).selectExpr(*made, "concat('g', id % 3) AS g", "cos(id * id) AS y")

@@ -20,6 +20,7 @@ import pytest
 import squarely as sq
 from squarely.errors import DataError, InputError, OptionError
 from tests.support.checks import CARS, need
+from tests.support.damage import damage
 
 torch = need("torch")
 need("safetensors")
@@ -621,13 +622,6 @@ def test_other_versions_are_reported(two):
 WRONG = [None, True, -1, 0, "x", [], {}, [[1]], 10**400, {"tensor": "model.0"}, {"x": 1}, {"dict": 3}, {"number": "inf"}, 1e308]
 
 
-def places(value, path=()):
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield (*path, key)
-        yield from places(inner, (*path, key))
-
-
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 @pytest.mark.parametrize("seed", range(3))
 def test_files_that_were_changed_on_purpose_are_refused_or_harmless(seed, optimizer, tmp_path):
@@ -637,14 +631,7 @@ def test_files_that_were_changed_on_purpose_are_refused_or_harmless(seed, optimi
     rng, refused = random.Random(seed), 0  # noqa: S311  # which damage is done
 
     def change(document):
-        *case, last = rng.choice(list(places(document["run"])))
-        part = document["run"]
-        for key in case:
-            part = part[key]
-        if rng.random() < 0.2 and isinstance(part, dict):
-            del part[last]
-        else:
-            part[last] = rng.choice(WRONG)
+        damage(document["run"], rng, WRONG)
 
     for i in range(50):
         folder = tmp_path / f"{i}"

@@ -194,9 +194,9 @@ def predict(
     if keep is not None and out is None:
         raise OptionError("keep= is for a file of predictions. Give its name, such as out='predicted.csv'.")
     if out is not None:
-        kept = keep if keep == "all" else keep.split(",") if keep else ()
+        columns = keep if keep == "all" else keep.split(",") if keep else ()
         with print_warnings():
-            rows = fit.write_predictions(data, out, keep=kept, read=read, unseen=unseen, rank_deficient=rank_deficient)
+            rows = fit.write_predictions(data, out, keep=columns, read=read, unseen=unseen, rank_deficient=rank_deficient)
         print_json({"rows": rows, "out": str(out)}) if as_json else print_text(f"{rows:,} predictions written to {out}")
         return
     with print_warnings():

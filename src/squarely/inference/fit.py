@@ -126,7 +126,7 @@ class Fit(CoefficientStatistics):
         ----------
         new : rows, as `ols` takes them; they need not have the response.
         read : how to read files of new rows, as in `ols`.
-        unseen : for a level that the fit has not seen, "error" raises an error that names it, and "nan" predicts NaN.
+        unseen : for a level that the fit does not have, "error" raises an error that names it, and "nan" predicts NaN.
         rank_deficient : for a row that breaks the dependency of a dropped column, "nan" predicts NaN, and "allow" predicts from the
             columns that were not dropped. The latter depends on the order of terms and on the reference levels.
 

@@ -6,6 +6,7 @@ Every value is checked as it is read. Nothing in a file is run.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from squarely.design import Design, formula_of, learned_from_json, learned_to_js
 from squarely.moments.engine.gram import EngineRecord
 from squarely.moments.moments import Moments
 from squarely.numerics import Array
-from squarely.storage.json_fields import as_bool, as_int, as_numbers, as_text, as_triangle
+from squarely.storage.json_fields import as_bool, as_int, as_numbers, as_optional, as_text, as_texts, as_triangle, read_fields
 
 MAX_SAVED_COLUMNS = 5_000  # a file holds the square of their number
 _MAX_VALUE = 1e100  # far beyond what a fit accepts, and its square is still a number
@@ -56,7 +57,7 @@ def moments_from_json(document: Mapping[str, Any], label: str) -> tuple[Moments,
     """
     written = document["source"]
     columns = {as_text(name): as_text(kind) for name, kind in written["columns"].items()}
-    source = DetachedSource(as_text(written["label"]), columns, tuple(as_text(note) for note in written["notes"]), label)
+    source = DetachedSource(as_text(written["label"]), columns, as_texts(written["notes"]), label)
     source.index_columns = frozenset(as_text(name) for name in written.get("index_columns", ()))  # earlier versions lack it
     arrays, where = document["arrays"], document["where"]
     if arrays is None:
@@ -64,7 +65,7 @@ def moments_from_json(document: Mapping[str, Any], label: str) -> tuple[Moments,
     else:
         formula = formula_of([as_text(n) for n in arrays["X"]], as_text(arrays["y"]), intercept=as_bool(document["intercept"]))
     factors, learned = learned_from_json(formula, document["learnt"])
-    k, engine = len(document["centres"]), document["aggregated"]
+    k = len(document["centres"])
     if k > MAX_SAVED_COLUMNS:
         raise ValueError(f"it has {k:,} columns.")
     centers, scales = as_numbers(document["centres"], (k,)), as_numbers(document["scales"], (k,))
@@ -87,8 +88,8 @@ def moments_from_json(document: Mapping[str, Any], label: str) -> tuple[Moments,
         gram=upper + np.triu(upper, 1).T,
         account=account_from_json(document["rows"]),
         passes=as_int(document["passes"]),
-        engine_record=None if engine is None else _read_engine_record(engine),
-        remarks=tuple(as_text(remark) for remark in document["remarks"]),
+        engine_record=as_optional(document["aggregated"], partial(read_fields, EngineRecord, engine_gram=None)),
+        remarks=as_texts(document["remarks"]),
     )
     if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):
         raise ValueError("its cross-products are not those of its rows.")
@@ -124,8 +125,3 @@ def _is_gram(gram: Array) -> bool:
         np.abs(gram).max() < _MAX_VALUE
         and (np.abs(gram) <= _TOLERANCE * gram[0, 0] + (1 + _TOLERANCE) * np.outer(lengths, lengths)).all()
     )
-
-
-def _read_engine_record(written: Mapping[str, Any]) -> EngineRecord:
-    scans, expressions = as_int(written["scans"]), as_int(written["expressions"])
-    return EngineRecord(engine=as_text(written["engine"]), scans=scans, expressions=expressions)

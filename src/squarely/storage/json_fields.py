@@ -5,14 +5,50 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
+from squarely.errors import DataError, InputError
 from squarely.numerics import Array
 
 T = TypeVar("T")
 _MAX_INT = 2**63
+
+
+def read_saved(text: str, label: str, noun: str, header: tuple[str, int], read: Callable[[Any], T]) -> T:
+    """Return what `read` makes of a saved fit or run, whose `header` is its first key and the format there.
+
+    Raises
+    ------
+    DataError : the file is not JSON, not a saved `noun` of this format, or `read` refuses a value in it.
+    """
+    key, version = header
+    try:
+        document = parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"The file {label!r} is not JSON ({error}), so it is not a saved fit or run. It may be incomplete."
+        ) from None
+    if not isinstance(document, dict) or key not in document:
+        raise DataError(f"The file {label!r} is not a saved {noun}. Save one with {noun}.save(path).")
+    if document[key] != version:
+        advice = "Fit the data again and save that fit" if document[key] in range(version) else "Update squarely"
+        raise DataError(f"The file {label!r} has format {document[key]!r}, and this version reads {version}. {advice}.")
+    try:
+        with np.errstate(all="ignore"):
+            return read(document)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError, ValueError) as error:
+        what = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        raise DataError(f"The file {label!r} is damaged or was changed by hand: {what} Save the {noun} again.") from None
+
+
+def read_fields(kind: type[T], written: Mapping[str, Any], **values: Any) -> T:
+    """Return a dataclass of the fields in a mapping, each read by its type; `values` are those of other types."""
+    names = {field.name: field.type for field in fields(kind) if field.name not in values}  # type: ignore[arg-type]
+    return kind(**{name: _READERS[str(type_name)](written[name]) for name, type_name in names.items()}, **values)
 
 
 def parse_json(text: str) -> Any:
@@ -34,6 +70,11 @@ def as_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not a string.")
     return value
+
+
+def as_texts(values: Any) -> tuple[str, ...]:
+    """Return a tuple of strings."""
+    return tuple(as_text(value) for value in values)
 
 
 def as_choice(value: Any, words: tuple[str, ...]) -> str:
@@ -74,6 +115,12 @@ def as_size(value: Any) -> float:
     return number
 
 
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "bool": as_bool, "int": as_int, "float": as_number, "float | None": partial(as_optional, read=as_number),
+    "str": as_text, "str | None": partial(as_optional, read=as_text), "tuple[str, ...]": as_texts,
+}  # fmt: skip
+
+
 def as_numbers(values: Any, shape: tuple[int, ...]) -> Array:
     """Return an array of numbers of a shape (m,) or (m, k)."""
     flat = [as_number(x) for row in values for x in row] if len(shape) == 2 else [as_number(x) for x in values]
@@ -95,7 +142,7 @@ def as_triangle(rows: Any, size: int) -> Array:
 
 
 def to_json(value: Any, non_finite: Callable[[float], object] = str) -> Any:
-    """Return nested mappings, sequences and arrays as values that `json.dumps(..., allow_nan=False)` accepts.
+    """Return nested dataclasses, mappings, sequences and arrays as values that `json.dumps(..., allow_nan=False)` accepts.
 
     `non_finite` replaces NaN and infinities; `as_number` reads the words that `str` makes of them.
 
@@ -104,6 +151,8 @@ def to_json(value: Any, non_finite: Callable[[float], object] = str) -> Any:
     """
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
+    if is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): to_json(item, non_finite) for key, item in value.items()}
     if isinstance(value, list | tuple):

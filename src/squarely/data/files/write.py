@@ -16,16 +16,16 @@ import pyarrow.compute as pc
 from squarely.errors import DataError, first_line
 from squarely.storage.disk import local_path, replacement, writable_path
 
-KeptColumns: TypeAlias = tuple[Sequence[str], Iterator[pa.RecordBatch]]  # names, and batches of these columns in this order
+OtherColumns: TypeAlias = tuple[Sequence[str], Iterator[pa.RecordBatch]]  # names, and batches of these columns in this order
 SUFFIXES = (".csv", ".parquet", ".arrow", ".feather", ".jsonl")
 
 
 def write_columns(
-    path: str | os.PathLike[str], batches: Iterable[Mapping[str, np.ndarray]], kept: KeptColumns | None = None
+    path: str | os.PathLike[str], batches: Iterable[Mapping[str, np.ndarray]], others: OtherColumns | None = None
 ) -> None:
     """Write columns to a .csv, .parquet, .arrow, .feather or .jsonl file; NaN becomes NULL, in CSV an empty field.
 
-    The first batch determines names and types. Columns of the same rows, `kept`, are written before the last one. The rows go to a
+    The first batch determines names and types. Other columns of the same rows are written before the last one. The rows go to a
     temporary file beside the target, which replaces it at the end.
 
     Raises
@@ -38,14 +38,14 @@ def write_columns(
         raise DataError(f"The suffix of {str(path)!r} is not a format to write. Use one of {', '.join(SUFFIXES)}.")
     try:
         with replacement(writable_path(target)) as part:
-            _write_batches(part, suffix, batches, kept)
+            _write_batches(part, suffix, batches, others)
     except (OSError, pa.ArrowException, UnicodeError) as error:
         raise DataError(
             f"{str(path)!r} was not written: {first_line(error)}. A file of that name, if there was one, is unchanged."
         ) from error
 
 
-def _write_batches(part: Path, suffix: str, batches: Iterable[Mapping[str, np.ndarray]], kept: KeptColumns | None) -> None:
+def _write_batches(part: Path, suffix: str, batches: Iterable[Mapping[str, np.ndarray]], others: OtherColumns | None) -> None:
     remaining = iter(batches)
     first_columns = next(remaining, None)
     if first_columns is None:
@@ -54,7 +54,7 @@ def _write_batches(part: Path, suffix: str, batches: Iterable[Mapping[str, np.nd
         )
     empty = _make_record_batch(first_columns, None)
     made = chain([empty], (_make_record_batch(columns, empty.schema) for columns in remaining))
-    completed = made if kept is None else _put_beside(made, *kept)
+    completed = made if others is None else _put_beside(made, *others)
     first = next(completed)
     record_batches = chain([first], completed)
     with part.open("xb") as file:
@@ -69,10 +69,10 @@ def _write_batches(part: Path, suffix: str, batches: Iterable[Mapping[str, np.nd
 
 
 def _put_beside(
-    batches: Iterator[pa.RecordBatch], names: Sequence[str], kept: Iterator[pa.RecordBatch]
+    batches: Iterator[pa.RecordBatch], names: Sequence[str], others: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """Add columns of the same rows, which come in batches of other sizes, before the last column of each batch."""
-    ahead = next(kept, None)
+    ahead = next(others, None)
     types = [pa.null() for _ in names] if ahead is None else [_plain_type(field.type) for field in ahead.schema]
     schema = pa.schema(list(zip(names, types, strict=True)))
     for batch in batches:
@@ -81,7 +81,7 @@ def _put_beside(
             pieces.append(ahead.slice(0, batch.num_rows - rows))
             rows += pieces[-1].num_rows
             rest = ahead.slice(pieces[-1].num_rows)
-            ahead = rest if rest.num_rows else next(kept, None)
+            ahead = rest if rest.num_rows else next(others, None)
         if rows < batch.num_rows:
             raise DataError("The rows have changed while they were read. Run again when nothing writes to them.")
         cast = [[_to_plain(column, kind) for column, kind in zip(piece.columns, types, strict=True)] for piece in pieces]

@@ -24,11 +24,22 @@ from squarely.descent.results.optimum import with_prediction
 from squarely.descent.results.serialize import FORMAT, RUN_FILE, RUN_KEY, SavedTexts
 from squarely.descent.results.training import Training
 from squarely.descent.run_theory.limits import RunTheory
-from squarely.errors import DataError, InputError
+from squarely.errors import DataError
 from squarely.moments import account_from_json, identity_scaling, moments_from_json, standardize_moments
 from squarely.numerics import Array
 from squarely.storage.disk import read_text
-from squarely.storage.json_fields import as_bool, as_choice, as_int, as_number, as_numbers, as_optional, as_text, parse_json
+from squarely.storage.json_fields import (
+    as_bool,
+    as_choice,
+    as_int,
+    as_number,
+    as_numbers,
+    as_optional,
+    as_text,
+    as_texts,
+    read_fields,
+    read_saved,
+)
 
 if TYPE_CHECKING:
     from squarely.types import Status
@@ -52,30 +63,11 @@ def load_run(path: Path, text: str | None = None) -> Training:
         raise DataError(f"The folder {str(path)!r} has checkpoints of a run that has not ended. {resume}")
     if path.is_dir() and not file.is_file():
         raise DataError(f"The folder {str(path)!r} has no saved run. Save one with run.save({str(path)!r}).")
-    run = _parse(read_text(file) if text is None else text, str(file))
+    text, label = read_text(file) if text is None else text, str(file)
+    run = read_saved(text, label, "run", (RUN_KEY, FORMAT), lambda document: _read_document(document, label))
     if newest is not None and newest > (len(run.result.losses) - 1, 0):
         raise DataError(f"The run in {str(path)!r} has gone on after it was saved, and has not ended. {resume}")
     return run
-
-
-def _parse(text: str, label: str) -> Training:
-    try:
-        document = parse_json(text)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(label, f"it is not JSON ({error}).") from None
-    if not isinstance(document, dict) or RUN_KEY not in document:
-        raise DataError(f"The file {label!r} is not a saved run. Save one with run.save(path).")
-    if document[RUN_KEY] != FORMAT:
-        raise DataError(f"The file {label!r} has format {document[RUN_KEY]!r}, and this version reads {FORMAT}. Update squarely.")
-    try:
-        with np.errstate(all="ignore"):
-            return _read_document(document, label)
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError, ValueError) as error:
-        raise _damaged(label, str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}") from None
-
-
-def _damaged(label: str, what: str) -> DataError:
-    return DataError(f"The file {label!r} is incomplete, damaged or was changed by hand: {what} Save the run again.")
 
 
 def _read_document(document: Mapping[str, Any], label: str) -> Training:
@@ -85,7 +77,6 @@ def _read_document(document: Mapping[str, Any], label: str) -> Training:
     problem = standardize_moments(moments) if options.standardize else identity_scaling(moments)
     p = len(problem.names)
     result = _read_result(document, options, p, len(problem.scale) - 1, intercept=problem.intercept)
-    texts, validation = document["texts"], document["validation_rows"]
     run = Training(
         options=options,
         result=result,
@@ -93,11 +84,11 @@ def _read_document(document: Mapping[str, Any], label: str) -> Training:
         moments=moments,
         source=source,
         theory=_read_theory(document["theory"], theory.decompose_hessian(problem.H), p),
-        remarks=tuple(as_text(remark) for remark in document["run_remarks"]),
+        remarks=as_texts(document["run_remarks"]),
         is_plain=as_bool(document["plain"]),
         has_user_model=as_bool(document["own_model"]),
-        validation_rows=None if validation is None else account_from_json(validation),
-        saved=SavedTexts(rows=as_text(texts["rows"]), code=as_optional(texts["code"], as_text), why=as_text(texts["why"])),
+        validation_rows=as_optional(document["validation_rows"], account_from_json),
+        saved=read_fields(SavedTexts, document["texts"]),
     )
     optimum = as_optional(document["optimum"], lambda values: _as_finite(values, p))
     return run if optimum is None else with_prediction(run, optimum)
@@ -130,17 +121,7 @@ def _read_options(written: Mapping[str, Any], groups: Any) -> TrainingOptions:
 def _read_group(written: Mapping[str, Any]) -> ParameterGroup:
     if {*written} != {field.name for field in fields(ParameterGroup)}:
         raise ValueError("a group of parameters has other fields.")
-    return ParameterGroup(
-        kind=as_text(written["kind"]),
-        parameters=tuple(as_text(name) for name in written["parameters"]),
-        lr=as_number(written["lr"]),
-        momentum=as_optional(written["momentum"], as_number),
-        dampening=as_optional(written["dampening"], as_number),
-        nesterov=as_bool(written["nesterov"]),
-        weight_decay=as_optional(written["weight_decay"], as_number),
-        decoupled=as_bool(written["decoupled"]),
-        maximize=as_bool(written["maximize"]),
-    )
+    return read_fields(ParameterGroup, written)
 
 
 def _read_result(document: Mapping[str, Any], options: TrainingOptions, p: int, features: int, *, intercept: bool) -> LoopResult:
@@ -187,30 +168,16 @@ def _read_result(document: Mapping[str, Any], options: TrainingOptions, p: int, 
 
 
 def _read_theory(written: Mapping[str, Any], lam: theory.Spectrum, p: int) -> RunTheory:
-    noise, batches = written["noise"], written["batches"]
-    return RunTheory(
-        spectrum=lam,
-        kappa=lam.kappa,
-        warnings=tuple(as_text(warning) for warning in written["warnings"]),
-        is_floor_rough=as_bool(written["is_floor_rough"]),
-        noise=None if noise is None else _read_noise(noise, p),
-        batches=None if batches is None else _read_batches(batches),
-        **{name: as_optional(written[name], as_number) for name in ("lr_limit", "lr_best", "rate", "floor", "floor_se")},
-    )
+    noise = as_optional(written["noise"], lambda saved: _read_noise(saved, p))
+    batches = as_optional(written["batches"], _read_batches)
+    return read_fields(RunTheory, written, spectrum=lam, kappa=lam.kappa, noise=noise, batches=batches)
 
 
 def _read_batches(written: Mapping[str, Any]) -> theory.Batches:
-    size = as_int(written["batch_size"])
-    if not size:
+    batches = read_fields(theory.Batches, written, sampling=as_choice(written["sampling"], ("reshuffled", "with replacement")))
+    if not batches.batch_size:
         raise ValueError("its batches are empty.")
-    sampling = as_choice(written["sampling"], ("reshuffled", "with replacement"))
-    return theory.Batches(
-        lr=as_number(written["lr"]),
-        batch_size=size,
-        sampling="reshuffled" if sampling == "reshuffled" else "with replacement",
-        momentum=as_number(written["momentum"]),
-        nesterov=as_bool(written["nesterov"]),
-    )
+    return batches
 
 
 def _read_noise(written: Mapping[str, Any], p: int) -> theory.Noise:
@@ -226,13 +193,7 @@ def _read_noise(written: Mapping[str, Any], p: int) -> theory.Noise:
     }
     if not all(np.isfinite(values).all() for values in arrays.values()) or not as_int(written["n"]):
         raise ValueError("its noise is not finite.")
-    return theory.Noise(
-        n=as_int(written["n"]),
-        sigma2=as_number(written["sigma2"]),
-        pairs=(a, b),
-        gaussian=as_bool(written["gaussian"]),
-        **arrays,
-    )
+    return read_fields(theory.Noise, written, pairs=(a, b), **arrays)
 
 
 def _as_finite(values: Any, p: int) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,15 +14,14 @@ from squarely._version import __version__
 from squarely.descent.checkpoint.serialize import describe_class, to_plain
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.summary import torch_name
-from squarely.descent.run_theory.limits import RunTheory
 from squarely.errors import DataError, OptionError, SquarelyError
 from squarely.moments import MAX_SAVED_COLUMNS, account_to_json, moments_to_json
 from squarely.storage.json_fields import to_json
-from squarely.theory import Noise
 
 FORMAT = 1
 RUN_KEY = "squarely run"  # the first key of the file
 RUN_FILE = "run.json"  # its name in a folder
+_THEORY_FIELDS = ("lr_limit", "lr_best", "rate", "warnings", "floor", "floor_se", "is_floor_rough", "batches", "noise")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +58,14 @@ def run_to_json(run: Any) -> str:
             f"The run has {columns:,} columns, and a file holds the square of their number: at most {MAX_SAVED_COLUMNS:,} are "
             "saved. Group levels, or keep run.params instead."
         )
-    ended, texts = result.stop_reason, _describe_with_rows(run)
+    ended = result.stop_reason
     document = {
         RUN_KEY: FORMAT,
         "versions": {"squarely": __version__, "torch": _torch_version(), "numpy": np.__version__},
         **moments_to_json(run.moments, run.source),
         "redrawn": run.source.is_redrawn,
         "options": _options_to_json(run.options),
-        "groups": [asdict(group) for group in run.options.parameter_groups],
+        "groups": run.options.parameter_groups,
         "start": result.start,
         "end": result.end,
         "log": {
@@ -79,12 +78,12 @@ def run_to_json(run: Any) -> str:
         "average": result.average_metrics,
         "last_iterate": result.last_iterate,
         "optimum": run.optimum,
-        "theory": _theory_to_json(run.theory),
+        "theory": {name: getattr(run.theory, name) for name in _THEORY_FIELDS},
         "run_remarks": run.remarks,
         "plain": run.is_plain,
         "own_model": run.has_user_model,
         "validation_rows": None if run.validation_rows is None else account_to_json(run.validation_rows),
-        "texts": {"rows": texts.rows, "code": texts.code, "why": texts.why},
+        "texts": _describe_with_rows(run),
     }
     return json.dumps(to_json(document), allow_nan=False, separators=(",", ":"))
 
@@ -121,18 +120,3 @@ def _value_to_json(value: Any) -> Any:
     except TypeError:
         return describe_class(value)
     return describe_class(value) if tensors else plain
-
-
-def _theory_to_json(run_theory: RunTheory) -> dict[str, Any]:
-    names = ("lr_limit", "lr_best", "rate", "warnings", "floor", "floor_se", "is_floor_rough")
-    batches = run_theory.batches
-    return {
-        **{name: getattr(run_theory, name) for name in names},
-        "batches": None if batches is None else asdict(batches),
-        "noise": None if run_theory.noise is None else _noise_to_json(run_theory.noise),
-    }
-
-
-def _noise_to_json(noise: Noise) -> dict[str, Any]:
-    names = ("values", "n", "sigma2", "pairs", "gradient", "skew", "square", "gaussian")
-    return {name: getattr(noise, name) for name in names}

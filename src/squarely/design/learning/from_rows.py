@@ -142,7 +142,7 @@ def _levels_aggregator(factor: Categorical, source: Source) -> Aggregator:
 def _mean_aggregator(part: Standardize) -> Aggregator:
     """Learn a mean and a deviation, merged by the formula of Chan, Golub and LeVeque (1983), doi:10.1080/00031305.1983.10483115.
 
-    The mean is kept in double-double: far from zero a double has too few digits of it.
+    The mean is in double-double: far from zero a double has too few digits of it.
     """
 
     def update(batch: Batch, evaluated: EvaluatedBatch) -> MeanAndSquares:

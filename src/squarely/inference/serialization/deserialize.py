@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from squarely.data import Source
-from squarely.errors import DataError, InputError
+from squarely.errors import DataError
 from squarely.exact import (
     Dependency,
     Factorization,
@@ -35,9 +35,9 @@ from squarely.storage.json_fields import (
     as_numbers,
     as_optional,
     as_size,
-    as_text,
+    as_texts,
     as_triangle,
-    parse_json,
+    read_saved,
 )
 
 _MOST_FITS = 100_000
@@ -50,28 +50,11 @@ class _EarlierFormatError(Exception):
 def solution_from_json(text: str, label: str) -> tuple[Statistics, Solution, Source]:
     """Read a solution and its source, which has no rows, from JSON, or raise a DataError that calls the file `label`."""
     try:
-        document = parse_json(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"The file {label!r} is not JSON ({error}), so it is not a saved fit or run. It may be incomplete."
-        ) from None
-    if not isinstance(document, dict) or "squarely" not in document:
-        raise DataError(f"The file {label!r} is not a saved fit. Save one with fit.save(path).")
-    if document["squarely"] != FORMAT:
-        earlier = document["squarely"] in range(FORMAT)
-        raise DataError(
-            f"The file {label!r} has format {document['squarely']!r}, and this version reads {FORMAT}. "
-            + ("Fit the data again and save that fit." if earlier else "Update squarely.")
-        )
-    try:
-        return _read_document(document, label)
+        return read_saved(text, label, "fit", ("squarely", FORMAT), lambda document: _read_document(document, label))
     except _EarlierFormatError as error:
         raise DataError(
             f"The file {label!r} was saved by an earlier version and {error}. Fit the data again and save that fit."
         ) from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        what = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        raise DataError(f"The file {label!r} is damaged or was changed by hand: {what} Save the fit again.") from None
 
 
 def _read_document(document: Mapping[str, Any], label: str) -> tuple[Statistics, Solution, Source]:
@@ -90,7 +73,7 @@ def _read_factorization(document: Mapping[str, Any], moments: Moments) -> Factor
     remainders = tuple(as_size(x) for x in written["left"])
     if not remainders and document["aggregated"] is not None:  # earlier versions lack it: remainders are below the threshold
         remainders = tuple(1e-5 * np.sqrt(np.diag(moments.gram)[first:-1][~selected]))
-    messages = tuple(as_text(sentence) for sentence in written["dependencies"])
+    messages = as_texts(written["dependencies"])
     # In files of earlier versions only the sentence says that a column is zero.
     zeros = tuple(as_bool(x) for x in written.get("zero", [text.endswith(" is constant (0)") for text in messages]))
     if not len(remainders) == len(messages) == len(zeros) == p - q:

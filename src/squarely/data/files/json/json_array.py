@@ -96,6 +96,13 @@ class _Scanner:
         self._at += 1
         return sign
 
+    def iter_items(self, end: str) -> Iterator[None]:
+        """Take the rest of an array or object up to its bracket `end`, and yield before each item, which the caller takes."""
+        sign = self.take(end) if self.peek() == end else ","
+        while sign == ",":
+            yield
+            sign = self.take("," + end)
+
     def decode(self) -> tuple[Any, str]:
         """Take the next value, and return it with its text."""
         self.peek()
@@ -114,6 +121,7 @@ class _Scanner:
 
 def _iter_lines(scanner: _Scanner, file: LocalFile, *, is_array: bool) -> Iterator[bytes]:
     if is_array:
+        scanner.take("[")
         yield from _iter_objects(scanner, file, "")
     else:
         yield from _iter_document(scanner, file)
@@ -125,43 +133,28 @@ def _iter_document(scanner: _Scanner, file: LocalFile) -> Iterator[bytes]:
     """Yield the objects of the one key of a document that has an array of objects."""
     found, others = "", {}
     scanner.take("{")
-    sign = "" if scanner.peek() != "}" else scanner.take("}")
-    while sign != "}":
+    for _ in scanner.iter_items("}"):
         name, _ = scanner.decode()
         scanner.take(":")
-        if scanner.peek() == "[":
-            scanner.take("[")
-            inner = scanner.peek()
-            if inner == "{" and found:
-                raise _shape_error(file, f"has two arrays of objects, {found!r} and {name!r}", f"jq -c '.{found}[]'")
-            if inner in "[{" and inner:
-                found = name
-                yield from _iter_objects(scanner, file, name, is_open=True)
-            else:
-                others[name] = _skip_array(scanner)
-        else:
+        if scanner.peek() != "[":
             others[name] = scanner.decode()[0]
-        sign = scanner.take(",}")
+            continue
+        scanner.take("[")
+        inner = scanner.peek()
+        if inner == "{" and found:
+            raise _shape_error(file, f"has two arrays of objects, {found!r} and {name!r}", f"jq -c '.{found}[]'")
+        if inner in ("[", "{"):
+            found = name
+            yield from _iter_objects(scanner, file, name)
+        else:
+            others[name] = [scanner.decode()[0] for _ in scanner.iter_items("]")][:1]
     if not found:
         raise _other_shape_error(file, others)
 
 
-def _skip_array(scanner: _Scanner) -> list[Any]:
-    values = []
-    sign = scanner.take("]") if scanner.peek() == "]" else ","
-    while sign == ",":
-        values.append(scanner.decode()[0])
-        sign = scanner.take(",]")
-    return values[:1]
-
-
-def _iter_objects(scanner: _Scanner, file: LocalFile, name: str, *, is_open: bool = False) -> Iterator[bytes]:
-    """Yield the objects of an array, each as a line."""
-    if not is_open:
-        scanner.take("[")
-    sign, number = (scanner.take("]") if scanner.peek() == "]" else ","), 0
-    while sign == ",":
-        number += 1
+def _iter_objects(scanner: _Scanner, file: LocalFile, name: str) -> Iterator[bytes]:
+    """Yield the objects of an array, whose bracket was taken, each as a line."""
+    for number, _ in enumerate(scanner.iter_items("]"), 1):
         if scanner.peek() == "[":
             path, orient = str(file.given_path), "split" if name == "data" else "values"
             raise _shape_error(file, "holds arrays of values, not objects", f"pandas.read_json({path!r}, orient={orient!r})")
@@ -169,7 +162,6 @@ def _iter_objects(scanner: _Scanner, file: LocalFile, name: str, *, is_open: boo
         if not isinstance(value, dict):
             raise ValueError(f"element {number:,} of the array is not an object with names and values")  # noqa: TRY004  # as JSON's own
         yield re.sub(r"[\r\n]+", " ", text).encode() + b"\n"
-        sign = scanner.take(",]")
 
 
 def _other_shape_error(file: LocalFile, values: dict[str, Any]) -> DataError:

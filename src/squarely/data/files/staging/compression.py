@@ -8,17 +8,16 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 
 from squarely.data.files.file_kinds import HEAD, detect_compression, detect_kind, named_kind
 from squarely.data.files.local_file import LocalFile
-from squarely.data.files.staging.temporary_copy import TemporaryCopy, require_disk_space
+from squarely.data.files.staging.temporary_copy import TemporaryCopy, read_pieces, require_disk_space
 from squarely.errors import DataError, listed, pluralize
 from squarely.storage.disk import printable_name
 
-_PIECE = 2**22  # bytes
 _IGNORED_MEMBERS = ("__MACOSX/", ".")  # what macOS adds
 _CONTENTS = {  # what a zip file is, by the beginning of a name in it
     "xl/workbook.": "Excel", "xl/worksheets/": "Excel", "word/": "Word", "META-INF/": "a Java archive",
@@ -75,7 +74,7 @@ def _iter_pieces(path: Path, method: str) -> Iterator[bytes]:
         return
     openers: dict[str, Any] = {"gzip": gzip.open, "bz2": bz2.open}
     with openers[method](path) if method in openers else pa.CompressedInputStream(pa.OSFile(str(path)), method) as opened:
-        yield from _read_pieces(opened)
+        yield from read_pieces(opened)
 
 
 def _iter_xz(path: Path) -> Iterator[bytes]:
@@ -83,14 +82,9 @@ def _iter_xz(path: Path) -> Iterator[bytes]:
 
     try:
         with lzma.open(path) as opened:
-            yield from _read_pieces(opened)
+            yield from read_pieces(opened)
     except lzma.LZMAError as error:
         raise EOFError(str(error)) from error
-
-
-def _read_pieces(opened: IO[bytes]) -> Iterator[bytes]:
-    while piece := opened.read(_PIECE):
-        yield piece
 
 
 def _unzip(file: LocalFile) -> LocalFile:
@@ -104,7 +98,7 @@ def _unzip(file: LocalFile) -> LocalFile:
         require_disk_space(member.file_size, file.label)
         try:
             with archive.open(member) as opened:
-                copy = TemporaryCopy(_read_pieces(opened), file.label)
+                copy = TemporaryCopy(read_pieces(opened), file.label)
         except NotImplementedError as error:  # deflate64, for example
             raise DataError(
                 f"The file {file.label!r} is compressed in a way that Python cannot read: {error}. Unpack it, and give the path of "

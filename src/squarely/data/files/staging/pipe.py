@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from squarely.data.files.local_file import LocalFile
-from squarely.data.files.staging.temporary_copy import TemporaryCopy
+from squarely.data.files.staging.temporary_copy import TemporaryCopy, read_pieces
 from squarely.errors import DataError
 
 STANDARD_INPUT = "-"
-_PIECE = 2**20  # bytes
 
 
 def copy_standard_input() -> LocalFile:
@@ -35,7 +33,7 @@ def _copy_stdin(stream: Any) -> LocalFile:
         raise DataError(
             "'-' stands for standard input, and nothing is piped into it. Write < file after the command, or give a path."
         )
-    return LocalFile.of_copy(TemporaryCopy(_read_pieces(opened.read), "standard input"), "standard input", "")
+    return LocalFile.of_copy(TemporaryCopy(read_pieces(opened), "standard input"), "standard input", "")
 
 
 def is_pipe(path: Path) -> bool:
@@ -65,7 +63,7 @@ def _copy_named(path: Path) -> LocalFile:
         with path.open("rb") as opened:
             if opened.isatty():
                 raise DataError(f"{str(path)!r} is a terminal. Give the path of a file.")
-            return LocalFile.of_copy(TemporaryCopy(_read_pieces(opened.read), str(path)), str(path), path.name)
+            return LocalFile.of_copy(TemporaryCopy(read_pieces(opened), str(path)), str(path), path.name)
     except OSError as error:
         raise DataError(f"{str(path)!r} cannot be read: {error.strerror or error}. Give the path of a file.") from error
 
@@ -80,7 +78,7 @@ def copy_open_file(opened: Any) -> LocalFile:
     name = getattr(opened, "name", "")
     label = f"the open file {os.path.basename(name)!r}" if isinstance(name, str) and name else "the open file"
     try:
-        copy = TemporaryCopy(_read_pieces(opened.read), label)
+        copy = TemporaryCopy(read_pieces(opened), label)
     except DataError:
         raise
     except (OSError, ValueError, TypeError) as error:
@@ -88,8 +86,3 @@ def copy_open_file(opened: Any) -> LocalFile:
     if copy.path.stat().st_size == 0:
         raise DataError(f"{label} has nothing behind its position. Go back with seek(0) if it was read before, or give its path.")
     return LocalFile.of_copy(copy, label, os.path.basename(name) if isinstance(name, str) else "")
-
-
-def _read_pieces(read: Callable[[int], bytes | str]) -> Iterator[bytes]:
-    while piece := read(_PIECE):
-        yield piece.encode("utf-8", "surrogatepass") if isinstance(piece, str) else piece

@@ -15,12 +15,11 @@ import pyarrow as pa
 
 from squarely._version import __version__
 from squarely.data.files.local_file import LocalFile
-from squarely.data.files.staging.temporary_copy import TemporaryCopy, require_disk_space
+from squarely.data.files.staging.temporary_copy import TemporaryCopy, read_pieces, require_disk_space
 from squarely.errors import DataError, first_line
 
 _BUCKETS = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")  # what pyarrow.fs opens
 _TIMEOUT = 30.0  # seconds without a byte
-_PIECE = 2**20  # bytes
 _REDIRECTIONS = (301, 302, 303, 307, 308)
 _PATTERN_SIGNS = "*?["
 
@@ -106,7 +105,7 @@ def _read_http(url: str) -> Iterator[bytes]:
         expected = answer.headers.get("Content-Length")
         if expected is not None:
             require_disk_space(int(expected), _shown(url))
-        yield from _read_pieces(answer, None if expected is None else int(expected))
+        yield from _read_all(answer, None if expected is None else int(expected))
 
 
 def _read_bucket(url: str) -> Iterator[bytes]:
@@ -121,12 +120,12 @@ def _read_bucket(url: str) -> Iterator[bytes]:
         raise DataError(f"{_shown(url)!r} {what}. Give the URL of a file, or a list of them.")
     require_disk_space(info.size, _shown(url))
     with system.open_input_stream(path, compression=None) as opened:
-        yield from _read_pieces(opened, info.size)
+        yield from _read_all(opened, info.size)
 
 
-def _read_pieces(opened: Any, expected: int | None) -> Iterator[bytes]:
+def _read_all(opened: Any, expected: int | None) -> Iterator[bytes]:
     received = 0
-    while piece := opened.read(_PIECE):
+    for piece in read_pieces(opened):
         received += len(piece)
         yield piece
     if expected is not None and received != expected:

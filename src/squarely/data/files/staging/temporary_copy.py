@@ -6,14 +6,16 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from squarely.errors import DataError
 
 _OPEN_FILES = "/proc/self/fd"  # Linux alone has it: a file without a name stays readable there until it is closed
 _MAX_DESCRIPTOR = 256  # a process may usually open 1,024 files; a folder can have more
 _FREE = 2**26  # bytes of the disk that are left to other programs
+_PIECE = 2**20  # bytes
 _CHECKED = 2**24  # bytes between two looks at the free space
 
 
@@ -44,6 +46,12 @@ class TemporaryCopy:
         finally:
             if not is_anonymous:
                 os.close(descriptor)
+
+
+def read_pieces(opened: Any) -> Iterator[bytes]:
+    """Yield the content of an open file, or of an object with its method `read`, in pieces; text in UTF-8."""
+    while piece := opened.read(_PIECE):
+        yield piece.encode("utf-8", "surrogatepass") if isinstance(piece, str) else piece
 
 
 def require_disk_space(size: int, label: str) -> None:
