@@ -21,11 +21,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import MAX_EMAX, Context, Decimal
 from functools import wraps
 from inspect import Parameter, signature
-from typing import ParamSpec, SupportsFloat, TypeVar
+from typing import Any, ParamSpec, SupportsFloat, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,6 +48,16 @@ class SquarelyError(Exception):
     """Base of all errors that squarely raises on purpose."""
 
     local_only = False  # whether one of several processes may raise it while the others do not
+
+    def _render_traceback_(self) -> Any:
+        """Return the lines of the traceback for IPython, which calls this: they end at the line of the user."""
+        frame = self.__traceback__
+        while frame and (below := frame.tb_next):
+            if below.tb_next is None and below.tb_frame.f_globals is globals():  # of `short_traceback`
+                frame.tb_next = None
+            frame = frame.tb_next
+        shell = sys.modules["IPython"].get_ipython()
+        return shell.InteractiveTB.structured_traceback(type(self), self, self.__traceback__)
 
 
 class InputError(SquarelyError, ValueError):

@@ -37,6 +37,7 @@ with sq.progress():
 lines._DELAY, lines.Output.update = 1.0, update
 """,
     "lines": "for text, html in shown:\n    print(text)",
+    "mistake": "one = 1\nsq.ols('mpg ~ wieght', cars)",
     "quick": "with sq.progress():\n    fit = sq.ols('mpg ~ displacement', cars)",
 }
 
@@ -48,6 +49,7 @@ def outputs():
     import nbformat
 
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS.values()])
+    book.cells[[*CELLS].index("mistake")].metadata["tags"] = ["raises-exception"]
     nbclient.NotebookClient(book, timeout=300, kernel_name="python3").execute()
     return dict(zip(CELLS, (cell.outputs for cell in book.cells), strict=True))
 
@@ -75,6 +77,14 @@ def test_a_result_appears_as_a_table(outputs, cell):
     assert kind == "text/html"
     assert "displacement" in data or cell == "sweep"
     assert "<table" in data
+
+
+def test_the_traceback_of_a_mistake_ends_at_the_line_of_the_user(outputs):
+    (output,) = outputs["mistake"]
+    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output["traceback"]))
+    assert "----> 2 sq.ols('mpg ~ wieght', cars)" in text
+    assert "Did you mean 'weight'?" in text
+    assert "errors.py" not in text
 
 
 def test_pyplot_has_no_figure_of_ours(outputs):

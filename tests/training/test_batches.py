@@ -374,11 +374,11 @@ def test_the_floor_is_what_long_runs_keep():
 def test_warnings_before_the_first_epoch_have_numbers():
     beyond = sq.train(FORMULA, ROWS, lr=0.45, epochs=2, batch_size=4)
     # while all rows bear 0.517, and batches that are all of 4 rows 0.3749
-    assert "is not below 0.374, the limit for batches of 4 rows (the last of 2) drawn with replacement" in beyond.warnings[0]
+    assert "is not below 0.374, the limit for batches of 4 rows (the last of 2) drawn with replacement" in beyond.theory.warnings[0]
     raw = sq.train(FORMULA, ROWS, lr=1e-7, epochs=2, standardize=False)
-    assert "kappa is 2.8e+08, and 28.8 once they are" in " ".join(raw.warnings)
+    assert "kappa is 2.8e+08, and 28.8 once they are" in " ".join(raw.theory.warnings)
     short = sq.train(FORMULA, ROWS, lr=0.01, epochs=10)
-    needed = int(re.search(r"([\d,]+) epochs would leave 0.01", short.warnings[0])[1].replace(",", ""))
+    needed = int(re.search(r"([\d,]+) epochs would leave 0.01", short.theory.warnings[0])[1].replace(",", ""))
     lam = np.linalg.eigvalsh(2 * np.corrcoef(sq.datasets.cars()[["displacement", "weight"]].T.to_numpy(float)))
     assert (1 - 0.01 * lam[0]) ** needed <= 0.01 < (1 - 0.01 * lam[0]) ** (needed - 1)
     clamped = sq.train(FORMULA, ROWS, epochs=2, batch_size=1000)

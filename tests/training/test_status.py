@@ -56,6 +56,31 @@ def test_every_status():
     assert status(lr=5.0) == "diverged"
 
 
+def test_a_run_at_the_noise_of_its_batches_is_finished():
+    """More epochs bring it no nearer: at ten times as many the distance has the same size; a smaller rate helps."""
+    run = sq.train(FORMULA, ROWS, lr=0.1, batch_size=32, epochs=50)
+    longer = sq.train(FORMULA, ROWS, lr=0.1, batch_size=32, epochs=500)
+    assert run.status == longer.status == "finished"
+    assert run.require() is run
+    assert 1.0 < min(farthest(run), farthest(longer)) < max(farthest(run), farthest(longer)) < 6.0
+    (note,) = run.notes
+    assert "The noise of batches of 32 rows keeps them about 2.2 away. Try average=25, lr=0.047 or larger batches." in note
+    assert farthest(sq.train(FORMULA, ROWS, lr=0.047, batch_size=32, epochs=200)) < 2.0
+    asked = sq.train(FORMULA, ROWS, lr=0.1, batch_size=32, epochs=50, stop="0.01 se")
+    assert asked.status == "epochs used up"
+
+
+@pytest.mark.parametrize("batch_size", [None, 32])
+def test_a_run_with_too_few_epochs_has_one_advice(batch_size):
+    run = sq.train(FORMULA, ROWS, lr=0.01, batch_size=batch_size, epochs=50)
+    assert run.status == "epochs used up"
+    (note,) = run.notes
+    assert "noise" not in note and "smaller" not in note  # noqa: PT018  # which is for runs with enough epochs
+    (words,) = sq.sweep(FORMULA, ROWS, lr=[0.01], batch_size=batch_size, epochs=50).notes
+    assert words == note
+    assert run.theory.warnings != ()
+
+
 def test_without_standard_errors_there_is_no_distance():
     on_a_line = sq.train("y ~ x", {"x": np.arange(6.0), "y": 2 * np.arange(6.0) + 1}, epochs=50, dtype="float64")
     too_few = sq.train("y ~ x", {"x": [0.0, 1.0], "y": [0.0, 3.0]}, epochs=50)

@@ -12,13 +12,21 @@ from squarely import theory
 from squarely.descent.loop.result import LoopResult
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.options.value_checks import stop_distance
-from squarely.descent.run_theory.limits import RunTheory
+from squarely.descent.run_theory.limits import (
+    MAX_NOISE_SE,
+    MAX_REMAINING_ERROR,
+    RunTheory,
+    describe_slowness,
+    distance_warnings,
+    remaining_error,
+)
 from squarely.errors import pluralize
 from squarely.moments import StandardizedProblem
 from squarely.types import Status
 
 TOLERANCE = 0.01  # standard errors, as in `certify`
 _MANY_EPOCHS = 10**7
+_CHANCE_FACTOR = 3.0  # times its mean: a distance that the noise of batches reaches in less than one of 300 runs
 FAILED = ("diverged", "not finite")  # the parameters of such a run are not an answer
 
 
@@ -38,7 +46,7 @@ def measure_distance(
     return distance if math.isfinite(distance) else None
 
 
-def judge_end(result: LoopResult, options: TrainingOptions, distance: float | None) -> Status:
+def judge_end(run_theory: RunTheory, options: TrainingOptions, result: LoopResult, distance: float | None) -> Status:
     """Return the status of a run: "converged" if it is within the tolerance, else how it ended."""
     ended = result.stop_reason.status
     if ended in FAILED:
@@ -46,19 +54,42 @@ def judge_end(result: LoopResult, options: TrainingOptions, distance: float | No
     if distance is not None and distance <= (stop_distance(options) or TOLERANCE):
         return "converged"
     is_best_epoch = result.stop_reason.restored_epoch is not None  # by the user's own rule
-    return "epochs used up" if ended == "finished" and distance is not None and not is_best_epoch else ended
+    is_done = distance is None or is_best_epoch or _is_at_noise(run_theory, options, distance)
+    return "epochs used up" if ended == "finished" and not is_done else ended
+
+
+def _is_at_noise(run_theory: RunTheory, options: TrainingOptions, distance: float) -> bool:
+    """Return whether a run is as near as the noise of its batches lets it come, so that more epochs bring it no nearer."""
+    floor_se = run_theory.floor_se
+    if not floor_se or stop_distance(options) is not None or distance > _CHANCE_FACTOR * floor_se:
+        return False
+    return remaining_error(run_theory, options, options.rate) <= MAX_REMAINING_ERROR
 
 
 def describe_end(
     problem: StandardizedProblem, run_theory: RunTheory, options: TrainingOptions, result: LoopResult, distance: float | None
 ) -> tuple[str, ...]:
-    """Say why a run ended before its last epoch, and how far away it is if it used up its epochs; nothing if neither."""
+    """Say why a run ended before its last epoch, and how far away it is after its last one; nothing if it has converged."""
     if result.has_diverged:
         return (_describe_divergence(run_theory, options, result),)
     reasons = [result.stop_reason.reason] if result.stop_reason.reason else []
-    if distance is not None and judge_end(result, options, distance) == "epochs used up":
+    if distance is not None and _is_far(run_theory, options, result, distance):
         reasons.append(_describe_shortfall(problem, run_theory, options, result, distance))
     return tuple(reasons)
+
+
+def select_warnings(run_theory: RunTheory, options: TrainingOptions, result: LoopResult, distance: float | None) -> tuple[str, ...]:
+    """Return the warnings of theory, without those on how far away the run ends if `describe_end` says that, with one advice."""
+    if distance is None or not _is_far(run_theory, options, result, distance):
+        return run_theory.warnings
+    repeated = distance_warnings(run_theory, options)
+    return tuple(warning for warning in run_theory.warnings if warning not in repeated)
+
+
+def _is_far(run_theory: RunTheory, options: TrainingOptions, result: LoopResult, distance: float) -> bool:
+    """Return whether a run has taken all its epochs and ended far away."""
+    status, is_best_epoch = judge_end(run_theory, options, result, distance), result.stop_reason.restored_epoch is not None
+    return status == "epochs used up" or (status == "finished" and not is_best_epoch)
 
 
 def _describe_divergence(run_theory: RunTheory, options: TrainingOptions, result: LoopResult) -> str:
@@ -88,25 +119,33 @@ def _describe_shortfall(
     taken = pluralize(len(result.losses) - 1, "epoch")
     is_constant = options.scheduler is None and len(options.parameter_groups) < 2 and not math.isnan(options.rate)
     rate = f" at lr={options.rate:g}" if is_constant else ""
-    away = f"After {taken}{rate} the coefficients are still {distance:.2g} standard errors from least squares."
+    still = "" if _is_at_noise(run_theory, options, distance) else "still "
+    away = f"After {taken}{rate} the coefficients are {still}{distance:.2g} standard errors from least squares."
+    if not options.is_full_batch:
+        return f"{away} {_advise_batches(run_theory, options, distance)}"
     if options.scheduler is None and options.average is None and options.descent is not None and run_theory.lr_limit is not None:
         return f"{away} {_advise_by_theory(problem, run_theory, options, result, options.descent)}"
-    if not options.is_full_batch:
-        return f"{away} {_advise_batches(options)}"
     return f"{away} Try more epochs, another lr or another schedule."
 
 
-def _advise_batches(options: TrainingOptions) -> str:
+def _advise_batches(run_theory: RunTheory, options: TrainingOptions, distance: float) -> str:
+    if options.average is None and (slowness := describe_slowness(run_theory, options)):
+        return slowness
     average = "" if options.average is not None or options.stop is not None else f"average={options.epochs // 2}, "
-    return f"The noise of batches may keep them there: try {average}a smaller lr or larger batches."
+    floor_se, lr = run_theory.floor_se, "a smaller lr"
+    if floor_se is not None and MAX_NOISE_SE < floor_se < math.inf:
+        lr = f"lr={run_theory.rate_for_distance(MAX_NOISE_SE)}"
+    size = f" of {pluralize(options.batch_size or 0, 'row')}"
+    if floor_se is not None and _is_at_noise(run_theory, options, distance):
+        least = "at least " if run_theory.is_floor_rough else ""
+        return f"The noise of batches{size} keeps them {least}about {floor_se:.2g} away. Try {average}{lr} or larger batches."
+    return f"The noise of batches may keep them there: try {average}{lr} or larger batches."
 
 
 def _advise_by_theory(
     problem: StandardizedProblem, run_theory: RunTheory, options: TrainingOptions, result: LoopResult, descent: theory.Descent
 ) -> str:
     """Say after how many epochs the run would be within the tolerance, at its learning rate and at the best one."""
-    if not options.is_full_batch:
-        return _advise_batches(options)
     lam, tolerance = run_theory.spectrum, stop_distance(options) or TOLERANCE
     optimum = theory.fixed_point(lam, problem.h)
     c, target = lam.vectors.T @ (result.start - optimum), tolerance**2 * problem.loss(optimum) / (problem.n - len(problem.names))

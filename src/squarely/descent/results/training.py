@@ -15,7 +15,7 @@ from squarely.data import RowAccount, Source, open_new_rows, scan_purpose, to_fr
 from squarely.descent.codegen.script import ScriptInput, write_script
 from squarely.descent.loop.result import LoopResult
 from squarely.descent.options.options import TrainingOptions
-from squarely.descent.results.convergence import FAILED, describe_end, judge_end, measure_distance
+from squarely.descent.results.convergence import FAILED, describe_end, judge_end, measure_distance, select_warnings
 from squarely.descent.results.loss_figure import draw_run
 from squarely.descent.results.plain_numbers import to_plain_numbers
 from squarely.descent.results.prediction import make_predictor
@@ -129,10 +129,11 @@ class Training:
         """How the run ended, in a word or three.
 
         "converged" : within 0.01 standard errors of least squares, or the distance of `stop`; "epochs used up" : farther away.
-        "stopped" : ended early by an option. "finished" : all epochs are taken, and the best epoch came back, or there is no
-        distance to judge by. "diverged", "not finite" : the loss grew beyond all bounds, or is not a number.
+        "stopped" : ended early by an option. "finished" : all epochs are taken, and the best epoch came back, there is no
+        distance to judge by, or the noise of batches keeps the run away. "diverged", "not finite" : the loss grew beyond all
+        bounds, or is not a number.
         """
-        return judge_end(self.result, self.options, self.distance_se)
+        return judge_end(self.theory, self.options, self.result, self.distance_se)
 
     @property
     def has_failed(self) -> bool:
@@ -158,7 +159,8 @@ class Training:
     @property
     def notes(self) -> tuple[str, ...]:
         """The notes of the page: remarks, notes of the design, warnings of theory, and why the run ended where it did."""
-        return self.remarks + self.design.notes + self.theory.warnings + self._describe_end()
+        warnings = select_warnings(self.theory, self.options, self.result, self.distance_se)
+        return self.remarks + self.design.notes + warnings + self._describe_end()
 
     @property
     def warnings(self) -> tuple[str, ...]:

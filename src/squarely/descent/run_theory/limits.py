@@ -17,7 +17,7 @@ from squarely.numerics import round_apart, round_down
 from squarely.reprs import short_repr
 
 MAX_REMAINING_ERROR = 0.01  # of the error in the slowest direction, above which a run is warned
-_MAX_NOISE_SE = 1.0  # standard errors from the optimum due to the noise of batches, above which a run is warned
+MAX_NOISE_SE = 1.0  # standard errors from the optimum due to the noise of batches, above which a run is warned
 _TRUSTED_FRACTION = 0.25  # of the limit: up to there the first order of reshuffled batches was within 20 % of simulation
 _MAX_GROWTH = 1e3  # times the error of the start, above which a schedule is warned of
 _STALL_FRACTION = 1e-5  # of the error: float32 loses steps that are smaller
@@ -135,8 +135,7 @@ def _iter_warnings(run_theory: RunTheory, options: TrainingOptions, standardized
         if options.scheduler is not None:
             yield from _warn_of_growth(run_theory, options, descent, limit)
         elif options.rate < run_theory.lr_limit:
-            yield from _warn_of_slowness(run_theory, options, descent, best)
-            yield from _warn_of_noise(run_theory, options)
+            yield from distance_warnings(run_theory, options)
         elif batches is None:
             yield f"lr={options.rate:g} is not below the limit {limit}: the loss cannot settle. The best rate is {best}."
         else:
@@ -173,18 +172,32 @@ def _warn_of_growth(run_theory: RunTheory, options: TrainingOptions, descent: th
         )
 
 
-def _warn_of_slowness(run_theory: RunTheory, options: TrainingOptions, descent: theory.Descent, best: str) -> Iterator[str]:
-    """Warn of a run with too few epochs, and say how many are enough."""
-    lam = run_theory.spectrum
-    steps = 1 if run_theory.batches is None or run_theory.noise is None else run_theory.batches.sizes(run_theory.noise.n)[0]
+def distance_warnings(run_theory: RunTheory, options: TrainingOptions) -> tuple[str, ...]:
+    """Return the warnings that a run at a constant rate ends far away: for too few epochs, and for the noise of batches."""
+    return tuple(each for each in (describe_slowness(run_theory, options), _describe_noise(run_theory, options)) if each)
 
-    def remainder(rate: float) -> float:
-        after = theory.modes_after(lam, np.ones(len(lam.values)), replace(descent, lr=rate), options.epochs * steps)
-        return float(np.abs(after[lam.flat_directions :]).max())
 
-    error, least = remainder(options.rate), remainder(float(best))
-    if error <= MAX_REMAINING_ERROR:
-        return
+def remaining_error(run_theory: RunTheory, options: TrainingOptions, lr: float) -> float:
+    """Return the fraction of the error in the slowest direction that the epochs leave; zero where there is no theory."""
+    descent, lam = options.descent, run_theory.spectrum
+    if descent is None or options.scheduler is not None or run_theory.lr_limit is None or not options.rate < run_theory.lr_limit:
+        return 0.0
+    after = theory.modes_after(lam, np.ones(len(lam.values)), replace(descent, lr=lr), options.epochs * _steps(run_theory))
+    return float(np.abs(after[lam.flat_directions :]).max())
+
+
+def _steps(run_theory: RunTheory) -> int:
+    """Return the number of steps of an epoch."""
+    return 1 if run_theory.batches is None or run_theory.noise is None else run_theory.batches.sizes(run_theory.noise.n)[0]
+
+
+def describe_slowness(run_theory: RunTheory, options: TrainingOptions) -> str:
+    """Say that a run has too few epochs, and how many are enough; nothing if they are enough."""
+    lam, steps, descent, advice = run_theory.spectrum, _steps(run_theory), options.descent, run_theory.rate_and_limit
+    error = remaining_error(run_theory, options, options.rate)
+    if advice is None or descent is None or error <= MAX_REMAINING_ERROR:
+        return ""
+    best = advice[0]
     about = "" if run_theory.batches is None else "about "
     what = "distance to the limit point" if descent.weight_decay else "error"
     verb = "leaves" if options.epochs == 1 else "leave"
@@ -196,18 +209,22 @@ def _warn_of_slowness(run_theory: RunTheory, options: TrainingOptions, descent: 
         in_float64 = ", in float64" if stalls else ""
         warning += f" {about.capitalize()}{pluralize(needed, 'epoch')} would leave {MAX_REMAINING_ERROR:g}{in_float64}."
     is_quicker = theory.rate(lam, replace(descent, lr=float(best))) < (1.0 - 1e-6) * theory.rate(lam, descent)
-    if is_quicker and least < 0.8 * error:
-        warning += f" The best rate is {best}." if run_theory.batches is None else f" Or try lr={best}."
-    yield warning
+    if is_quicker and remaining_error(run_theory, options, float(best)) < 0.8 * error:
+        if run_theory.batches is None:
+            warning += f" The best rate is {best}."
+        elif not run_theory.floor_se or float(best) <= float(run_theory.rate_for_distance(MAX_NOISE_SE)):
+            warning += f" Or try lr={best}."
+    return warning
 
 
-def _warn_of_noise(run_theory: RunTheory, options: TrainingOptions) -> Iterator[str]:
-    """Warn of batches whose noise keeps the coefficients far from the optimum, and say what helps."""
+def _describe_noise(run_theory: RunTheory, options: TrainingOptions) -> str:
+    """Say that the noise of batches keeps the coefficients far from the optimum, and what helps; nothing if it does not."""
     batches, floor_se = run_theory.batches, run_theory.floor_se
-    if floor_se is not None and batches is not None and _MAX_NOISE_SE < floor_se < math.inf:
-        at_least, lr = "at least " if run_theory.is_floor_rough else "", run_theory.rate_for_distance(_MAX_NOISE_SE)
-        yield (
+    if floor_se is not None and batches is not None and MAX_NOISE_SE < floor_se < math.inf:
+        at_least, lr = "at least " if run_theory.is_floor_rough else "", run_theory.rate_for_distance(MAX_NOISE_SE)
+        return (
             f"The noise of batches of {pluralize(batches.batch_size, 'row')} keeps the coefficients {at_least}about {floor_se:.2g} "
-            f"standard errors from the optimum at lr={options.rate:g}. lr={lr} would keep them within about {_MAX_NOISE_SE:g}; "
+            f"standard errors from the optimum at lr={options.rate:g}. lr={lr} would keep them within about {MAX_NOISE_SE:g}; "
             "average=True or a schedule brings them nearer."
         )
+    return ""
