@@ -96,9 +96,16 @@ def test_marks_for_a_missing_value_are_noted(name):
     assert (fit.nobs, fit.as_dict()["notes"]) == (20, [])
 
 
+def test_one_row_of_nines_below_zero_is_noted():
+    assert find_mark(np.array([1.0, 2, 3, 4, -999])) == -999
+    assert find_mark(np.array([1210.5, 395.75, 4750.5, -9999.0])) == -9999
+
+
 def test_what_is_no_mark():
     for values in (
-        [1.0, 2, 3, 4, -999],  # once
+        [1.0, 2, 3, 4, -99],  # once
+        [1.0, 2, 3, 4, 999],
+        [1.0, -2, 3, 4, -999],
         [950.0, 970, 999, 999, 1010],  # among others
         [-120.0, -999, -999, -500, -800],
         [9.0, 9, 1, 2, 3],

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -533,6 +534,10 @@ def test_missing_numbers_of_json_lines(tmp_path):
         (("1.234,50", "987,10", "2.000,00"), "Give read={'thousands': '.'} and read={'decimal': ','} if these are numbers."),
         (("1,234.50", "987.10", "2,000.00"), "Give read={'thousands': ','} and read={'decimal': '.'} if these are numbers."),
         (("1'234", "2'987", "3'000"), "Give read={'thousands': \"'\"} if these are numbers."),
+        (("1\xa0234,5", "2\xa0987,0", "3,25"), r"Give read={'thousands': '\xa0'} and read={'decimal': ','} if these are numbers."),
+        (("1\u2019234", "2\u2019987", "3"), "Give read={'thousands': '\u2019'} if these are numbers."),
+        (("$1,234.50", "$987.10", "$2"), "Write its values as numbers, such as 1234.5."),
+        (("1.234500D+03", "9.8D+02", "1.0D+01"), "Write its values as numbers, such as 1234.5."),
     ],
 )
 def test_grouped_numbers_in_the_response_name_their_signs(values, advice, tmp_path):
@@ -541,3 +546,22 @@ def test_grouped_numbers_in_the_response_name_their_signs(values, advice, tmp_pa
     with pytest.raises(DataError) as found:
         sq.ols("y ~ x", path)
     assert advice in str(found.value)
+
+
+def test_the_advice_on_decimal_signs_is_true(tmp_path):
+    """Expected: the slope of y = 1.5 + 0.5 x, from the values with the right sign."""
+    path = tmp_path / "a.csv"
+    for text, wrong, advised in (
+        ('y,x\n"2,0",1\n"2,5",2\n"3,0",3\n', {}, {"decimal": ","}),
+        ("y;x\n2.0;1\n2.5;2\n3.0;3\n", {"decimal": ","}, {"decimal": "."}),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=re.escape(f"Give read={advised} if these are numbers")):
+            sq.ols("y ~ x", path, read=wrong)
+        assert_close(sq.ols("y ~ x", path, read=advised).params, [1.5, 0.5], rtol=1e-12)
+
+
+def test_a_no_break_space_has_an_escape_for_the_command_line(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("y;x\n1\xa0234,5;1\n2\xa0987,0;2\n4\xa0739,5;3\n")
+    assert_close(sq.ols("y ~ x", path, read={"thousands": r"\xa0", "decimal": ","}).params, [-518, 1752.5], rtol=1e-12)

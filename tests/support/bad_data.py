@@ -145,7 +145,7 @@ VALUES = [
     Row(
         name="separators of thousands",
         data=File('x,y\n"1,234",2\n"2,345",3\n"3,456",5\n'),
-        says="Column 'x' of <data> holds numbers with signs or separators: '1,234' in data row 1. Write them as 1234.5",
+        says="Column 'x' of <data> holds numbers with signs or separators: '1,234' in data row 1. Give read={'thousands': ','} if",
     ),
     Row(
         name="percent signs", data=file_of("10%", "20%", "30%"), says="holds numbers with signs or separators: '10%' in data row 1."
@@ -277,7 +277,7 @@ VALUES = [
         name="a question mark in a row that is not used",
         data=File("x,y\n1,2\n?,4\n3,6\n4,8\n5,9\n"),
         options={"where": "x != '?'"},
-        says="Column 'x' of <data> holds numbers in every row that is used, and text in others. Give the words for a missing",
+        says="Column 'x' of <data> holds numbers in every row that is used, and text in others: '?' in data row 2. Give",
     ),
     Row(
         name="bytes",

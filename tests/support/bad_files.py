@@ -175,7 +175,7 @@ FILES = [
     Row(name="a pattern character in the file's name", data=File("x,y\n" + LINE, "a[1].csv"), params=ON_A_LINE),
     Row(
         name="a folder of files",
-        data=Files({"a.csv": "x,y\n1,2\n2,4\n", "b/c.csv": "y;x\n6;3\n8;4\n", "notes.txt": "a", "_SUCCESS": ""}),
+        data=Files({"a.csv": "x,y\n1,2\n2,4\n", "b/c.csv": "y;x\n6;3\n8;4\n", "notes.txt": "a", "_SUCCESS": "", "~$a.xlsx": "me"}),
         params=ON_A_LINE,
     ),
     Row(name="semicolons", data=File("x;y\n1;2\n2;4\n3;6\n4;8\n"), params=ON_A_LINE),

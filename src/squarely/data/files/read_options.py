@@ -6,6 +6,7 @@ import codecs
 import io
 import itertools
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
@@ -13,6 +14,8 @@ from typing import Any
 
 from squarely.data.dtypes import parses_as_number
 from squarely.errors import READ_OPTIONS, READ_SYNONYMS, OptionError, join_words, listed, pluralize, show_value, suggest_name
+
+_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +148,8 @@ def _check_delimiter(name: str, value: object) -> str:
 
 
 def _check_sign(name: str, value: object) -> str:
+    if isinstance(value, str) and _ESCAPE.fullmatch(value):  # a no-break space on the command line
+        value = chr(int(value[2:], 16))
     if not isinstance(value, str) or len(value) != 1 or value in "\0\r\n":
         raise _refuse(name, value, "a single character")
     if name in ("thousands", "quote") and (value.isalnum() or value in "+-"):

@@ -13,7 +13,7 @@ import numpy as np
 
 from squarely.data import TRUTH_WORDS, Batch, CategoricalColumn, Level, Source, level_number
 from squarely.design.encoding.dates import is_date
-from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in
+from squarely.design.encoding.numbers_as_text import first_text, is_missing_word, numbers_hint, numbers_in
 from squarely.design.formula.factors import Categorical
 from squarely.errors import DataError, FormulaError, join_words, listed, option_hint, pluralize, show_value, suggest_name
 from squarely.numerics import Array
@@ -208,9 +208,11 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
     c = f"C({column})" if column.isidentifier() else f"C(`{column}`)"
     if len(numbers.plain_numbers) == len(texts):
         if not source.typed:  # where= leaves out the others
+            word, row, _ = first_text(source, column)
             raise DataError(
-                f"Column {column!r} of {source.label} holds numbers in every row that is used, and text in others. Give the words "
-                f"for a missing value, such as {option_hint('na_values', ['?'])}, or write {c} if its values are categories."
+                f"Column {column!r} of {source.label} holds numbers in every row that is used, and text in others: "
+                f"{show_value(word)} in data row {row:,}. Give {option_hint('na_values', [word])} if it means a missing value, "
+                f"or write {c} if its values are categories."
             )
         raise DataError(
             f"Column {column!r} of {source.label} is stored as text, although every value is a number. Convert it before the fit, "
@@ -222,8 +224,8 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
         odd = decorated[0]
         what = "with a unit or sign" if odd in numbers.numbers_with_unit else "with signs or separators"
         raise DataError(
-            f"Column {column!r} of {source.label} holds numbers {what}: {show_value(odd)}{row_phrase(source, texts[odd])}. Write "
-            f"them as 1234.5, or write {c} if the values are categories."
+            f"Column {column!r} of {source.label} holds numbers {what}: {show_value(odd)}{row_phrase(source, texts[odd])}. "
+            f"{numbers_hint(odd, source) or 'Write them as 1234.5'}, or write {c} if the values are categories."
         )
     number, odd = min(sorted(numbers.all), key=texts.__getitem__), others[0]
     if numbers.plain_numbers and 2 * len(numbers.all) <= numbers.count:  # the kind that appears later is the exception

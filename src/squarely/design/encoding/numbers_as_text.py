@@ -6,8 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from squarely.data import parses_as_number
+import numpy as np
+
+from squarely.data import Source, iter_batches, parses_as_number
+from squarely.errors import option_hint
 
 # What pandas reads as missing, without ordinary words, and the marks of statistical offices and other programs.
 _MISSING_WORDS = frozenset(
@@ -30,9 +34,11 @@ _MONEY = (
 _MARK = rf"[+~\u2248<>\u2264\u2265=\xb1'\"\u2018\u2019\u201c\u201d(\[*\xb0\s\u200b\u200e\u200f\u2060\ufeff{_MONEY}]"
 _NUMBER_IN_TEXT = re.compile(
     rf"(?P<before>{_MARK}*(?:(?P<code>{_CURRENCY}){_MARK}*|(?:ca\.?|approx\.?|about|under|over) +)?)"
-    rf"(?P<number>[1-9]\d{{0,2}}(?:[{_SEPARATORS}]\d{{2,3}})*[{_SEPARATORS}]\d{{3}}(?:[.,]\d+)?|\d+(?:[.,\xb7\u066b]\d*)?|[.,]\d+)"
+    rf"(?P<number>[1-9]\d{{0,2}}(?:[{_SEPARATORS}]\d{{2,3}})*[{_SEPARATORS}]\d{{3}}(?!\d)(?:[.,]\d+)?|\d+(?:[.,\xb7\u066b]\d*)?|[.,]\d+)"
     r"(?P<power>[eE][-+\u2212]?\d+|[dD][-+\u2212]\d+)?(?P<rest>.*)"
 )
+_GROUPED = re.compile(r"\s*[-+]?\d{1,3}(?:([.,'\u2019 \xa0\u2009\u202f])\d{3})(?:\1\d{3})*(?:([.,])\d+)?\s*")  # 1.234,50
+_COMMA_NUMBER = re.compile(r"\s*[-+]?\d+,\d+\s*")
 _NUMBER_SIGN = re.compile(rf"[{_MONEY}]")
 _PLAIN_NUMBER = re.compile(r"\d+", re.ASCII)
 _RANGE = re.compile(r"\D*\d[\d.,]*\s*(-|\u2013|\u2014|to)\s*\D*\d.*")
@@ -70,8 +76,8 @@ def unit_of(text: str) -> str | None:
 
     Signs that a name may have too, as in "3+", count as a unit.
 
-    >>> [unit_of(text) for text in ("$1,200", "51,25 (r)", "1248 CC", "36 months", "1.4K", "19M", "3+")]
-    ['', '', 'cc', 'month', 'k', 'k', '+']
+    >>> [unit_of(text) for text in ("$1,200", "51,25 (r)", "1248 CC", "36 months", "1.4K", "1.2345D+03", "3+")]
+    ['', '', 'cc', 'month', 'k', '', '+']
     >>> [unit_of(text) for text in ("10-20", "1st", "A1", "usa")]
     [None, None, None, None]
     """
@@ -136,3 +142,36 @@ def numbers_in(texts: Collection[str], *, comma: bool = False) -> NumbersInText:
     is_sure = len(same) > _MAX_NAME_LEVELS or any(_LONG_NUMBER.search(text) for text in same)
     refused = bool(plain or (signed and 2 * len(signed) >= count) or (same and is_sure and 2 * len(signed | same) >= count))
     return NumbersInText(plain_numbers=plain, signed_numbers=signed, numbers_with_unit=measured, count=count, is_refused=refused)
+
+
+def numbers_hint(value: object, source: Source) -> str:
+    """Return the options with which a text in a file of text is a number, as advice, "" if none is known."""
+    if source.typed or not isinstance(value, str):
+        return ""
+    if source.decimal_comma and parses_as_number(value):
+        return f"Give {option_hint('decimal', '.')} if these are numbers"
+    if (grouped := _GROUPED.fullmatch(value)) and grouped[1] not in (grouped[2], source.thousands):
+        decimal = f" and {option_hint('decimal', grouped[2])}" if grouped[2] else ""
+        return f"Give {option_hint('thousands', grouped[1])}{decimal} if these are numbers"
+    if _COMMA_NUMBER.fullmatch(value) and not source.decimal_comma and source.thousands != ",":
+        return f"Give {option_hint('decimal', ',')} if these are numbers"
+    return ""
+
+
+def first_text(source: Source, name: str) -> tuple[Any, int, bool]:
+    """Return the first value that is not a number, its row, counted from 1, and whether a batch up to there has numbers.
+
+    The first value if all are numbers.
+    """
+    first, has_numbers = None, False
+    for batch in iter_batches(source, [], [name]):
+        labels = batch.labels[name]
+        is_odd = [not source.parses_as_number(value) for value in labels.values]
+        odd = np.array([*is_odd, False])[labels.codes]
+        at = np.flatnonzero(odd if odd.any() else labels.codes >= 0)
+        has_numbers = has_numbers or bool((~odd & (labels.codes >= 0)).any())
+        if len(at) and (odd.any() or first is None):
+            first = labels.values[labels.codes[at[0]]], source.row_number(batch.start + int(at[0]))
+        if odd.any():
+            break
+    return (*(first or (None, 0)), has_numbers)

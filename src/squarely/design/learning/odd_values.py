@@ -17,6 +17,7 @@ from squarely.numerics import Array
 _MARKS = (99.99, 999.0, 999.9, 999.99, 9999.0, 9999.9, 9999.99, 99999.0, 99999.9, 999999.0)
 _NEGATIVE_MARKS = (9.0, 99.0, 99.9, *_MARKS)
 _FEWEST_OTHERS = 3  # different values beside a mark
+_SURE = 999.0  # a negative mark of this size is noted from one row on, if nothing else is below zero
 _FAR = 5.0  # times the size of the other values, where a mark may be a value
 
 
@@ -39,7 +40,9 @@ def describe_odd_values(design: Design, block: Block) -> tuple[str, ...]:
 
 
 def find_mark(values: Array) -> float | None:
-    """Return an extreme value that marks gaps, such as -999: nines, in several rows, and far from the others or alone below zero.
+    """Return an extreme value that marks gaps, such as -999: nines, far from the others or alone below zero, in several rows.
+
+    One row is enough from -999 on, if no other value is below zero.
 
     >>> find_mark(np.array([3.0, 5.0, 4.0, -999.0, -999.0])), find_mark(np.array([3.0, 5.0, 4.0, -9.0, 2.0]))
     (-999.0, None)
@@ -48,7 +51,9 @@ def find_mark(values: Array) -> float | None:
         if abs(mark) not in marks or (mark > 0) != (marks is _MARKS):
             continue
         others = values[values != mark]
-        if len(values) - len(others) < 2 or len(np.unique(others)) < _FEWEST_OTHERS:
+        if len(np.unique(others)) < _FEWEST_OTHERS:
+            continue
+        if len(values) - len(others) < 2 and not (mark <= -_SURE and others.min() >= 0):
             continue
         if abs(mark) > _FAR * float(np.abs(others).max()) or (mark < 0 <= others.min()):
             return mark

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from squarely.data import RowAccount, Source, iter_batches, require_columns, unsupported_column_error
+from squarely.data import RowAccount, Source, require_columns, unsupported_column_error
 from squarely.design.design import Design, RowInputs, row_inputs
 from squarely.design.encoding.learned_state import LearnedState
+from squarely.design.encoding.numbers_as_text import first_text, numbers_hint, unit_of
 from squarely.design.formula.expression import Name, Standardize, column_names, standardizations_in
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, UntypedColumn, argument_of
 from squarely.design.formula.formula import Formula
@@ -21,7 +18,6 @@ from squarely.errors import DataError, listed, option_hint, pluralize, show_valu
 
 _KIND_TEXTS = {"means": "mean", "levels": "levels", "ranges": "range", "knots": "knots", "polynomials": "orthogonal polynomials"}
 _NO_VALUE = " An expression has no value where it divides by zero, or takes a root or logarithm of a number that is too small."
-_GROUPED = re.compile(r"\s*[-+]?\d{1,3}(?:([.,' ])\d{3})(?:\1\d{3})*(?:([.,])\d+)?\s*")  # 1.234,50
 _GAPS = {"null": "empty", "nan": "not a number", "inf": "infinite"}
 
 
@@ -133,12 +129,13 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
         return
     if source.kind(response.name) == "other":
         raise unsupported_column_error(source, response.name, source.columns[response.name])
-    value, row, has_numbers = _first_text(source, response.name) if reading else ("", 0, False)
+    value, row, has_numbers = first_text(source, response.name) if reading else ("", 0, False)
     kind = "text" if isinstance(value, str) else "categories"
     first = f", {show_value(value)} in data row {row:,}" if reading else ""
-    if not source.typed and (grouped := _GROUPED.fullmatch(str(value))) and grouped[1] != grouped[2]:
-        decimal = f" and {option_hint('decimal', grouped[2])}" if grouped[2] else ""
-        advice = f"Give {option_hint('thousands', grouped[1])}{decimal} if these are numbers"
+    if hint := numbers_hint(value, source):
+        advice = hint
+    elif isinstance(value, str) and (source.parses_as_number(value) or (not has_numbers and unit_of(value) is not None)):
+        advice = "Write its values as numbers, such as 1234.5"
     elif not has_numbers:
         advice = "Make numbers of its groups, such as 0 and 1 of two"
     elif source.typed:
@@ -153,25 +150,6 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
     raise DataError(
         f"The response {response.name!r} of {source.label} holds {kind}{first}, and a regression explains numbers. {advice}.{at}"
     )
-
-
-def _first_text(source: Source, name: str) -> tuple[Any, int, bool]:
-    """Return the first value that is not a number, its row, counted from 1, and whether a batch up to there has numbers.
-
-    The first value if all are numbers.
-    """
-    first, has_numbers = None, False
-    for batch in iter_batches(source, [], [name]):
-        labels = batch.labels[name]
-        is_odd = [not source.parses_as_number(value) for value in labels.values]
-        odd = np.array([*is_odd, False])[labels.codes]
-        at = np.flatnonzero(odd if odd.any() else labels.codes >= 0)
-        has_numbers = has_numbers or bool((~odd & (labels.codes >= 0)).any())
-        if len(at) and (odd.any() or first is None):
-            first = labels.values[labels.codes[at[0]]], source.row_number(batch.start + int(at[0]))
-        if odd.any():
-            break
-    return (*(first or (None, 0)), has_numbers)
 
 
 def _resolve_type(factor: Factor, source: Source) -> Factor:

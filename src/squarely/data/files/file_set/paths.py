@@ -24,7 +24,7 @@ _MOST_COPIES = 3  # pairs that are named
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PATH_OF_URL = re.compile(r"(https?|s3|gs):/(?!/)")
 _FILE_URL = re.compile(r"file://(localhost)?(?=/)", re.I)
-_HIDDEN_PREFIXES = (".", "_")  # markers and checksums of the programs that write folders of data
+_HIDDEN_PREFIXES = (".", "_", "~$")  # markers and checksums of the programs that write folders of data; ~$: open in Excel
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
