@@ -284,8 +284,7 @@ def _sweep_one_split(inputs: ModelInputs, grid: Grid) -> Sweep:
         formula, source, held_out = open_training(inputs, grid.options[0].seed, contexts)
         moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))
         _require_complete_validation(inputs, moments, held_out)
-        sweep = descent.train_grid(moments, source, grid, validation=held_out)
-        optimum = _optimum(moments, source)
+        sweep, optimum = descent.train_grid(moments, source, grid, validation=held_out), _optimum(moments, source)
         return sweep if optimum is None else descent.with_predictions(sweep, optimum)
 
 
