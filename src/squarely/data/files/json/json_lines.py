@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.json as pj
 
@@ -108,26 +109,32 @@ class JsonLinesSource(Source):
                     lines, end, rest = (rest + piece).rpartition(b"\n")
                     if len(rest) > _LONGEST_LINE:
                         raise self._unreadable_error(f"a line is longer than {_LONGEST_LINE:,} bytes")
-                    if block := self._check_block(lines + end, first):
-                        rows = _count(block)
+                    rows, block = self._check_block(lines + end, first)
+                    if block:
                         yield first, rows, block
                         first += rows
-            if block := self._check_block(rest, first):
-                yield first, _count(block), block
+            rows, block = self._check_block(rest, first)
+            if block:
+                yield first, rows, block
 
     def _iter_rows(self) -> Iterator[tuple[int, list[tuple[str, Any]]]]:
         for first, _, block in self._iter_blocks():
             yield from self._parse_lines(block, first)
 
-    def _check_block(self, block: bytes, first: int) -> bytes:
-        """Remove the byte order mark, and raise a DataError at the first row of other JSON files."""
+    def _check_block(self, block: bytes, first: int) -> tuple[int, bytes]:
+        """Return the number of rows and the block without its byte order mark, empty if it has no row.
+
+        Raises a DataError at the first row of other JSON files.
+        """
         block = block.removeprefix(b"\xef\xbb\xbf") if first == 0 else block
         begin = block.lstrip()[:2]
         if first == 0 and begin in {b"\xff\xfe", b"\xfe\xff"}:
             raise DataError(f"The file {self.label!r} is UTF-16 text, but JSON lines are UTF-8. Save it as UTF-8.")
+        if (rows := _count_objects(block)) is not None:
+            return rows, block
         if _NULL_LINE.search(b"\n" + block):  # Arrow makes a row of it, and crashes if a block has no other lines
             list(self._parse_lines(block, first))
-        return block if begin else b""
+        return (_count(block), block) if begin else (0, b"")
 
     def _parse_any(self, first: int, rows: int, block: bytes) -> tuple[list[tuple[str, str]], pa.Table | None, int]:
         """Return the types of a block's columns by name, the block and its rows; no block if only Python can parse it."""
@@ -213,6 +220,19 @@ def _count(block: bytes) -> int:
     if _BLANK_LINE.search(b"\n" + block):
         return sum(1 for line in block.split(b"\n") if line.strip())
     return block.count(b"\n") + bool(block[block.rfind(b"\n") + 1 :].strip())
+
+
+def _count_objects(block: bytes) -> int | None:
+    r"""Count the lines if each begins with a brace, as objects do, in a tenth of the time of a pattern; else return None.
+
+    >>> _count_objects(b'{"x": 1}\n{"x": 2}'), _count_objects(b'{"x": 1}\n\n'), _count_objects(b"null"), _count_objects(b"")
+    (2, None, None, None)
+    """
+    pair = int.from_bytes(b"\n{", "little")
+    words = (np.frombuffer(block, "<u2", (len(block) - first) // 2, first) for first in (0, 1) if len(block) > first + 1)
+    begins = block.startswith(b"{") + sum(int(np.count_nonzero(each == pair)) for each in words)
+    lines = int(np.count_nonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n"))) + (not block.endswith(b"\n"))
+    return lines if begins == lines else None
 
 
 def _is_castable(found: pa.Schema, wanted: pa.Schema) -> bool:
