@@ -1,4 +1,4 @@
-"""PyTorch takes a second to import: a wrong option of `train` is named before that."""
+"""PyTorch takes a second to import: a wrong option is named before that, and a run in closed form does without."""
 
 import subprocess
 import sys
@@ -7,6 +7,18 @@ import pytest
 
 from tests.support.checks import need
 
+WRONG_SWEEPS = [
+    ("lr=[0.1, -1]", "must be a finite number above zero"),
+    ("lr=[]", "names no learning rate"),
+    ("seed=[1, 1]", "would train the same run twice"),
+    ("epochs=[1, 2]", "can vary within a sweep"),
+    ("epoch=3", "Did you mean 'epochs'?"),
+    ("lr=[0.1, 0.2], seed=range(10**6)", "Leave some values out"),
+    ("optimizer='adm'", "Did you mean 'adam'?"),
+    ("momentum=[0.0, 0.9], nesterov=True", "needs momentum above zero"),
+    ("epochs=10**9", "would fill the memory"),
+    ("stop='validation'", "Give validation="),
+]
 WRONG = [
     ("loss='mes'", "Did you mean 'mse'?"),
     ("lr=-1", "must be a finite number above zero"),
@@ -18,19 +30,64 @@ WRONG = [
     ("stop='soon'", "0.01 se"),
     ("metrics='r3'", "r2"),
     ("start=[1e39]", "float32"),
+    ("nesterov=True", "needs momentum above zero"),
+    ("replacement=True", "Give batch_size= too"),
+    ("stop='validation'", "Give validation="),
+    ("optimizer='Adam', momentum=0.9", "belong to optimizer='sgd'"),
+    ("engine='closed_form', stop='loss'", "takes no steps"),
+    ("engine='closed_form', validation=0.5", "evaluates no rows"),
+    ("engine='closed_form', start=[1.0]", "2 coefficients"),
 ]
 
 
-@pytest.mark.parametrize(("option", "words"), WRONG)
-def test_a_wrong_option_fails_without_torch(option, words):
+@pytest.mark.parametrize(
+    ("function", "option", "words"), [("train", *case) for case in WRONG] + [("sweep", *case) for case in WRONG_SWEEPS]
+)
+def test_a_wrong_option_fails_without_torch(function, option, words):
     need("torch")
     code = f"""
 import sys, squarely as sq
 try:
-    sq.train("y ~ x", {{"x": [0.0, 1.0, 2.0], "y": [1.0, 3.0, 5.5]}}, {option})
+    sq.{function}("y ~ x", {{"x": [0.0, 1.0, 2.0], "y": [1.0, 3.0, 5.5]}}, {option})
 except sq.errors.OptionError as error:
     print("torch" in sys.modules, error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("False "), done.stdout
     assert words in done.stdout
+
+
+CLOSED_FORM = """
+import sys, tempfile, squarely as sq
+data = {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]}
+run = sq.train("y ~ x", data, engine="closed_form", lr=0.1, epochs=50)
+with tempfile.TemporaryDirectory() as folder:
+    run.save(folder)
+print([float(value).hex() for value in (*run.result.start, *run.params, *run.history["loss"])])
+sq.certify(sq.ols("y ~ x", data), run).summary(), run.summary(), repr(run), run.code(), run.predict(data), run.as_dict(), run.notes
+"""
+
+
+def test_a_run_in_closed_form_needs_no_torch():
+    need("torch")
+    torch_free = CLOSED_FORM + 'print("torch" in sys.modules)'
+    done = subprocess.run([sys.executable, "-c", torch_free], capture_output=True, text=True, check=True)
+    numbers, is_imported = done.stdout.splitlines()
+    assert is_imported == "False"
+    beside_torch = subprocess.run(
+        [sys.executable, "-c", "import torch\n" + CLOSED_FORM], capture_output=True, text=True, check=True
+    )
+    assert beside_torch.stdout.splitlines() == [numbers]
+
+
+def test_a_run_in_closed_form_works_where_torch_is_not_installed():
+    code = f"""
+import sys; sys.modules["torch"] = None
+{CLOSED_FORM}
+try:
+    run.model
+except sq.errors.MissingExtraError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'squarely[torch]'" in done.stdout

@@ -126,7 +126,8 @@ def train(
         optimum. "loss" and "validation" stop after `patience` epochs without a gain of `min_delta` and return the best parameters.
     callbacks : functions that are called with each logged epoch, which has `epoch`, `loss`, `values`, `model` and `optimizer`. One
         that returns True stops the run.
-    engine : "rows"; "moments" takes the same steps on the cross-products; "closed_form" computes any epoch without steps.
+    engine : "rows"; "moments" takes the same steps on the cross-products; "closed_form" computes any epoch without steps and
+        without PyTorch.
     gradient : "autograd", or "closed" for the formula (2/n) X'(Xw - y).
     stream : True to read the rows again in each epoch, False to hold them. None streams above 256 MB of standardized rows.
     standardize : False to take the columns and the response as they are.
@@ -227,14 +228,18 @@ def sweep(
     '16 runs in 2 batched programs'
     """
     arguments = dict(locals())
-    from squarely import descent
+    from squarely.descent import TrainingOptions, check_without_torch, make_grid
 
-    names = [name for name in dict.fromkeys((*descent.TrainingOptions.names(), *arguments)) if name not in ("options", *_ONE_RUN)]
+    names = [name for name in dict.fromkeys((*TrainingOptions.names(), *arguments)) if name not in ("options", *_ONE_RUN)]
     for name in options:
         if name not in names:
             raise OptionError(f"{name!r} is not an option of sweep. {suggest_name(name, names)}")
     varied = {"lr": lr, "batch_size": batch_size, "seed": seed, "momentum": momentum, "weight_decay": weight_decay}
-    inputs, grid = ModelInputs.of(arguments), descent.make_grid({**varied, **options})
+    if not _has_torch():
+        make_grid({**varied, **options}, lambda each: check_without_torch(each, validation))
+    from squarely import descent  # here, because PyTorch takes a second to import
+
+    inputs, grid = ModelInputs.of(arguments), make_grid({**varied, **options}, descent.check_options)
     seeds = dict.fromkeys(run.seed for run in grid.options)
     if len(seeds) == 1 or not isinstance(validation, Real):
         result = _sweep_one_split(inputs, grid)
@@ -247,21 +252,22 @@ def sweep(
 
 def _read_options(arguments: Mapping[str, object]) -> TrainingOptions:
     """Take the options out of the arguments; raise an OptionError for a wrong value before PyTorch is imported."""
-    from squarely.descent import TrainingOptions, check_values, require_torch_names
+    from squarely.descent import TrainingOptions, check_without_torch
 
     options = TrainingOptions.of(arguments)
-    if "torch" not in sys.modules:  # else processes may train together, and they check together
-        check_values(options)
-        require_torch_names(options)
-    return options
+    return options if _has_torch() else check_without_torch(options, arguments["validation"])
+
+
+def _has_torch() -> bool:
+    """Return whether PyTorch is imported. Then processes may train together, and they check options together."""
+    return sys.modules.get("torch") is not None
 
 
 def _needs_no_torch(inputs: ModelInputs, options: TrainingOptions) -> bool:
     """Return whether a run is in closed form and on rows of this process alone, so that it needs no PyTorch."""
     from squarely.descent import needs_no_torch
 
-    is_single = "torch" not in sys.modules  # else processes may train together
-    return is_single and inputs.model is None and inputs.loader is None and needs_no_torch(options)
+    return not _has_torch() and inputs.model is None and inputs.loader is None and needs_no_torch(options)
 
 
 def _warn_of_failure(run: Training) -> None:
@@ -288,8 +294,7 @@ def _train_closed_form(inputs: ModelInputs, options: TrainingOptions) -> Trainin
     """Train without PyTorch and without rows."""
     from squarely import descent
 
-    options = descent.check_closed_form(options)
-    descent.require_validation((options,), inputs.validation)
+    options = replace(options, device="cpu")
     with ExitStack() as contexts:
         formula, source, _ = open_training(inputs, options.seed, contexts)
         moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))

@@ -4,7 +4,7 @@ From below: `options` are the choices of a run, `batches` its rows as tensors, `
 states about it, `loop` the training loop. `process_group` and `sharding` let processes train together, `checkpoint` saves and
 resumes runs. `codegen` writes a run as a PyTorch script; `results` has the `Training` and its summary. `training_data` makes
 the inputs of a run, `trainer` goes from options to a `Training`, `sweep` trains a grid.
-A name is loaded on first use: only the checks of values need no PyTorch.
+A name is loaded on first use: checks of values and runs in closed form need no PyTorch.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from squarely.descent.options.compatibility import check_without_torch
 from squarely.descent.options.options import TrainingOptions
-from squarely.descent.options.value_checks import check_values, require_torch_names
 from squarely.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from squarely.descent.checkpoint.policy import CheckpointPolicy, checkpoint_policy
     from squarely.descent.model.user_module import affine_form
     from squarely.descent.options.checks import check_options
-    from squarely.descent.options.compatibility import require_validation
     from squarely.descent.process_group import ProcessGroup, current_group, init_from_torchrun
-    from squarely.descent.results.closed_form import check_closed_form, needs_no_torch, train_closed_form
+    from squarely.descent.results.closed_form import needs_no_torch, train_closed_form
     from squarely.descent.results.deserialize import load_run
     from squarely.descent.results.optimum import with_prediction
     from squarely.descent.results.training import Training
@@ -51,8 +50,7 @@ _FILES = {
     **dict.fromkeys(("join_sweeps", "train_grid", "with_predictions"), "sweep.run_grid"),
     "Sweep": "sweep.sweep",
     "train": "trainer",
-    **dict.fromkeys(("check_closed_form", "needs_no_torch", "train_closed_form"), "results.closed_form"),
-    "require_validation": "options.compatibility",
+    **dict.fromkeys(("needs_no_torch", "train_closed_form"), "results.closed_form"),
 }
 
 

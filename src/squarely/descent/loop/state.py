@@ -11,13 +11,12 @@ from torch import nn
 
 from squarely.descent.loop.result import History
 from squarely.descent.options.optimizers import (
-    BATCH_SCHEDULERS,
     SCHEDULERS,
     groups_of,
     new_scheduler,
     optimizer_of,
 )
-from squarely.descent.options.options import ParameterGroup, TrainingOptions
+from squarely.descent.options.options import BATCH_SCHEDULERS, ParameterGroup, TrainingOptions
 from squarely.errors import listed
 
 

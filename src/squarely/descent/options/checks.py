@@ -8,13 +8,12 @@ import torch
 
 from squarely.descent.options.compatibility import require_compatible
 from squarely.descent.options.optimizers import (
-    BATCH_SCHEDULERS,
     new_optimizer,
     new_scheduler,
     require_model_parameters,
     resolve_torch_class,
 )
-from squarely.descent.options.options import TrainingOptions
+from squarely.descent.options.options import BATCH_SCHEDULERS, TrainingOptions
 from squarely.descent.options.value_checks import check_values
 from squarely.errors import OptionError, first_line, show_value
 

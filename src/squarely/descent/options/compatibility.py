@@ -6,8 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from squarely.descent.options.options import TrainingOptions
-from squarely.descent.options.value_checks import require_loggable, stop_distance
+from squarely.descent.options.value_checks import check_values, require_loggable, require_torch_names, stop_distance
 from squarely.errors import OptionError, show_value
+
+
+def check_without_torch(options: TrainingOptions, validation: object = None) -> TrainingOptions:
+    """Return the options with values of plain Python types, or raise an OptionError, as far as that needs no PyTorch.
+
+    The device, and classes and functions of the user, are checked with it.
+    """
+    checked = check_values(options)
+    require_torch_names(checked)
+    optimizer = checked.optimizer.lower() if isinstance(checked.optimizer, str) else checked.optimizer
+    checked = replace(checked, optimizer=optimizer)
+    require_compatible(checked)
+    require_validation((checked,), validation)
+    return checked
 
 
 def require_compatible(options: TrainingOptions) -> None:

@@ -50,7 +50,6 @@ _ENDLESS_SCHEDULERS = tuple(
 )  # fmt: skip
 _MAX_TRIED_STEPS = 2**16  # steps of a schedule that are tried out
 _MAX_SCHEDULE_STEPS = 100_000  # steps of a schedule that are simulated, about a second
-BATCH_SCHEDULERS = ("CyclicLR", "OneCycleLR")  # whose steps torch counts in batches
 
 
 def resolve_torch_class(option: str, value: Any) -> Any:

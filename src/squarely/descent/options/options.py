@@ -146,3 +146,4 @@ class TrainingOptions:
 LOSS_NAMES = {"mse": "MSELoss", "l1": "L1Loss", "huber": "HuberLoss", "quantile": "quantile (pinball) loss"}
 
 METRICS = get_args(Metric)
+BATCH_SCHEDULERS = ("CyclicLR", "OneCycleLR")  # whose steps torch counts in batches

@@ -7,9 +7,7 @@ from dataclasses import replace
 from squarely.data import Source
 from squarely.descent.loop.closed_form import run_closed_form
 from squarely.descent.model.start import find_start
-from squarely.descent.options.compatibility import require_compatible
 from squarely.descent.options.options import TrainingOptions
-from squarely.descent.options.value_checks import check_values
 from squarely.descent.results.training import Training
 from squarely.descent.run_theory.learning_rate import resolve_learning_rate
 from squarely.descent.run_theory.limits import compute_theory
@@ -18,17 +16,9 @@ from squarely.moments import Moments
 
 
 def needs_no_torch(options: TrainingOptions) -> bool:
-    """Return whether a run is in closed form, and its options name nothing of PyTorch: no class, no schedule and no device."""
-    is_sgd = isinstance(options.optimizer, str) and options.optimizer.lower() == "sgd"
+    """Return whether a run with checked options is in closed form, and they name neither a class nor a device of PyTorch."""
     is_here = isinstance(options.device, str) and options.device in ("auto", "cpu")
-    return options.engine == "closed_form" and is_sgd and options.scheduler is None and is_here
-
-
-def check_closed_form(options: TrainingOptions) -> TrainingOptions:
-    """Return the options of a run that needs no PyTorch as `check_options` does, or raise its OptionError."""
-    checked = replace(check_values(options), optimizer="sgd", device="cpu")
-    require_compatible(checked)
-    return checked
+    return options.engine == "closed_form" and options.optimizer == "sgd" and is_here
 
 
 def train_closed_form(

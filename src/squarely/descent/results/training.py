@@ -24,7 +24,7 @@ from squarely.descent.results.summary import describe_rows, list_options, list_o
 from squarely.descent.run_theory.limits import RunTheory
 from squarely.descent.run_theory.predicted_curve import PredictedCurve
 from squarely.design import Design, LinearPredictor, predict_batches, write_predictions
-from squarely.errors import NumericalError, short_traceback
+from squarely.errors import MissingExtraError, NumericalError, short_traceback
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
@@ -92,8 +92,10 @@ class Training:
         """The trained torch module; its inputs are standardized columns. That of a closed form is made at the first use."""
         if self.result.model is not None:
             return self.result.model
-        from squarely.descent.model.linear_regression import make_trained  # here, because PyTorch takes a second to import
-
+        try:
+            from squarely.descent.model.linear_regression import make_trained  # here, because PyTorch takes a second to import
+        except ModuleNotFoundError:
+            raise MissingExtraError("run.model", "PyTorch", "torch") from None
         return make_trained(self.result.end, self.options, bias=self.problem.intercept)
 
     @property

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from squarely.descent.options.checks import check_options
-from squarely.descent.options.optimizers import BATCH_SCHEDULERS
-from squarely.descent.options.options import TrainingOptions
+from squarely.descent.options.options import BATCH_SCHEDULERS, TrainingOptions
 from squarely.descent.options.value_checks import require_loggable
 from squarely.errors import OptionError, join_words, show_value
 
@@ -30,8 +28,10 @@ class Grid:
     varied: tuple[str, ...]  # the names of the options that have several values
 
 
-def make_grid(options: Mapping[str, Any]) -> Grid:
+def make_grid(options: Mapping[str, Any], check: Callable[[TrainingOptions], TrainingOptions]) -> Grid:
     """Make the options of all combinations. `options` maps each name to a value, or to several if the option can vary.
+
+    `check` is `check_options`, or `check_without_torch` for a first look before PyTorch is imported.
 
     Raises
     ------
@@ -40,7 +40,8 @@ def make_grid(options: Mapping[str, Any]) -> Grid:
 
     Examples
     --------
-    >>> made = make_grid({"lr": [0.1, 0.01], "seed": range(3)})
+    >>> from squarely.descent.options.compatibility import check_without_torch
+    >>> made = make_grid({"lr": [0.1, 0.01], "seed": range(3)}, check_without_torch)
     >>> len(made.options), made.varied, made.options[1].seed
     (6, ('lr', 'seed'), 1)
     """
@@ -57,10 +58,10 @@ def make_grid(options: Mapping[str, Any]) -> Grid:
         sizes = " x ".join(f"{len(values):,} of {name}" for name, values in axes.items() if len(values) > 1)
         raise OptionError(f"This grid has {count:,} runs ({sizes}), and a sweep can have {MAX_RUNS:,}. Leave some values out.")
     first = TrainingOptions.of({**options, **{name: values[0] for name, values in axes.items()}})
-    base = check_options(first)
+    base = check(first)
     require_loggable(base.epochs, "A sweep")
     # An option is only checked against those that do not vary, so it is enough to check each value once.
-    checked = {name: [getattr(check_options(replace(first, **{name: v})), name) for v in values] for name, values in axes.items()}
+    checked = {name: [getattr(check(replace(first, **{name: v})), name) for v in values] for name, values in axes.items()}
     combinations = (replace(base, **dict(zip(checked, values, strict=True))) for values in itertools.product(*checked.values()))
     if not isinstance(base.optimizer, str) and len(checked.get("lr", ())) > 1:
         raise OptionError(
