@@ -14,9 +14,9 @@ from squarely._version import __version__
 
 if TYPE_CHECKING:
     from squarely import datasets, errors
-    from squarely.api import certify, load, merge, ols, preview, sweep, train
+    from squarely.api import load, merge, ols, preview, sweep, train
     from squarely.api.progress_bar import progress
-    from squarely.certification import Certificate
+    from squarely.certification import Certificate, certify
     from squarely.descent import Sweep, Training
     from squarely.inference import DataPreview, Fit, Preview
 
@@ -41,9 +41,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("certify", "load", "merge", "ols", "preview", "sweep", "train"), "squarely.api"),
+    **dict.fromkeys(("load", "merge", "ols", "preview", "sweep", "train"), "squarely.api"),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
-    "Certificate": "squarely.certification",
+    **dict.fromkeys(("Certificate", "certify"), "squarely.certification"),
     **dict.fromkeys(("DataPreview", "Fit", "Preview"), "squarely.inference"),
     "progress": "squarely.api.progress_bar",
 }
