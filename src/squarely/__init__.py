@@ -15,8 +15,9 @@ from squarely._version import __version__
 if TYPE_CHECKING:
     from squarely import datasets, errors
     from squarely.api import load, merge, ols, preview, sweep, train
+    from squarely.api.both_methods import certify
     from squarely.api.progress_bar import progress
-    from squarely.certification import Certificate, certify
+    from squarely.certification import Certificate
     from squarely.descent import Sweep, Training
     from squarely.inference import DataPreview, Fit, Preview
 
@@ -43,8 +44,9 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("load", "merge", "ols", "preview", "sweep", "train"), "squarely.api"),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
-    **dict.fromkeys(("Certificate", "certify"), "squarely.certification"),
+    "Certificate": "squarely.certification",
     **dict.fromkeys(("DataPreview", "Fit", "Preview"), "squarely.inference"),
+    "certify": "squarely.api.both_methods",
     "progress": "squarely.api.progress_bar",
 }
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squarely import datasets
+from squarely import certify, datasets
 from squarely.api import ols, sweep, train
-from squarely.certification import certify
 from squarely.cli.demo_figures import bowl_panel, gap_panel, lines_panel, rates_panels, residual_panel, scatter_panel
 from squarely.cli.output import print_text
 from squarely.errors import InputError, MissingExtraError

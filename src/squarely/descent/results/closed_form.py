@@ -32,7 +32,7 @@ def train_closed_form(
     options, rate_remarks = resolve_learning_rate(options, inputs, lambda: start, is_plain=True)
     return Training(
         options=replace(options, stream=False),
-        result=run_closed_form(start, inputs, options),
+        result=run_closed_form(start, inputs, options, float(moments.variances[-1])),
         problem=problem,
         moments=moments,
         source=source,
