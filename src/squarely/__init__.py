@@ -14,7 +14,8 @@ from squarely._version import __version__
 
 if TYPE_CHECKING:
     from squarely import datasets, errors
-    from squarely.api import certify, load, merge, ols, preview, sweep, train
+    from squarely.api import load, merge, ols, preview, sweep, train
+    from squarely.api.both_methods import certify
     from squarely.api.progress_bar import progress
     from squarely.certification import Certificate
     from squarely.descent import Sweep, Training
@@ -41,10 +42,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("certify", "load", "merge", "ols", "preview", "sweep", "train"), "squarely.api"),
+    **dict.fromkeys(("load", "merge", "ols", "preview", "sweep", "train"), "squarely.api"),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
     **dict.fromkeys(("DataPreview", "Fit", "Preview"), "squarely.inference"),
+    "certify": "squarely.api.both_methods",
     "progress": "squarely.api.progress_bar",
 }
 

@@ -175,7 +175,7 @@ HEAVY = ["torch", "pandas", "matplotlib", "bokeh", "duckdb", "sklearn", "scipy",
     [
         ("import squarely", [*HEAVY, "numpy"]),
         ("import squarely.cli", [*HEAVY, "numpy", "squarely.api"]),
-        ("import squarely; squarely.ols", ["torch", "matplotlib", "pandas", "squarely.descent"]),
+        ("import squarely; squarely.ols", ["torch", "matplotlib", "pandas", "squarely.descent", "squarely.certification"]),
         ("import squarely.descent", ["squarely.exact", "squarely.inference", "squarely.certification", "squarely.api"]),
         ("import squarely.exact, squarely.inference", ["torch", "squarely.descent", "squarely.certification"]),
     ],

@@ -41,7 +41,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(
-    ("function", "option", "words"), [("train", *case) for case in WRONG] + [("sweep", *case) for case in WRONG_SWEEPS]
+    ("function", "option", "words"),
+    [("train", *case) for case in WRONG] + [("sweep", *case) for case in WRONG_SWEEPS] + [("certify", *case) for case in WRONG[:5]],
 )
 def test_a_wrong_option_fails_without_torch(function, option, words):
     need("torch")
@@ -64,7 +65,8 @@ run = sq.train("y ~ x", data, engine="closed_form", lr=0.1, epochs=50)
 with tempfile.TemporaryDirectory() as folder:
     run.save(folder)
 print([float(value).hex() for value in (*run.result.start, *run.params, *run.history["loss"])])
-sq.certify(sq.ols("y ~ x", data), run).summary(), run.summary(), repr(run), run.code(), run.predict(data), run.as_dict(), run.notes
+sq.certify("y ~ x", data, engine="closed_form").summary()
+run.summary(), repr(run), run.code(), run.predict(data), run.as_dict(), run.notes
 """
 
 
@@ -90,4 +92,4 @@ except sq.errors.MissingExtraError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'squarely[torch]'" in done.stdout
+    assert "run.model needs PyTorch" in done.stdout

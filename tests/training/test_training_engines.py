@@ -49,6 +49,16 @@ def test_the_closed_form_is_the_run(case, epochs):
     assert_close(rows.params, run.params, rtol=1e-9)
 
 
+@pytest.mark.parametrize("standardize", [True, False])
+def test_the_closed_form_has_the_metrics_of_the_run(standardize):
+    options = {"lr": 0.1 if standardize else 1e-7, "epochs": 20, "metrics": ("mse", "rmse", "r2"), "standardize": standardize}
+    rows = sq.train(FORMULA, ROWS, dtype="float64", **options)
+    closed = sq.train(FORMULA, ROWS, dtype="float64", engine="closed_form", **options)
+    for name in options["metrics"]:
+        assert_close(closed.history[name], rows.history[name], rtol=1e-9, atol=1e-12)
+    assert "rmse" in str(closed.summary())
+
+
 @pytest.mark.parametrize("engine", ["moments", "closed_form"])
 @pytest.mark.parametrize("lr", [1.2, 3.0])
 def test_every_engine_diverges_at_the_same_epoch(engine, lr):
@@ -113,6 +123,7 @@ def test_what_engines_cannot_do_is_said():
         ({"engine": "closed_form", "optimizer": "adam"}, "Use engine='moments'"),
         ({"engine": "closed_form", "scheduler": "ExponentialLR", "scheduler_options": {"gamma": 0.9}}, "constant rate"),
         ({"engine": "closed_form", "stop": "0.01 se"}, "takes no steps"),
+        ({"engine": "closed_form", "callbacks": print}, "callbacks= does not apply"),
         ({"engine": "closed_form", "validation": 0.2}, "evaluates no rows"),
         ({"engine": "closed_form", "epochs": 10**9}, "would fill the memory"),
         ({"engine": "spectrum"}, "engine='spectrum' is not understood"),

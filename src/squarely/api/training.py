@@ -161,7 +161,7 @@ def train(
     arguments = dict(locals())  # the signature is the only list of the options
     chosen = _read_options(arguments)
     inputs = ModelInputs.of(arguments)
-    if _needs_no_torch(inputs, chosen) and checkpoint is None and checkpoint_every is None and resume is False:
+    if _needs_no_torch(inputs, chosen) and (checkpoint, checkpoint_every, resume) == (None, None, False):
         run = _train_closed_form(inputs, chosen)
         _warn_of_failure(run)
         return run
@@ -234,12 +234,12 @@ def sweep(
     for name in options:
         if name not in names:
             raise OptionError(f"{name!r} is not an option of sweep. {suggest_name(name, names)}")
-    varied = {"lr": lr, "batch_size": batch_size, "seed": seed, "momentum": momentum, "weight_decay": weight_decay}
+    axes = {"lr": lr, "batch_size": batch_size, "seed": seed, "momentum": momentum, "weight_decay": weight_decay, **options}
     if not _has_torch():
-        make_grid({**varied, **options}, lambda each: check_without_torch(each, validation))
+        make_grid(axes, lambda each: check_without_torch(each, validation))
     from squarely import descent  # here, because PyTorch takes a second to import
 
-    inputs, grid = ModelInputs.of(arguments), make_grid({**varied, **options}, descent.check_options)
+    inputs, grid = ModelInputs.of(arguments), make_grid(axes, descent.check_options)
     seeds = dict.fromkeys(run.seed for run in grid.options)
     if len(seeds) == 1 or not isinstance(validation, Real):
         result = _sweep_one_split(inputs, grid)
@@ -264,10 +264,9 @@ def _has_torch() -> bool:
 
 
 def _needs_no_torch(inputs: ModelInputs, options: TrainingOptions) -> bool:
-    """Return whether a run is in closed form and on rows of this process alone, so that it needs no PyTorch."""
-    from squarely.descent import needs_no_torch
-
-    return not _has_torch() and inputs.model is None and inputs.loader is None and needs_no_torch(options)
+    """Return whether a run with checked options is in closed form and has nothing of PyTorch: no model, class or device."""
+    is_plain = options.engine == "closed_form" and options.optimizer == "sgd" and options.device in ("auto", "cpu")
+    return is_plain and not _has_torch() and inputs.model is None and inputs.loader is None
 
 
 def _warn_of_failure(run: Training) -> None:
@@ -284,7 +283,8 @@ def _sweep_one_split(inputs: ModelInputs, grid: Grid) -> Sweep:
         formula, source, held_out = open_training(inputs, grid.options[0].seed, contexts)
         moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))
         _require_complete_validation(inputs, moments, held_out)
-        sweep, optimum = descent.train_grid(moments, source, grid, validation=held_out), _optimum(moments, source)
+        sweep = descent.train_grid(moments, source, grid, validation=held_out)
+        optimum = _optimum(moments, source)
         return sweep if optimum is None else descent.with_predictions(sweep, optimum)
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squarely import datasets
-from squarely.api import certify, ols, sweep, train
+from squarely import certify, datasets
+from squarely.api import ols, sweep, train
 from squarely.cli.demo_figures import bowl_panel, gap_panel, lines_panel, rates_panels, residual_panel, scatter_panel
 from squarely.cli.output import print_text
 from squarely.errors import InputError, MissingExtraError

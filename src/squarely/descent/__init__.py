@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from squarely.descent.model.user_module import affine_form
     from squarely.descent.options.checks import check_options
     from squarely.descent.process_group import ProcessGroup, current_group, init_from_torchrun
-    from squarely.descent.results.closed_form import needs_no_torch, train_closed_form
+    from squarely.descent.results.closed_form import train_closed_form
     from squarely.descent.results.deserialize import load_run
     from squarely.descent.results.optimum import with_prediction
     from squarely.descent.results.training import Training
@@ -50,7 +50,7 @@ _FILES = {
     **dict.fromkeys(("join_sweeps", "train_grid", "with_predictions"), "sweep.run_grid"),
     "Sweep": "sweep.sweep",
     "train": "trainer",
-    **dict.fromkeys(("needs_no_torch", "train_closed_form"), "results.closed_form"),
+    "train_closed_form": "results.closed_form",
 }
 
 

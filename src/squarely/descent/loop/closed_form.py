@@ -6,14 +6,15 @@ import numpy as np
 
 from squarely import theory
 from squarely.descent.loop.result import FINISHED, History, LoopResult, StopReason, has_diverged
+from squarely.descent.model.mse_metrics import metrics_from_mse
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.run_theory.theory_inputs import TheoryInputs
 from squarely.moments import StandardizedProblem
 from squarely.numerics import Array
 
 
-def run_closed_form(start: Array, inputs: TheoryInputs, options: TrainingOptions) -> LoopResult:
-    """Compute the end of a run and the loss of every epoch, in float64.
+def run_closed_form(start: Array, inputs: TheoryInputs, options: TrainingOptions, variance: float) -> LoopResult:
+    """Compute the end of a run, and the loss and metrics of every epoch, in float64; `variance` is that of the response.
 
     In the eigenbasis each coordinate of the error shrinks by its own factor; along directions in which the loss is flat by none.
     """
@@ -27,6 +28,9 @@ def run_closed_form(start: Array, inputs: TheoryInputs, options: TrainingOptions
     last = int(beyond[0]) if len(beyond) else options.epochs
     losses, end = losses[: last + 1], rest + lam.vectors @ theory.modes_after(lam, c, descent, last)
     history, ended = History(columns={"loss": losses.tolist()}), StopReason("diverged") if len(beyond) else FINISHED
+    unit = float(problem.scale[-1])  # of the response
+    for mse in history.losses if options.metrics else ():
+        history.add(metrics_from_mse(options.metrics, mse, variance / unit**2, unit))
     return LoopResult(model=None, optimizer=None, losses=losses, history=history, start=start, end=end, stop_reason=ended)
 
 

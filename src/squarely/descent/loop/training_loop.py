@@ -21,7 +21,8 @@ from squarely.descent.loop.state import LoopState, set_parameters
 from squarely.descent.loop.stopping import stop_reason
 from squarely.descent.model.gradients import Gradient
 from squarely.descent.model.losses import new_criterion
-from squarely.descent.model.metrics import measure, metrics_from_mse
+from squarely.descent.model.metrics import measure
+from squarely.descent.model.mse_metrics import metrics_from_mse
 from squarely.descent.options.optimizers import step_scheduler, try_schedule
 from squarely.descent.options.options import TrainingOptions
 from squarely.moments import Moments

@@ -11,6 +11,7 @@ from torch import nn
 
 from squarely.descent.batches.batch_source import BatchSource
 from squarely.descent.model.linear_regression import as_column
+from squarely.descent.model.mse_metrics import metrics_from_mse
 
 
 def measure(
@@ -38,20 +39,3 @@ def measure(
     mean = loss if m == n else losses / n  # the mean of a single chunk is exact to the bit
     variance = squares / n - (total / n) ** 2
     return {"loss": mean, **metrics_from_mse(metrics, squared / n, variance, unit, mae=absolute / n)}
-
-
-def metrics_from_mse(
-    metrics: Sequence[str], mse: float, variance: float, unit: float, *, mae: float = math.nan
-) -> dict[str, float]:
-    """Return metrics by name from a standardized mean squared error, the variance of the labels, and a mean absolute error.
-
-    >>> metrics_from_mse(["rmse", "r2"], 0.25, 1.0, 8.0)
-    {'rmse': 4.0, 'r2': 0.75}
-    """
-    values = {
-        "mse": mse * unit**2,
-        "rmse": math.sqrt(mse) * unit if mse >= 0 else math.nan,
-        "mae": mae * unit,
-        "r2": 1.0 - mse / variance if variance > 0 else math.nan,
-    }
-    return {name: values[name] for name in metrics}

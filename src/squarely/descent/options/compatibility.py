@@ -94,6 +94,6 @@ def _require_quadratic(options: TrainingOptions) -> None:
         require_loggable(options.epochs, "engine='closed_form'")
         if options.scheduler is not None or replace(options, lr=1.0).descent is None:
             raise OptionError("engine='closed_form' is for SGD with momentum or Nesterov at a constant rate. Use engine='moments'.")
-        for name in ("average", "stop"):
-            if getattr(options, name) is not None:
+        for name in ("average", "stop", "callbacks"):
+            if getattr(options, name) not in (None, ()):
                 raise OptionError(f"engine='closed_form' takes no steps, so {name}= does not apply. Use engine='moments'.")

@@ -15,12 +15,6 @@ from squarely.descent.run_theory.theory_inputs import TheoryInputs, make_theory_
 from squarely.moments import Moments
 
 
-def needs_no_torch(options: TrainingOptions) -> bool:
-    """Return whether a run with checked options is in closed form, and they name neither a class nor a device of PyTorch."""
-    is_here = isinstance(options.device, str) and options.device in ("auto", "cpu")
-    return options.engine == "closed_form" and options.optimizer == "sgd" and is_here
-
-
 def train_closed_form(
     moments: Moments,
     source: Source,
@@ -38,7 +32,7 @@ def train_closed_form(
     options, rate_remarks = resolve_learning_rate(options, inputs, lambda: start, is_plain=True)
     return Training(
         options=replace(options, stream=False),
-        result=run_closed_form(start, inputs, options),
+        result=run_closed_form(start, inputs, options, float(moments.variances[-1])),
         problem=problem,
         moments=moments,
         source=source,
