@@ -284,7 +284,7 @@ def test_nothing_to_go_on_from_yet(tmp_path):
     run = train(checkpoint=tmp_path / "a", resume=True)
     assert run.remarks == (f"The folder {str(tmp_path / 'a')!r} held no checkpoint yet: the run starts at the beginning.",)
     (tmp_path / "b").mkdir()
-    assert train(checkpoint=tmp_path / "b", resume=tmp_path / "b").status not in ("stopped", "diverged", "not finite")
+    assert train(checkpoint=tmp_path / "b", resume=tmp_path / "b").status == "epochs used up"
     (tmp_path / "c").mkdir()
     with pytest.raises(DataError, match="holds no checkpoint to resume"):
         train(resume=tmp_path / "c")
@@ -411,7 +411,7 @@ def test_functions_are_to_be_passed_again(tmp_path):
     ):
         train(resume=tmp_path, optimizer=chosen, scheduler=halving)
     made.reverse()
-    assert train(resume=tmp_path, optimizer=chosen, scheduler=halving).status not in ("stopped", "diverged", "not finite")
+    assert train(resume=tmp_path, optimizer=chosen, scheduler=halving).status == "epochs used up"
 
 
 def test_other_data_are_refused(tmp_path):
@@ -438,7 +438,7 @@ def test_other_data_are_refused(tmp_path):
     for formula, data, kind, message in cases:
         with pytest.raises(kind, match=message):
             sq.train(formula, data, **{**kept, "epochs": 6}, resume=True)
-    assert sq.train(FORMULA, cars, **{**kept, "epochs": 6}, resume=True).status not in ("stopped", "diverged", "not finite")
+    assert sq.train(FORMULA, cars, **{**kept, "epochs": 6}, resume=True).status == "epochs used up"
 
 
 def test_the_same_values_in_other_columns_are_other_data(tmp_path):
@@ -834,11 +834,7 @@ def test_a_schedule_that_is_too_short_leaves_nothing_on_disk(tmp_path):
     with pytest.raises(OptionError, match="Give total_steps=15"):
         train(scheduler_options={"max_lr": 0.1, "total_steps": 14}, **options)
     assert not list(tmp_path.iterdir())
-    assert train(scheduler_options={"max_lr": 0.1, "total_steps": 15}, **options).status not in (
-        "stopped",
-        "diverged",
-        "not finite",
-    )
+    assert train(scheduler_options={"max_lr": 0.1, "total_steps": 15}, **options).status == "epochs used up"
     more = {**options, "epochs": 6, "resume": True, "scheduler_options": {"max_lr": 0.1, "total_steps": 15}}
     with pytest.raises(OptionError, match="ends after 15 steps, and this run takes 18"):
         train(**more)
@@ -846,13 +842,9 @@ def test_a_schedule_that_is_too_short_leaves_nothing_on_disk(tmp_path):
 
 def test_no_weight_decay_is_a_weight_decay_of_zero(tmp_path):
     train(epochs=2, checkpoint=tmp_path / "a")
-    assert train(epochs=3, weight_decay=0.0, resume=tmp_path / "a").status not in ("stopped", "diverged", "not finite")
-    assert train(epochs=4, resume=tmp_path / "a").status not in ("stopped", "diverged", "not finite")
+    assert train(epochs=3, weight_decay=0.0, resume=tmp_path / "a").status == "epochs used up"
+    assert train(epochs=4, resume=tmp_path / "a").status == "epochs used up"
     train(epochs=2, checkpoint=tmp_path / "b", optimizer="adamw")
     with pytest.raises(OptionError, match=r"weight_decay was None and is 0\.0"):  # AdamW has one by itself
         train(epochs=3, weight_decay=0.0, optimizer="adamw", resume=tmp_path / "b")
-    assert train(epochs=3, weight_decay=0.01, optimizer="adamw", resume=tmp_path / "b").status not in (
-        "stopped",
-        "diverged",
-        "not finite",
-    )
+    assert train(epochs=3, weight_decay=0.01, optimizer="adamw", resume=tmp_path / "b").status == "finished"  # another optimum
