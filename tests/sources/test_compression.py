@@ -260,3 +260,19 @@ def test_an_empty_zip_file_is_named(tmp_path):
         pass
     with pytest.raises(DataError, match=r"zip file '.*empty.zip' has no file in it"):
         sq.ols("y ~ x", tmp_path / "empty.zip")
+
+
+@pytest.mark.parametrize(("method", "module"), [("bz2", bz2), ("xz", lzma)])
+def test_a_python_without_the_module_of_a_compressed_file_says_so(method, module, tmp_path):
+    """Python is often built without _bz2 and _lzma, and reads every other file."""
+    (tmp_path / "t.csv").write_bytes(CSV)
+    (tmp_path / f"t.csv.{method}").write_bytes(module.compress(CSV))
+    code = (
+        "import sys; sys.modules['_bz2'] = sys.modules['_lzma'] = None\n"
+        "import squarely as sq; print(sq.ols('y ~ x', 't.csv').nobs)\n"
+        f"try: sq.ols('y ~ x', 't.csv.{method}')\nexcept sq.errors.DataError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    rows, message = done.stdout.splitlines()
+    assert rows == "4000"
+    assert f"is compressed by {method}, which this Python was built without. Decompress it first" in message

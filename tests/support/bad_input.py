@@ -83,13 +83,13 @@ def page(messages: Mapping[tuple[str, str], str]) -> str:
                 os.chdir(folder)
                 try:
                     message = messages[row.kind, row.name] if (row.kind, row.name) in messages else outcome(row)
-                    parts.append(f"| {_given(row)} | {_cell(message)} |\n")
+                    parts.append(f"| {_describe_input(row)} | {_cell(message)} |\n")
                 finally:
                     os.chdir(home)
     return "".join(parts)
 
 
-def _given(row: Row) -> str:
+def _describe_input(row: Row) -> str:
     if row.kind == "formula":
         text = row.formula if isinstance(row.formula, str) else repr(row.formula)
     elif row.kind == "option":

@@ -66,9 +66,9 @@ def wait(folder, forked):
     return [(process.exitcode, each) for process, each in zip(forked, outputs, strict=True)]
 
 
-def options_of(given, own_rank):
+def make_options(saved, own_rank):
     """Make objects of what JSON cannot hold."""
-    options = dict(given)
+    options = dict(saved)
     if "rank" in options:  # an option that processes do not share
         options |= options.pop("rank")[own_rank % 2]
     if "stopped_by" in options:
@@ -118,7 +118,7 @@ def outcome(case, counts, rank):
     counts |= {"here": [], "parts": 0, "pilot": 0}
     try:
         with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # the status says the same
-            run = train(case["formula"], case["data"], **options_of(case["options"], rank))
+            run = train(case["formula"], case["data"], **make_options(case["options"], rank))
     except (SquarelyError, KeyboardInterrupt) as error:
         return {"error": type(error).__name__, "message": str(error)}
     return {

@@ -60,7 +60,7 @@ def open_source(data: object, read: Mapping[str, object] | None = None) -> Sourc
     is_file = isinstance(data, (str, bytes, os.PathLike)) or _is_path_list(data)
     if not is_file and _is_open_file(data):
         return _open_copy(copy_open_file(data), options)
-    if options.given and not is_file:
+    if options.explicit and not is_file:
         raise OptionError(f"read= says how to read a file, and the data are of type {type(data).__name__!r}. Leave it out.")
     if isinstance(data, Source):
         return data

@@ -145,8 +145,8 @@ def _robust_f(statistics: Statistics, solution: Solution, robust: RobustCovarian
     slopes = np.eye(q)
     if statistics.k_constant:
         slopes = slopes[1:] if solution.span is None else _without_constant(solution)
-    kept = np.flatnonzero(np.any(slopes != 0, axis=0))
-    if robust.undefined is not None and robust.undefined[kept].any():
+    tested = np.flatnonzero(np.any(slopes != 0, axis=0))
+    if robust.undefined is not None and robust.undefined[tested].any():
         return math.nan
     return wald_f(slopes @ A, robust.meat, slopes @ solution.params[solution.factor.selected])
 

@@ -103,10 +103,9 @@ def account_to_json(account: RowAccount) -> dict[str, Any]:
 
 def account_from_json(written: Mapping[str, Any]) -> RowAccount:
     """Read an account of rows."""
-    return RowAccount(
-        read=as_int(written["read"]),
-        used=as_int(written["used"]),
-        filtered=as_int(written["filtered"]),
+    return read_fields(
+        RowAccount,
+        written,
         dropped={as_text(name): {as_text(c): as_int(x) for c, x in causes.items()} for name, causes in written["dropped"].items()},
         rounded={as_text(name): as_int(x) for name, x in written["rounded"].items()},
         casts={as_text(name): as_text(kind) for name, kind in written["casts"].items()},

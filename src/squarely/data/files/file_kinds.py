@@ -50,7 +50,6 @@ _TEXT = {  # the beginning of a text, without a byte order mark and blanks
     "notebook": re.compile(rb'\{\s*"(cells|nbformat(_minor)?)"\s*:'),
 }
 _LOAD = "Load it in Python with {call}, and pass that as the data"
-_WRITE = "Write it as CSV or Parquet"
 ADVICE = {  # kind -> what it is, and how its rows can be read
     "Feather version 1": ("a file of Feather 1", _LOAD.format(call="pyarrow.feather.read_table({path})")),
     "SQLite": ("a SQLite database", _LOAD.format(call="pandas.read_sql('SELECT * FROM t', sqlite3.connect({path}))")),

@@ -50,7 +50,7 @@ class ReadOptions:
     sheet: str | int | None = None
 
     @property
-    def given(self) -> dict[str, Any]:
+    def explicit(self) -> dict[str, Any]:
         """The options that have a value."""
         return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
 
@@ -71,11 +71,11 @@ class ReadOptions:
         >>> ReadOptions(delimiter=";", skip_rows=(1, 3), na_values=("?",)).describe()
         "delimiter ';', lines 1 and 3 skipped, '?' for a missing value"
         """
-        return ", ".join(text for name, value in self.given.items() if name in _WORDING and (text := _WORDING[name](value)))
+        return ", ".join(text for name, value in self.explicit.items() if name in _WORDING and (text := _WORDING[name](value)))
 
     def require_only(self, allowed: Collection[str], label: str, kind: str) -> None:
         """Raise an OptionError if an option is given that does not apply to a kind of file."""
-        for name, value in self.given.items():
+        for name, value in self.explicit.items():
             if name not in allowed:
                 usable = f"Leave it out; {kind} files take {', '.join(sorted(allowed))}" if allowed else "Leave it out"
                 raise OptionError(f"read={{{name!r}: {show_value(value)}}} does not apply to {label!r}, a {kind} file. {usable}.")

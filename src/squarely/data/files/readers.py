@@ -50,8 +50,8 @@ def open_reader(kind: str, file: LocalFile, options: ReadOptions) -> Source:
     source = _choose_reader(kind, file, options)
     source.notes = (*file.notes, *source.notes)
     packed = file.compression or ("gzip" if file.is_gzip else None)
-    given = {name: show_value(value) for name, value in options.given.items()}
-    source.dialect = {"format": kind, **({"compression": packed} if packed else {}), **given, **source.dialect}
+    explicit = {name: show_value(value) for name, value in options.explicit.items()}
+    source.dialect = {"format": kind, **({"compression": packed} if packed else {}), **explicit, **source.dialect}
     if file.copy is not None:
         source.pandas_call = decompressing_call(source.pandas_call, file.compression)
     return source

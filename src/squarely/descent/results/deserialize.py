@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -99,29 +99,23 @@ def _read_options(written: Mapping[str, Any], groups: Any) -> TrainingOptions:
     values = {as_text(name): from_plain(value, {}, torch.device("cpu")) for name, value in written.items()}
     if {*values} != {*TrainingOptions.names()} - {"callbacks"}:
         raise ValueError("its options are not those of a run.")
-    known: dict[str, Any] = {"device": "cpu"}
+    valid: dict[str, Any] = {"device": "cpu"}
     if values["optimizer"] not in OPTIMIZERS:
-        known |= {"optimizer": "sgd", "optimizer_options": {}, "lr": 1.0, "momentum": 0.0, "nesterov": False, "weight_decay": None}
+        valid |= {"optimizer": "sgd", "optimizer_options": {}, "lr": 1.0, "momentum": 0.0, "nesterov": False, "weight_decay": None}
     if values["scheduler"] is not None and values["scheduler"] not in SCHEDULERS:
-        known |= {"scheduler": None, "scheduler_options": {}}
-    checked = check_options(TrainingOptions(**{**values, **known}))
+        valid |= {"scheduler": None, "scheduler_options": {}}
+    checked = check_options(TrainingOptions(**{**values, **valid}))
     if checked.lr == "auto":
         raise ValueError("its learning rate is not a number.")
-    own: dict[str, Any] = {
+    saved: dict[str, Any] = {
         "device": as_text(values["device"]),
         "optimizer": as_text(values["optimizer"]),
         "scheduler": as_optional(values["scheduler"], as_text),
     }
-    if "optimizer" in known:
-        own |= {"lr": as_number(values["lr"]), "momentum": as_number(values["momentum"]), "nesterov": as_bool(values["nesterov"])}
-        own["weight_decay"] = as_optional(values["weight_decay"], as_number)
-    return replace(checked, **own, parameter_groups=tuple(_read_group(group) for group in groups))
-
-
-def _read_group(written: Mapping[str, Any]) -> ParameterGroup:
-    if {*written} != {field.name for field in fields(ParameterGroup)}:
-        raise ValueError("a group of parameters has other fields.")
-    return read_fields(ParameterGroup, written)
+    if "optimizer" in valid:
+        saved |= {"lr": as_number(values["lr"]), "momentum": as_number(values["momentum"]), "nesterov": as_bool(values["nesterov"])}
+        saved["weight_decay"] = as_optional(values["weight_decay"], as_number)
+    return replace(checked, **saved, parameter_groups=tuple(read_fields(ParameterGroup, group) for group in groups))
 
 
 def _read_result(document: Mapping[str, Any], options: TrainingOptions, p: int, features: int, *, intercept: bool) -> LoopResult:

@@ -196,9 +196,9 @@ def _drop_unavailable_checks(predictor: LinearPredictor, source: Source) -> Line
     """Remove the checks of dropped columns that the source does not have, with a warning."""
     if predictor.check is None:
         return predictor
-    alone = replace(predictor, check=None)
-    available = {*source.columns, *alone.inputs.numbers, *alone.inputs.labels}
-    needed = [replace(alone, selected=[j]).inputs for j in predictor.check.dropped_columns.tolist()]
+    unchecked = replace(predictor, check=None)
+    available = {*source.columns, *unchecked.inputs.numbers, *unchecked.inputs.labels}
+    needed = [replace(unchecked, selected=[j]).inputs for j in predictor.check.dropped_columns.tolist()]
     absent = [[name for name in (*inputs.numbers, *inputs.labels) if name not in available] for inputs in needed]
     removed = np.array([bool(names) for names in absent], dtype=bool)
     if not removed.any():

@@ -21,17 +21,17 @@ def write_predictions(
     """Write the columns `row`, those to `keep` and `predicted` to a file, and return the number of rows."""
     require_other_file(source, path)
     predictions = iter_predictions(predictor, source, unseen=unseen)
-    done, names = 0, _columns_to_keep(keep, source)
+    rows, names = 0, _columns_to_keep(keep, source)
 
     def batches() -> Iterator[Mapping[str, np.ndarray]]:
-        nonlocal done
+        nonlocal rows
         yield {"row": np.empty(0, dtype=np.int64), "predicted": np.empty(0)}  # the names, even if there is no row
         for values in predictions:
-            yield {"row": np.arange(done + 1, done + 1 + len(values)), "predicted": values}
-            done += len(values)
+            yield {"row": np.arange(rows + 1, rows + 1 + len(values)), "predicted": values}
+            rows += len(values)
 
     write_columns(path, batches(), (names, source.read([], names)) if names else None)
-    return done
+    return rows
 
 
 def _columns_to_keep(keep: object, source: Source) -> list[str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -44,7 +42,14 @@ def decompress(file: LocalFile, most: int = 3) -> LocalFile:
         if method == "zip":
             inner = _unzip(file)
         else:
-            inner = file.with_copy(TemporaryCopy(_iter_pieces(file.path, method), file.label), method, file.name)
+            try:
+                copy = TemporaryCopy(_iter_pieces(file.path, method), file.label)
+            except ImportError as error:
+                raise DataError(
+                    f"The file {file.label!r} is compressed by {method}, which this Python was built without. Decompress it first, "
+                    "or use another Python."
+                ) from error
+            inner = file.with_copy(copy, method, file.name)
     return decompress(inner, most - 1)
 
 
@@ -71,14 +76,18 @@ def _iter_pieces(path: Path, method: str) -> Iterator[bytes]:
     """Yield the decompressed bytes; several streams one after the other are one text."""
     if method == "xz":
         yield from _iter_xz(path)
-        return
-    openers: dict[str, Any] = {"gzip": gzip.open, "bz2": bz2.open}
-    with openers[method](path) if method in openers else pa.CompressedInputStream(pa.OSFile(str(path)), method) as opened:
-        yield from read_pieces(opened)
+    elif method == "bz2":
+        import bz2  # some builds of Python lack it, and lzma
+
+        with bz2.open(path) as opened:
+            yield from read_pieces(opened)
+    else:
+        with gzip.open(path) if method == "gzip" else pa.CompressedInputStream(pa.OSFile(str(path)), method) as opened:
+            yield from read_pieces(opened)
 
 
 def _iter_xz(path: Path) -> Iterator[bytes]:
-    import lzma  # some builds of Python lack it
+    import lzma
 
     try:
         with lzma.open(path) as opened:
@@ -99,7 +108,7 @@ def _unzip(file: LocalFile) -> LocalFile:
         try:
             with archive.open(member) as opened:
                 copy = TemporaryCopy(read_pieces(opened), file.label)
-        except NotImplementedError as error:  # deflate64, for example
+        except RuntimeError as error:  # deflate64, for example, or a module that this Python lacks
             raise DataError(
                 f"The file {file.label!r} is compressed in a way that Python cannot read: {error}. Unpack it, and give the path of "
                 "the file in it."
