@@ -21,6 +21,7 @@ from squarely.errors import DataError, listed, option_hint, pluralize, show_valu
 
 _KIND_TEXTS = {"means": "mean", "levels": "levels", "ranges": "range", "knots": "knots", "polynomials": "orthogonal polynomials"}
 _NO_VALUE = " An expression has no value where it divides by zero, or takes a root or logarithm of a number that is too small."
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+\s*")
 _GROUPED = re.compile(r"\s*[-+]?\d{1,3}(?:([.,' ])\d{3})(?:\1\d{3})*(?:([.,])\d+)?\s*")  # 1.234,50
 _GAPS = {"null": "empty", "nan": "not a number", "inf": "infinite"}
 
@@ -139,6 +140,8 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
     if not source.typed and (grouped := _GROUPED.fullmatch(str(value))) and grouped[1] != grouped[2]:
         decimal = f" and {option_hint('decimal', grouped[2])}" if grouped[2] else ""
         advice = f"Give {option_hint('thousands', grouped[1])}{decimal} if these are numbers"
+    elif not source.typed and not source.decimal_comma and _DECIMAL_COMMA.fullmatch(str(value)):
+        advice = f"Give {option_hint('decimal', ',')} if these are numbers"
     elif not has_numbers:
         advice = "Make numbers of its groups, such as 0 and 1 of two"
     elif source.typed:
