@@ -50,12 +50,35 @@ def test_kinds_values_and_missing_words_of_a_csv(odd):
         "'hp' is text because of '?' (1); 3 other values are numbers",
         "'origin' has 'n/a' as a category",
         "'when' of odd.csv holds date values, which are neither numbers nor categories",
-        "Decimal comma",
     ],
 )
 def test_notes_name_what_is_odd(odd, note):
     assert note in " ".join(odd.notes)
     assert note in " ".join(str(odd.summary()).replace("    ", "").split())
+
+
+def test_what_the_header_says_is_not_a_note(odd, tmp_path):
+    assert not any("ecimal" in note for note in odd.notes)
+    path = tmp_path / "t.csv"
+    path.write_bytes("a\nx|y\n1|2,5\n?|3,5\n".encode("utf-16"))
+    preview = sq.preview(path, read={"skip_rows": 1, "delimiter": "|", "na_values": ["?"]})
+    assert preview.notes == ()
+    assert preview.dialect["skip_rows"] == "1"
+    assert preview.dialect["encoding"].startswith("UTF-16")
+    assert preview.dialect["decimal"] == ","
+
+
+def test_groups_of_digits_are_those_of_a_fit(tmp_path):
+    path = tmp_path / "t.csv"
+    for text, kind in {"1$500": "integer", "12$34$500": "integer", "1$5": "text", "$1500": "text", "1$500$5": "text"}.items():
+        path.write_text(f"y;x\n{text};2\n900;3\n1$200;4\n700;6\n")
+        preview = sq.preview(path, read={"thousands": "$", "decimal": "."})
+        assert column(preview, "y").kind == kind
+        if kind == "text":
+            with pytest.raises(sq.errors.DataError, match=r"'y' of t.csv holds text"):
+                sq.ols("y ~ x", path, read={"thousands": "$", "decimal": "."})
+        else:
+            assert sq.ols("y ~ x", path, read={"thousands": "$", "decimal": "."}).nobs == 4
 
 
 def test_numbers_with_units_are_noticed():

@@ -275,6 +275,29 @@ def s3():
     server.server_close()
 
 
+@pytest.mark.parametrize(
+    ("url", "command"),
+    [
+        ("gs://bucket/a.csv", "gcloud storage cp"),
+        ("abfss://c@account.dfs.core.windows.net/a.csv", "azcopy copy"),
+        ("hdfs://host/a.csv", "hdfs dfs -get"),
+    ],
+)
+def test_a_bucket_that_cannot_be_opened_names_the_program_that_copies(url, command, monkeypatch):
+    from pyarrow import fs
+
+    asked = []
+
+    def refuse(uri):
+        asked.append(uri)
+        raise OSError("no credentials")
+
+    monkeypatch.setattr(fs, "FileSystem", SimpleNamespace(from_uri=refuse))
+    with pytest.raises(DataError, match=f"no credentials. Check the address and the credentials, or copy .* as with {command}"):
+        open_source(url)
+    assert asked == [f"{url}?retry_limit_seconds=30" if url.startswith("gs") else url]
+
+
 def test_an_object_of_s3(s3, monkeypatch):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     s3.objects["/bucket/data/cars.csv.gz"] = gzip.compress(CSV)

@@ -201,6 +201,12 @@ VALUES = [
         data=File("x;y\n987;40\n1.234;55\n560;22\n"),
         says="Column 'x' of <data> has values such as '1.234', in which the point may stand for a decimal point or separate",
     ),
+    Row(
+        name="decimal commas in quotes",
+        data=File('x,y\n1,"1,5"\n2,"2,5"\n3,"4,1"\n4,"4,4"\n'),
+        says="The response 'y' of <data> holds text, '1,5' in data row 1, and a regression explains numbers. "
+        "Give read={'decimal': ','} if these are numbers.",
+    ),
     Row(name="decimal commas", data=File("x;y\n1,5;3\n2,5;5\n3,5;7\n4,5;9\n"), params=ON_A_LINE),
     Row(
         name="dates",

@@ -175,7 +175,7 @@ def preview(
     if data is None and not (isinstance(formula, str) and "~" in formula) and X is None and y is None:
         formula, data = None, formula
     if formula is None and data is not None and X is None and y is None:
-        return preview_data(open_source(data, read))
+        return preview_data(open_source(data, read), read)
     inputs = ModelInputs.of(locals())
     plan = plan_design(*open_inputs(inputs), parse_row_filter(inputs))
     names = plan.names

@@ -9,6 +9,7 @@ doubles and categories; `RowAccount` counts dropped rows. A `Query` asks an engi
 
 from squarely.data.dtypes import TRUTH_WORDS, Kind, Level, exact_number, level_number, parses_as_number
 from squarely.data.files.file_kinds import named_kind
+from squarely.data.files.read_options import dialect_notes
 from squarely.data.files.write import write_columns
 from squarely.data.first_rows import PreviewedColumn, examine_first_rows
 from squarely.data.frames.arrays import ArraysSource, open_xy

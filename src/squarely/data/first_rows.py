@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from squarely.data.dtypes import exact_number, kind_of, parses_as_number
+from squarely.data.dtypes import exact_number, grouped_digits_pattern, kind_of, parses_as_number
 from squarely.data.header_hints import header_hint
 from squarely.data.source import Source, unsupported_column_error
 from squarely.errors import DataError, pluralize
@@ -141,11 +141,16 @@ def _find_kind(source: Source, declared: str, texts: Sequence[Any]) -> str:
     """Name the kind of a column of text by its values, or by its type if that is neither numbers nor text."""
     if not texts:
         return "empty"
-    if source.thousands:
-        texts = [text.replace(source.thousands, "") for text in texts]
+    texts = [_without_groups(source, text) for text in texts]
     if all(parses_as_number(text, decimal_comma=source.decimal_comma) for text in texts):
         return "integer" if all(isinstance(exact_number(text), int) for text in texts) else "number"
     return "text" if declared in ("VARCHAR", "DOUBLE", "BIGINT") else declared.lower()  # DuckDB takes 0xA for a number
+
+
+def _without_groups(source: Source, text: str) -> str:
+    """Return a number without the separators between its groups of digits, and any other text unchanged, as a fit reads it."""
+    is_grouped = source.thousands and source.thousands in text and re.fullmatch(grouped_digits_pattern(source.thousands), text)
+    return text.replace(source.thousands, "") if is_grouped else text
 
 
 def _find_odd_values(source: Source, column: PreviewedColumn, values: pa.ChunkedArray) -> Iterator[str]:
@@ -181,4 +186,5 @@ def _is_infinite(value: Any) -> bool:
 
 
 def _count_texts(source: Source, values: pa.ChunkedArray) -> Mapping[str, int]:
-    return Counter(text for text in values.to_pylist() if text is not None and text not in source.null_words)
+    texts = values.to_pylist()
+    return Counter(_without_groups(source, text) for text in texts if text is not None and text not in source.null_words)

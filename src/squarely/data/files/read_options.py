@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from squarely.data.dtypes import parses_as_number
+from squarely.data.source import DECIMAL_COMMA
 from squarely.errors import READ_OPTIONS, READ_SYNONYMS, OptionError, join_words, listed, pluralize, show_value, suggest_name
 
 _ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4})")
@@ -99,6 +100,11 @@ _WORDING: dict[str, Callable[[Any], str]] = {
     "comment": lambda sign: f"comments behind {sign!r}",
     "quote": lambda sign: f"{sign!r} as quotes",
 }
+
+
+def dialect_notes(read: Mapping[str, object] | None) -> frozenset[str]:
+    """Return the notes of a source that say what its `dialect` says, too, for a file that was opened with these options."""
+    return frozenset([DECIMAL_COMMA, "UTF-16", parse_read_options(read).describe()])
 
 
 def parse_read_options(read: Mapping[str, object] | None) -> ReadOptions:

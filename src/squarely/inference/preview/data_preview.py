@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from squarely.data import PreviewedColumn, Source, examine_first_rows
+from squarely.data import PreviewedColumn, Source, dialect_notes, examine_first_rows
 from squarely.design import is_missing_word, needs_backticks, numbers_in
 from squarely.errors import join_words, listed, option_hint, pluralize
 from squarely.show import KeyValueTable, Page, Table
@@ -103,8 +103,10 @@ class DataPreview:
         return f"<DataPreview of {self.source}: {rows}{pluralize(len(self.columns), 'column')}; print(preview.summary())>"
 
 
-def preview_data(source: Source) -> DataPreview:
-    """Look at the first rows of a source, and at nothing else."""
+def preview_data(source: Source, read: Mapping[str, object] | None = None) -> DataPreview:
+    """Look at the first rows of a source that was opened with the options `read`, and at nothing else."""
+    repeated = dialect_notes(read) if source.dialect else frozenset()
+    notes = [f"{note[:1].upper()}{note[1:]}." for note in source.notes if note not in repeated]
     first = examine_first_rows(source)
     odd = [note for name, counts in first.texts.items() for note in _find_odd_texts(source, name, Counter(counts))]
     return DataPreview(
@@ -113,7 +115,7 @@ def preview_data(source: Source) -> DataPreview:
         rows_examined=first.count,
         dialect=dict(source.dialect),
         columns=first.columns,
-        notes=(*(f"{note[:1].upper()}{note[1:]}." for note in source.notes), *_find_odd_names(source), *first.notes, *odd),
+        notes=(*notes, *_find_odd_names(source), *first.notes, *odd),
     )
 
 

@@ -58,6 +58,7 @@ def unreadable_error(text: CsvText, delimiter: str, error: Exception) -> DataErr
     message = re.sub(r"(?<=Line: )\d+", lambda number: str(text.find_line(int(number[0]))), message)
     reason = (
         _describe_long_line(message)
+        or _describe_backslashes(text)
         or _describe_uneven_line(text, delimiter, message)
         or _describe_encoding(text)
         or f"DuckDB says: {' '.join(message.splitlines()[:2])[:_LONGEST_QUOTE].rstrip('.')}. Correct it, or save it again as CSV."
@@ -73,6 +74,19 @@ def _describe_long_line(message: str) -> str:
     where = f"line {int(line[1]):,}" if line else "a line"
     long = f"at least {int(size[1]):,} bytes long" if size else "too long"
     return f"{where} is {long}, with the lines that its quotes join. Close its quotes, or leave out such texts."
+
+
+def _describe_backslashes(text: CsvText) -> str:
+    """Describe the first quote that a backslash escapes, in a field in quotes."""
+    sign = re.escape(text.quotes.sign)
+    first = text.read_head(_LONGEST_LINE)
+    if not (found := re.search(rf"(?<!\\)\\{sign}(?=[\w ]|{sign})", first)):
+        return ""
+    line = text.find_line(first.count("\n", 0, found.start()) + 1)
+    return (
+        f"a backslash escapes a quote in line {line:,}, as MySQL writes it, and in CSV two quotes do. Export it again so, or pass "
+        "what pandas.read_csv(..., escapechar='\\\\') reads."
+    )
 
 
 def _describe_encoding(text: CsvText) -> str:

@@ -18,7 +18,10 @@ from squarely.data.files.local_file import LocalFile
 from squarely.data.files.staging.temporary_copy import TemporaryCopy, read_pieces, require_disk_space
 from squarely.errors import DataError, first_line
 
-_BUCKETS = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")  # what pyarrow.fs opens
+_BUCKETS = {  # what pyarrow.fs opens, and the program that copies a file from there
+    "s3": "aws s3 cp", "gs": "gcloud storage cp", "gcs": "gcloud storage cp", "abfs": "azcopy copy", "abfss": "azcopy copy",
+    "hdfs": "hdfs dfs -get", "viewfs": "hdfs dfs -get",
+}  # fmt: skip
 _TIMEOUT = 30.0  # seconds without a byte
 _REDIRECTIONS = (301, 302, 303, 307, 308)
 _PATTERN_SIGNS = "*?["
@@ -67,6 +70,8 @@ def _download_error(url: str, error: Exception) -> DataError:
     else:
         cause = reason if isinstance(reason, Exception) else error
         what, advice = getattr(cause, "strerror", None) or first_line(cause), "Check the address and the connection"
+        if command := _BUCKETS.get(url.partition(":")[0].lower()):
+            advice = f"Check the address and the credentials, or copy the file here first, as with {command}"
     return DataError(f"{_shown(url)!r} cannot be downloaded: {what}. {advice}.")
 
 
@@ -113,7 +118,8 @@ def _read_bucket(url: str) -> Iterator[bytes]:
 
     if any(sign in urlsplit(url).path for sign in _PATTERN_SIGNS):
         raise DataError(f"{_shown(url)!r} is a pattern, and URLs are read one by one. Give a list of URLs.")
-    system, path = fs.FileSystem.from_uri(url)
+    is_google = url.lower().startswith(("gs:", "gcs:")) and not urlsplit(url).query  # Arrow tries for 15 minutes
+    system, path = fs.FileSystem.from_uri(f"{url}?retry_limit_seconds={_TIMEOUT:g}" if is_google else url)
     info = system.get_file_info(path)
     if info.type != fs.FileType.File:
         what = "is a folder" if info.type == fs.FileType.Directory else "does not exist, or may not be read"
