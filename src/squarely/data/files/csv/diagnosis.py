@@ -58,6 +58,7 @@ def unreadable_error(text: CsvText, delimiter: str, error: Exception) -> DataErr
     message = re.sub(r"(?<=Line: )\d+", lambda number: str(text.find_line(int(number[0]))), message)
     reason = (
         _describe_long_line(message)
+        or _describe_backslashes(text, delimiter)
         or _describe_uneven_line(text, delimiter, message)
         or _describe_encoding(text)
         or f"DuckDB says: {' '.join(message.splitlines()[:2])[:_LONGEST_QUOTE].rstrip('.')}. Correct it, or save it again as CSV."
@@ -88,6 +89,19 @@ def _describe_encoding(text: CsvText) -> str:
     return "its lines end in different ways. Save it with one kind of line end." if len(ends) > 1 else ""
 
 
+def _describe_backslashes(text: CsvText, delimiter: str) -> str:
+    """Describe quotes within texts that have a backslash before them, as MySQL writes, in place of a second quote."""
+    sign = text.quotes.sign
+    inside = re.compile(rf"\\{re.escape(sign)}(?![{re.escape(delimiter)}\r\n]|$)")  # "C:\" is a text that ends there
+    with suppress(OSError, EOFError, zlib.error, UnicodeError), text.open() as file:
+        if inside.search(file.read(_LONGEST_LINE)):
+            return (
+                f"it has \\{sign} in its texts, where CSV doubles the quote. Load it in Python with "
+                f"pandas.read_csv({text.file.label!r}, escapechar='\\\\'), and pass the DataFrame or save it as CSV."
+            )
+    return ""
+
+
 def _guess_encoding(text: CsvText) -> str:
     """Return the option with the likely 8-bit encoding: the bytes 0x80 to 0x9f are signs in Windows-1252 and none in Latin-1."""
     with text.open(errors="surrogateescape") as file:
@@ -111,14 +125,22 @@ def _describe_uneven_line(text: CsvText, delimiter: str, message: str) -> str:
                 line = text.find_line(lines.line_num)
                 sizes = {len(each) for each in itertools.islice(lines, _NEXT_LINES) if each} | {len(fields)}
                 is_table = text.has_header and len(sizes) == 1 and len(fields) > expected == len(header)
-                advice = (
-                    (_advise_on_row_names(text, header, fields) if is_first else "")
-                    or (_advise_on_titles(text, line) if line <= _MOST_SKIPPED else "")
-                    if is_table
-                    else ""
-                )
+                advice = _advise_on_header(header, fields, delimiter) if text.has_header and is_first else ""
+                if is_table and not advice:
+                    advice = (_advise_on_row_names(text, header, fields) if is_first else "") or (
+                        _advise_on_titles(text, line) if line <= _MOST_SKIPPED else ""
+                    )
                 return f"line {line:,} has {pluralize(len(fields), 'field')}, and {others}. {advice or _advise_on_line(text, line)}"
     return ""  # DuckDB's own words have to do
+
+
+def _advise_on_header(header: list[str], fields: list[str], delimiter: str) -> str:
+    """Return advice for a header behind a comment sign, as numpy.savetxt writes it, and for one column with decimal commas."""
+    if header and header[0] in ("#", "%") and len(fields) == len(header) - 1:
+        return f"If the names are behind a comment sign, give read={{'skip_rows': 1, 'names': {header[1:][:_MOST_NAMES]}}}."
+    if delimiter == "," and len(header) == 1 and len(fields) == 2 and all(map(str.isdigit, fields)):
+        return f"If the commas are decimal, give another delimiter: {option_hint('delimiter', ';')}."
+    return ""
 
 
 def _advise_on_row_names(text: CsvText, header: list[str], fields: list[str]) -> str:
