@@ -207,3 +207,16 @@ def test_a_name_that_the_first_sheet_lacks(tmp_path):
     with pytest.raises(DataError, match=r"There is no column 'y' in a.xlsx. .* For another sheet, give read=\{'sheet': 'Data'\}"):
         sq.ols("y ~ x", path)
     assert sq.ols("y ~ x", path, read={"sheet": "Data"}).nobs == 3
+
+
+def test_words_for_a_missing_value_are_named(tmp_path):
+    """Also where the word is in a row that another gap leaves out."""
+    path = tmp_path / "a.xlsx"
+    for rows, where in (
+        ([[1, 2], [2, 3], [4, "n/a"], [4, 4], [5, 7]], "row 3"),
+        ([[1, 2], [2, 3], [None, "n/a"], [4, 4]], "row 3"),
+    ):
+        write_xlsx(path, {"one": [["y", "x"], *rows]})
+        with pytest.raises(DataError, match=rf"text.*: 'n/a' in data {where}. Give read=\{{'na_values': \['n/a'\]\}}"):
+            sq.ols("y ~ x", path)
+        assert sq.ols("y ~ x", path, read={"na_values": ["n/a"]}).nobs == len(rows) - 1

@@ -107,6 +107,11 @@ class Source(ABC):
         return False
 
     @property
+    def takes_na_values(self) -> bool:
+        """Whether read={'na_values': ...} applies: text, JSON and workbooks."""
+        return not self.typed or self.dialect.get("format") in ("Excel", "JSON lines")
+
+    @property
     def decimal_comma(self) -> bool:
         """Whether numbers in text have a decimal comma."""
         return DECIMAL_COMMA in self.notes

@@ -134,15 +134,15 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
     first = f", {show_value(value)} in data row {row:,}" if reading else ""
     if hint := numbers_hint(value, source):
         advice = hint
-    elif isinstance(value, str) and (source.parses_as_number(value) or (not has_numbers and unit_of(value) is not None)):
+    elif isinstance(value, str) and (source.parses_as_number(value) or unit_of(value) is not None):
         advice = "Write its values as numbers, such as 1234.5"
     elif not has_numbers:
         advice = "Make numbers of its groups, such as 0 and 1 of two"
-    elif source.typed:
+    elif not source.takes_na_values:
         advice = "Correct or clear that value"
     elif row == 1 and any(" skipped" in note for note in source.notes):
         advice = "Correct that value, or skip its line, too, if it is not a row of data"
-    elif row == 1:  # it may have units
+    elif row == 1 and not source.typed:  # it may have units
         advice = f"Correct that value, or give {option_hint('skip_rows', [2])} if line 2 is not a row of data"
     else:
         advice = f"Correct that value, or give {option_hint('na_values', [value])} if it means a missing value"
