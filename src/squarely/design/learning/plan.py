@@ -11,7 +11,7 @@ from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.encoding.numbers_as_text import first_text, numbers_hint, unit_of
 from squarely.design.formula.expression import Name, Standardize, column_names, standardizations_in
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, UntypedColumn, argument_of
-from squarely.design.formula.formula import Formula
+from squarely.design.formula.formula import Formula, needs_backticks
 from squarely.design.formula.source_text import caret_line
 from squarely.design.formula.where import Where, bind_where
 from squarely.errors import DataError, listed, option_hint, pluralize, show_value
@@ -118,7 +118,9 @@ def require_named(formula: Formula, source: Source) -> None:
         try:
             require_columns(source, [name.name])
         except DataError as error:
-            raise DataError(f"{error}{caret_line(formula.text, name.span) if name.span[1] else ''}") from None
+            odd = [each for each in source.columns if needs_backticks(each) and f"Did you mean {each!r}?" in str(error)]
+            write = f" Write it in backticks: `{odd[0]}`." if odd and odd[0].isprintable() else ""
+            raise DataError(f"{error}{write}{caret_line(formula.text, name.span) if name.span[1] else ''}") from None
     require_columns(source, formula.groups)
 
 
