@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import MAX_EMAX, Context, Decimal
 from functools import wraps
@@ -212,9 +214,12 @@ def suggest_name(name: object, choices: Iterable[str], otherwise: str = "") -> s
     """
     names = list(choices)
     text = name if isinstance(name, str) else ""
-    near = difflib.get_close_matches(text, names, n=1) or [n for n in names if n.casefold() == text.casefold()]
+    bare = text.strip().casefold()
+    near = difflib.get_close_matches(text, names, n=1) or [n for n in names if n.strip().casefold() == bare]
+    near = near or [n for n in names if bare and re.split(r"\W", n.strip().casefold())[0] == bare]
     if near:
-        return f"Did you mean {near[0]!r}?"
+        same = unicodedata.normalize("NFC", near[0]) == unicodedata.normalize("NFC", text) and near[0] != text
+        return f"Did you mean {near[0]!r}?" + (f" It is stored as {near[0]!a}: copy the name from there." if same else "")
     if otherwise:
         return otherwise
     if not names:

@@ -298,3 +298,8 @@ def test_powers_of_a_year_are_dropped_at_the_same_degree(n):
     fitted = np.polyval(np.polyfit((year - 1990) / 30, y, 6), (year - 1990) / 30)
     assert_close(fit.rsquared, 1 - ((y - fitted) ** 2).sum() / ((y - y.mean()) ** 2).sum(), rtol=1e-7)
     assert fit.digits.min() > 3
+
+
+def test_integers_that_doubles_cannot_tell_apart_are_not_called_equal():
+    d = {"y": [1.0, 2, 4, 3], "id": [2**60 + i for i in range(4)]}
+    assert sq.ols("y ~ id", d).dropped_columns == ("id is constant to the 16 digits of double precision (1.15292e+18)",)

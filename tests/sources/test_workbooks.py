@@ -90,7 +90,7 @@ def test_where_the_table_begins(tmp_path):
         [None, "src"],
     ]
     write_xlsx(path, {"s": rows})
-    with pytest.raises(DataError, match=r"one cell, 'Cars of 1970', in the first row of its 3 columns: a title may stand above"):
+    with pytest.raises(DataError, match=r"one cell, 'Cars of 1970', in the first row .* row 4, skip .* read=\{'skip_rows': 3\}"):
         open_source(path)
     source = open_source(path, {"skip_rows": 2})
     assert values(source, "x") == [2, 4, None, 7, None]
@@ -193,3 +193,30 @@ def test_text_with_the_name_of_a_workbook(tmp_path):
     (tmp_path / "t.xls").write_text("<html><table><tr><td>y</td></tr></table></html>")
     with pytest.raises(DataError, match=r"is a web page \(HTML\). .*pandas.read_html"):
         open_source(tmp_path / "t.xls")
+
+
+def test_a_workbook_of_one_kind_with_the_name_of_another(tmp_path):
+    write_xlsx(tmp_path / "a.xlsx", {"one": [["y", "x"], [1, 2], [2, 3], [4, 4]]})
+    (tmp_path / "a.xlsx").rename(tmp_path / "a.xls")
+    assert sq.ols("y ~ x", tmp_path / "a.xls").nobs == 3
+
+
+def test_a_name_that_the_first_sheet_lacks(tmp_path):
+    path = tmp_path / "a.xlsx"
+    write_xlsx(path, {"Notes": [["From the lab"]], "Data": [["y", "x"], [1, 2], [2, 3], [4, 4]]})
+    with pytest.raises(DataError, match=r"There is no column 'y' in a.xlsx. .* For another sheet, give read=\{'sheet': 'Data'\}"):
+        sq.ols("y ~ x", path)
+    assert sq.ols("y ~ x", path, read={"sheet": "Data"}).nobs == 3
+
+
+def test_words_for_a_missing_value_are_named(tmp_path):
+    """Also where the word is in a row that another gap leaves out."""
+    path = tmp_path / "a.xlsx"
+    for rows, where in (
+        ([[1, 2], [2, 3], [4, "n/a"], [4, 4], [5, 7]], "row 3"),
+        ([[1, 2], [2, 3], [None, "n/a"], [4, 4]], "row 3"),
+    ):
+        write_xlsx(path, {"one": [["y", "x"], *rows]})
+        with pytest.raises(DataError, match=rf"text.*: 'n/a' in data {where}. Give read=\{{'na_values': \['n/a'\]\}}"):
+            sq.ols("y ~ x", path)
+        assert sq.ols("y ~ x", path, read={"na_values": ["n/a"]}).nobs == len(rows) - 1

@@ -167,6 +167,11 @@ FILES = [
         says="has a backslash and one of * ? [ in it, which DuckDB takes for a pattern. Rename the file.",
     ),
     Row(name="a text file with a name ending in .parquet", data=File("x,y\n" + LINE, "cars.parquet"), says="Rename the file."),
+    Row(
+        name="JSON with a name ending in .csv",
+        data=File('{"error": "log in"}\n'),
+        says="its content is that of a JSON file. Rename",
+    ),
     Row(name="Parquet cut short", data=File(b"PAR1\x15\x04", "cars.parquet"), says="cannot be read"),
     Row(name="Arrow cut short", data=File(b"ARROW1\0\0\xff", "cars.arrow"), says="cannot be read"),
     Row(name="JSON lines cut short", data=File('{"x": 1, "y"', "cars.jsonl"), says="cannot be read"),

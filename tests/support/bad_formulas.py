@@ -38,9 +38,32 @@ NAMES = [
     ),
     Row(name="a misspelled name in Q", data=TABLE, formula="y ~ Q('model yeer')", says="Did you mean 'model year'?"),
     Row(
+        name="blanks around names",
+        data=File("| x | y |\n| 1 | 2 |\n| 2 | 4 |\n"),
+        says="There is no column 'y' in <data>. Did you mean ' y '? Write it in backticks: ` y `.",
+    ),
+    Row(
+        name="a name with a minus, bare",
+        data=File("x-1,y\n1,2\n2,4\n3,7\n"),
+        formula="y ~ x-1",
+        says="There is no column 'x' in <data>. Did you mean 'x-1'? Write it in backticks: `x-1`.",
+    ),
+    Row(
+        name="the first word of a name",
+        data=File("sales (EUR),y\n1,2\n2,4\n3,7\n"),
+        formula="y ~ sales",
+        says="There is no column 'sales' in <data>. Did you mean 'sales (EUR)'? Write it in backticks: `sales (EUR)`.",
+    ),
+    Row(
+        name="a letter that is stored as two signs",
+        data=File("Gro\u0308ße,y\n1,2\n2,4\n3,7\n"),
+        formula="y ~ Gr\u00f6ße",
+        says="It is stored as 'Gro\\u0308\\xdfe': copy the name from there.",
+    ),
+    Row(
         name="a space before a name",
         data=File("x, y\n1, 2\n2, 4\n3, 7\n"),
-        says="There is no column 'y' in <data>. Did you mean ' y'?",
+        says="There is no column 'y' in <data>. Did you mean ' y'? Write it in backticks: ` y`.",
     ),
     Row(
         name="a column without a name",

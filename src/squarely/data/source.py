@@ -56,6 +56,7 @@ class Source(ABC):
     duplicate_names : names of two or more columns; a formula cannot use them.
     typed : whether the engine knows the types; if not, labels are text, and their kind follows from the values.
     index_columns : columns in which pandas or R has stored row labels; '.' in a formula leaves them out.
+    name_hint : advice for a name that the source does not have, such as another sheet of a workbook, "" for none.
     header_error : why a fit does not take the names from the first line of a file, "" if it does.
     folder_keys : keys of folders named key=value that contain all rows and are not columns.
     thousands : the sign between groups of digits in numbers in text, "" for none.
@@ -75,6 +76,7 @@ class Source(ABC):
     columns: Mapping[str, str]
     duplicate_names: frozenset[str] = frozenset()
     index_columns: frozenset[str] = frozenset()
+    name_hint: str = ""
     header_error: str = ""
     folder_keys: frozenset[str] = frozenset()
     typed: bool = True
@@ -103,6 +105,11 @@ class Source(ABC):
     def is_redrawn(self) -> bool:
         """Whether two passes may have different rows, as those of a loader that draws with replacement."""
         return False
+
+    @property
+    def takes_na_values(self) -> bool:
+        """Whether read={'na_values': ...} applies: text, JSON and workbooks."""
+        return not self.typed or self.dialect.get("format") in ("Excel", "JSON lines")
 
     @property
     def decimal_comma(self) -> bool:
@@ -253,6 +260,7 @@ class DerivedSource(Source):
         self.typed, self.notes, self.thousands = parent.typed, parent.notes, parent.thousands
         self.is_file, self.is_parsed = parent.is_file, parent.is_parsed
         self.dialect, self.null_words, self.header_error = parent.dialect, parent.null_words, parent.header_error
+        self.name_hint = parent.name_hint
 
     def require_unchanged(self) -> None:
         self.parent.require_unchanged()
@@ -320,8 +328,10 @@ def require_columns(source: Source, names: Iterable[str]) -> None:
                     f"There is no column {name!r} in {source.label}: it is the key of a folder that contains all rows, with one "
                     "value. Give a folder above it to read several values, or leave it out."
                 )
-            hint = "" if source.typed else header_hint(list(source.columns))
-            raise DataError(f"There is no column {name!r} in {source.label}. {suggest_name(name, source.columns)} {hint}".rstrip())
+            hint = source.name_hint if source.typed else header_hint(list(source.columns), name)
+            known = suggest_name(name, source.columns)
+            hint = "" if source.typed and known.startswith("Did you mean") else hint
+            raise DataError(f"There is no column {name!r} in {source.label}. {known} {hint}".rstrip())
         if name in source.duplicate_names:
             raise DataError(f"{source.label} has two or more columns called {name!r}. Rename all but one.")
 
@@ -331,6 +341,8 @@ def unsupported_column_error(source: Source, name: str, kind: str) -> DataError:
     temporal = any(word in kind.lower() for word in ("date", "time", "duration"))
     is_binary = any(word in kind.lower() for word in ("binary", "blob", "object"))
     decode = ", bytes for example with .str.decode('utf-8')" if is_binary else ""
+    if any(word in kind for word in ("struct", "STRUCT", "OBJECT")):
+        decode = ", objects for example with pandas.json_normalize"
     advice = (
         "Convert it to a number with a unit, such as the year or the days since the first date, or to text for categories."
         if temporal

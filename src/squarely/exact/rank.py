@@ -12,7 +12,7 @@ from squarely.data import Source
 from squarely.design import Block, Design, derivations, fold_blocks, is_zero_factor, map_first_block
 from squarely.errors import DataError, pluralize
 from squarely.moments import Moments
-from squarely.numerics import CONSTANT_TOLERANCE, ROUNDING, ROUNDOFF, Array, is_constant, qr_r
+from squarely.numerics import CONSTANT_TOLERANCE, EXACT_INTEGERS, ROUNDING, ROUNDOFF, Array, is_constant, qr_r
 
 _FEW_COLUMNS = 8
 _NEGLIGIBLE_FRACTION = 1e-12  # of a column: a smaller term of its dependency is rounding
@@ -231,7 +231,8 @@ def describe_dependency(
         message = f"{name} is made of {len(terms):,} columns: {' + '.join(terms[:_MOST_TERMS])} + ..."
         return Dependency(message.replace("+ -", "- "), remainder)
     if not terms:
-        return Dependency(f"{name} is constant ({constant + 0.0:.6g})", remainder, is_zero=bool(constant == 0.0))
+        digits = " to the 16 digits of double precision" if abs(constant) >= EXACT_INTEGERS else ""
+        return Dependency(f"{name} is constant{digits} ({constant + 0.0:.6g})", remainder, is_zero=bool(constant == 0.0))
     if abs(constant) > _NEGLIGIBLE_FRACTION * (size + abs(centers[j])):
         terms.append(f"{constant:.10g}")
         rounded |= abs(float(terms[-1]) - constant) > 1e-12 * (size + abs(centers[j]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +15,7 @@ from squarely.data.source import Source
 from squarely.errors import DataError, show_value
 
 _TEXT_KINDS = ("CSV", "JSON lines")
+_JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"[^"]*"\s*:')
 _TEXT_SUFFIXES = (".xls",)  # many programs write text with tabs under this name
 
 
@@ -36,6 +38,8 @@ def detect_file_kind(file: LocalFile, text: str) -> str:
             f"that of {_with_article(found)} file" if found else f"not that of {_with_article(named)} file: it is text or damaged"
         )
         raise DataError(f"{text!r} is called {suffix}, but its content is {what}. Rename the file.")
+    if named == "CSV" and not found and _JSON_START.match(read_text_head(file)):
+        raise DataError(f"{text!r} is called {suffix}, but its content is that of a JSON file. Rename the file, such as to .json.")
     if found or named in _TEXT_KINDS:
         return found or str(named)
     return "JSON lines" if is_json(read_text_head(file)) else "CSV"

@@ -212,8 +212,8 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
         return
     c = f"C({column})" if column.isidentifier() else f"C(`{column}`)"
     if len(numbers.plain_numbers) == len(texts):
-        if not source.typed:  # where= leaves out the others
-            word, row, _ = first_text(source, column)
+        word, row, _ = first_text(source, column) if source.takes_na_values else ("0", 0, True)
+        if not source.parses_as_number(word):  # where= or a gap leaves it out
             raise DataError(
                 f"Column {column!r} of {source.label} holds numbers in every row that is used, and text in others: "
                 f"{show_value(word)} in data row {row:,}. Give {option_hint('na_values', [word])} if it means a missing value, "
@@ -242,7 +242,7 @@ def _require_text(column: str, found: Mapping[Level, int], source: Source) -> No
         (f" such as {show_value(decorated[0])}", ", and write numbers as 1234.5,") if decorated and odd != number else ("", ",")
     )
     clear = "Correct or clear that value"
-    if odd != number and not decorated and not source.typed:
+    if odd != number and not decorated and source.takes_na_values:
         clear = f"Give {option_hint('na_values', [odd])} if it means a missing value, or correct it"
     raise DataError(
         f"Column {column!r} of {source.label} holds {what}{such}: {show_value(odd)}{row_phrase(source, texts[odd])}. "

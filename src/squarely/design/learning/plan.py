@@ -11,7 +11,7 @@ from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.encoding.numbers_as_text import first_text, numbers_hint, unit_of
 from squarely.design.formula.expression import Name, Standardize, column_names, standardizations_in
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, UntypedColumn, argument_of
-from squarely.design.formula.formula import Formula
+from squarely.design.formula.formula import Formula, needs_backticks
 from squarely.design.formula.source_text import caret_line
 from squarely.design.formula.where import Where, bind_where
 from squarely.errors import DataError, listed, option_hint, pluralize, show_value
@@ -118,7 +118,9 @@ def require_named(formula: Formula, source: Source) -> None:
         try:
             require_columns(source, [name.name])
         except DataError as error:
-            raise DataError(f"{error}{caret_line(formula.text, name.span) if name.span[1] else ''}") from None
+            odd = [each for each in source.columns if needs_backticks(each) and f"Did you mean {each!r}?" in str(error)]
+            write = f" Write it in backticks: `{odd[0]}`." if odd and odd[0].isprintable() else ""
+            raise DataError(f"{error}{write}{caret_line(formula.text, name.span) if name.span[1] else ''}") from None
     require_columns(source, formula.groups)
 
 
@@ -134,15 +136,15 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
     first = f", {show_value(value)} in data row {row:,}" if reading else ""
     if hint := numbers_hint(value, source):
         advice = hint
-    elif isinstance(value, str) and (source.parses_as_number(value) or (not has_numbers and unit_of(value) is not None)):
+    elif isinstance(value, str) and (source.parses_as_number(value) or unit_of(value) is not None):
         advice = "Write its values as numbers, such as 1234.5"
     elif not has_numbers:
         advice = "Make numbers of its groups, such as 0 and 1 of two"
-    elif source.typed:
+    elif not source.takes_na_values:
         advice = "Correct or clear that value"
     elif row == 1 and any(" skipped" in note for note in source.notes):
         advice = "Correct that value, or skip its line, too, if it is not a row of data"
-    elif row == 1:  # it may have units
+    elif row == 1 and not source.typed:  # it may have units
         advice = f"Correct that value, or give {option_hint('skip_rows', [2])} if line 2 is not a row of data"
     else:
         advice = f"Correct that value, or give {option_hint('na_values', [value])} if it means a missing value"

@@ -58,7 +58,7 @@ def unreadable_error(text: CsvText, delimiter: str, error: Exception) -> DataErr
     message = re.sub(r"(?<=Line: )\d+", lambda number: str(text.find_line(int(number[0]))), message)
     reason = (
         _describe_long_line(message)
-        or _describe_backslashes(text)
+        or _describe_backslashes(text, delimiter)
         or _describe_uneven_line(text, delimiter, message)
         or _describe_encoding(text)
         or f"DuckDB says: {' '.join(message.splitlines()[:2])[:_LONGEST_QUOTE].rstrip('.')}. Correct it, or save it again as CSV."
@@ -76,19 +76,6 @@ def _describe_long_line(message: str) -> str:
     return f"{where} is {long}, with the lines that its quotes join. Close its quotes, or leave out such texts."
 
 
-def _describe_backslashes(text: CsvText) -> str:
-    """Describe the first quote that a backslash escapes, in a field in quotes."""
-    sign = re.escape(text.quotes.sign)
-    first = text.read_head(_LONGEST_LINE)
-    if not (found := re.search(rf"(?<!\\)\\{sign}(?=[\w ]|{sign})", first)):
-        return ""
-    line = text.find_line(first.count("\n", 0, found.start()) + 1)
-    return (
-        f"a backslash escapes a quote in line {line:,}, as MySQL writes it, and in CSV two quotes do. Export it again so, or pass "
-        "what pandas.read_csv(..., escapechar='\\\\') reads."
-    )
-
-
 def _describe_encoding(text: CsvText) -> str:
     """Describe what is wrong with the encoding or line ends of the beginning; DuckDB reports many other causes for it."""
     try:
@@ -100,6 +87,21 @@ def _describe_encoding(text: CsvText) -> str:
         return ""
     ends = set(re.findall(r"\r\n|\r|\n", _quoted_part(text).sub("", first)))
     return "its lines end in different ways. Save it with one kind of line end." if len(ends) > 1 else ""
+
+
+def _describe_backslashes(text: CsvText, delimiter: str) -> str:
+    """Describe the first quote within a text that has a backslash before it, as MySQL writes, in place of a second quote."""
+    sign = text.quotes.sign
+    inside = re.compile(rf"\\{re.escape(sign)}(?![{re.escape(delimiter)}\r\n]|$)")  # "C:\" is a text that ends there
+    with suppress(OSError, EOFError, zlib.error, UnicodeError), text.open() as file:
+        first = file.read(_LONGEST_LINE)
+        if found := inside.search(first):
+            line = text.find_line(first.count("\n", 0, found.start()) + 1)
+            return (
+                f"a backslash escapes a quote in line {line:,}, as MySQL writes it, and in CSV two quotes do. Load it in Python with "
+                f"pandas.read_csv({text.file.label!r}, escapechar='\\\\'), and pass the DataFrame or save it as CSV."
+            )
+    return ""
 
 
 def _guess_encoding(text: CsvText) -> str:
@@ -125,14 +127,22 @@ def _describe_uneven_line(text: CsvText, delimiter: str, message: str) -> str:
                 line = text.find_line(lines.line_num)
                 sizes = {len(each) for each in itertools.islice(lines, _NEXT_LINES) if each} | {len(fields)}
                 is_table = text.has_header and len(sizes) == 1 and len(fields) > expected == len(header)
-                advice = (
-                    (_advise_on_row_names(text, header, fields) if is_first else "")
-                    or (_advise_on_titles(text, line) if line <= _MOST_SKIPPED else "")
-                    if is_table
-                    else ""
-                )
+                advice = _advise_on_header(header, fields, delimiter) if text.has_header and is_first else ""
+                if is_table and not advice:
+                    advice = (_advise_on_row_names(text, header, fields) if is_first else "") or (
+                        _advise_on_titles(text, line) if line <= _MOST_SKIPPED else ""
+                    )
                 return f"line {line:,} has {pluralize(len(fields), 'field')}, and {others}. {advice or _advise_on_line(text, line)}"
     return ""  # DuckDB's own words have to do
+
+
+def _advise_on_header(header: list[str], fields: list[str], delimiter: str) -> str:
+    """Return advice for a header behind a comment sign, as numpy.savetxt writes it, and for one column with decimal commas."""
+    if header and header[0] in ("#", "%") and len(fields) == len(header) - 1:
+        return f"If the names are behind a comment sign, give read={{'skip_rows': 1, 'names': {header[1:][:_MOST_NAMES]}}}."
+    if delimiter == "," and len(header) == 1 and len(fields) == 2 and all(map(str.isdigit, fields)):
+        return f"If the commas are decimal, give another delimiter: {option_hint('delimiter', ';')}."
+    return ""
 
 
 def _advise_on_row_names(text: CsvText, header: list[str], fields: list[str]) -> str:

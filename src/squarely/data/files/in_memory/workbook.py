@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from squarely.data.files.csv.source import NULL_WORDS
 from squarely.data.files.in_memory.whole_file import WholeFileSource
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
-from squarely.errors import DataError, MissingExtraError, first_line, join_words, listed
+from squarely.errors import DataError, MissingExtraError, first_line, join_words, listed, option_hint
 from squarely.numerics import EXACT_INTEGERS
 
 try:
@@ -43,7 +44,7 @@ def open_workbook(file: LocalFile, options: ReadOptions) -> WholeFileSource:
     """
     options.require_only(_OPTIONS, file.label, "spreadsheet")
     try:
-        with file.reading("a workbook"), calamine.CalamineWorkbook.from_path(str(file.path)) as workbook:
+        with file.reading("a workbook"), _open_by_content(file) as workbook:
             names = [each.name for each in workbook.sheets_metadata if each.typ == calamine.SheetTypeEnum.WorkSheet]
             name = _choose_sheet(names, options.sheet, file.label)
             sheet = workbook.get_sheet_by_name(name)
@@ -69,9 +70,18 @@ def open_workbook(file: LocalFile, options: ReadOptions) -> WholeFileSource:
     if converted:
         notes += (f"numbers that are stored as text in {join_words([*map(repr, converted)])}",)
     source = WholeFileSource(pa.Table.from_arrays(arrays, names=[label for label, _ in columns]), file.label, notes)
+    if others and options.sheet is None:
+        source.name_hint = f"For another sheet, give {option_hint('sheet', others[0])}."
     if source.columns and columns[0][0] == "":
         source.index_columns = frozenset([""])  # the row labels that pandas and R write
     return source
+
+
+def _open_by_content(file: LocalFile) -> calamine.CalamineWorkbook:
+    """Open a workbook by its name, which is wrong for a zip file, as of Excel 2007 on, that is called .xls."""
+    if file.head(2) == b"PK" and file.path.suffix.lower() == ".xls":
+        return calamine.CalamineWorkbook.from_filelike(io.BytesIO(file.path.read_bytes()))
+    return calamine.CalamineWorkbook.from_path(str(file.path))
 
 
 def _choose_sheet(names: Sequence[str], chosen: str | int | None, label: str) -> str:
@@ -116,9 +126,10 @@ def _read_table(
     used = list(range(used[0], used[-1] + 1)) if used else []
     named = [header[j] for j in used if header[j] is not None]
     if options.has_header and options.names is None and len(named) == 1 and len(used) > 1:
+        above = next((i for i, row in table if sum(row[j] is not None for j in used) > 1), 1)
         raise DataError(
             f"{where} has one cell, {named[0]!r}, in the first row of its {len(used):,} columns: a title may stand above the "
-            "header. Give the number of rows above the header as the option skip_rows."
+            f"header. If the header is in row {above + 1}, skip the rows above it with {option_hint('skip_rows', above)}."
         )
     first = ["" if header[j] is None else _to_text(header[j]) for j in used]
     names = choose_names(first, len(used), options, label)
