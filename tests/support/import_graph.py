@@ -36,8 +36,8 @@ ORDER = {
         "training_data", "trainer", "sweep",
     ],
     "inference": [
-        "normality prediction preview scan", "covariance", "hypotheses", "statistics", "summary serialization merge",
-        "coefficients", "fit",
+        "normality prediction preview scan", "covariance", "statistics", "summary serialization merge", "coefficients",
+        "hypotheses", "fit",
     ],
 }  # fmt: skip
 

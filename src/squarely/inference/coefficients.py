@@ -124,8 +124,7 @@ class CoefficientStatistics(Statistics):
         ------
         OptionError : alpha is not between 0 and 1.
         """
-        if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
-            raise OptionError(f"alpha={show_value(alpha)} is not between 0 and 1. For limits at 95 % use alpha=0.05.")
+        require_alpha(alpha)
         low, high = confidence_limits(self.solution.params, self.standard_errors, self.df_of_t, alpha)
         return to_frame({0: low, 1: high}, list(self.design.names))
 
@@ -140,3 +139,9 @@ class CoefficientStatistics(Statistics):
 
     def _label_params(self, values: Array) -> pd.Series:
         return to_series(values, list(self.design.names))
+
+
+def require_alpha(alpha: object) -> None:
+    """Raise an OptionError unless alpha is between 0 and 1."""
+    if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
+        raise OptionError(f"alpha={show_value(alpha)} is not between 0 and 1. For limits at 95 % use alpha=0.05.")

@@ -12,7 +12,7 @@ from scipy.special import betaincinv, fdtrc, stdtr, stdtrit
 from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, translate_singular_errors
 from squarely.inference.covariance.robust import RobustCovariance, robust_covariance_matrix
 from squarely.inference.covariance.root import covariance_root, expand_selected
-from squarely.inference.hypotheses.wald import f_p_value, wald_f
+from squarely.inference.covariance.f_statistic import f_p_value, wald_f
 from squarely.inference.normality import UNKNOWN_NORMALITY, Normality, residual_tests
 from squarely.numerics import ROUNDOFF, Array
 

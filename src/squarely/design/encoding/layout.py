@@ -30,10 +30,11 @@ FactorColumn: TypeAlias = tuple[str, bool, int]  # a factor's text, whether all 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of X: the product of columns of one or more factors."""
+    """A column of X: the product of columns of one or more factors; `term` is the term of the formula that it belongs to."""
 
     name: str
     parts: tuple[FactorColumn, ...]
+    term: Term = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -103,7 +104,7 @@ def columns_of(formula: Formula, factors: Mapping[str, Factor], codings: Mapping
                     )
                 for combination in product(*reversed(choices)) if present else ():  # the last varies fastest: the first factor
                     names, parts = zip(*reversed(combination), strict=True)
-                    column = Column(":".join(names), parts)
+                    column = Column(":".join(names), parts, term)
                     if column.name in columns:
                         raise DataError(
                             f"Two columns of the model would have the name {column.name!r}. Rename the column of the data."

@@ -9,9 +9,14 @@ from squarely.exact import Solution, data_unit_matrix
 from squarely.numerics import Array
 
 
-def covariance_root(solution: Solution) -> Array:
-    """Return A (q, q) of the selected columns: A M A' is a covariance if M is in the squared scaled unit of the response."""
+def covariance_root(solution: Solution, L: Array | None = None) -> Array:
+    """Return A (q, q) of the selected columns: A M A' is a covariance if M is in the squared scaled unit of the response.
+
+    With constraints `L` (r, q) on the selected coefficients return L A (r, q), without the cancellation of that product.
+    """
     T = data_unit_matrix(solution.moments, solution.factor)
+    if L is not None:
+        T = L @ T
     if solution.inverse_root is not None:
         return solution.inverse_root.right_multiply(T)
     return np.asarray(solve_triangular(solution.factor.R, T.T, trans="T").T)

@@ -1,43 +1,168 @@
-"""The Wald statistic of linear constraints on the coefficients."""
+"""Tests of several constraints at once: `Wald`, by the F or the chi-squared distribution, and one for each term of the model."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, qr, solve_triangular
-from scipy.special import chdtrc, fdtrc
+from scipy.special import chdtrc
 
+from squarely.data import to_frame
+from squarely.errors import DataError, OptionError, pluralize, show_value
+from squarely.inference.coefficients import CoefficientStatistics
+from squarely.inference.covariance.f_statistic import f_p_value, wald_f
+from squarely.inference.hypotheses.constraints import (
+    Constraints,
+    coefficients_are_zero,
+    constraint_root,
+    differences,
+    independent_constraints,
+    read_constraints,
+)
+from squarely.inference.hypotheses.terms import term_label, terms_of
 from squarely.numerics import Array
+from squarely.reprs import short_repr
+from squarely.show import KeyValueTable, Page
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def wald_f(B: Array, meat: Array | float, difference: Array) -> float:
-    """Return the F statistic of r constraints: their Wald statistic over r.
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Wald:
+    """The test that constraints on the coefficients hold, under statsmodels' names.
 
-    `B` (r, q) is L A for constraints L beta = v, `meat` M (q, q) or a variance, and `difference` (r,) L beta - v. NaN if the
-    covariance of the constraints is singular.
+    Attributes
+    ----------
+    statistic : F, or chi-squared. `fvalue` is the F statistic in both cases.
+    pvalue : the probability of a larger statistic if the constraints hold.
+    df_num, df_denom : the number of independent constraints, and the degrees of freedom of the residuals; infinite for chi-squared.
+    distribution : "F" or "chi2".
+    rank : the number of independent constraints. Others follow from them, and do not count.
+    constraints : the constraints as text.
+    cov_type : the covariance of the coefficients.
+    notes : sentences for the page.
     """
-    if np.ndim(meat) == 0:
-        root = qr(B.T, mode="r")[0][: len(B)]
-        scale = math.sqrt(float(meat))
-    else:
-        scale = 1.0
-        S = B @ meat @ B.T
-        length = np.sqrt(np.diag(S))
-        if not (length > 0).all() or not np.isfinite(S).all():
-            return math.nan
-        try:
-            root = cholesky(S / length / length[:, None]) * length
-        except LinAlgError:
-            return math.nan
-    if len(root) < len(B) or not np.diag(root).all():
-        return math.nan
-    y = solve_triangular(root, difference, trans="T") / scale
-    return float(y @ y) / len(B)
+
+    __repr__ = short_repr
+
+    statistic: float
+    fvalue: float
+    pvalue: float
+    df_num: float
+    df_denom: float
+    distribution: str
+    rank: int
+    constraints: tuple[str, ...]
+    cov_type: str
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> Page:
+        """Return the test as a page."""
+        is_f = self.distribution == "F"
+        df = [("Df Num:", f"{self.df_num:g}"), ("Df Denom:", f"{self.df_denom:,.6g}")] if is_f else [("Df:", f"{self.df_num:g}")]
+        pairs = [("F:" if is_f else "Chi-squared:", f"{self.statistic:#.4g}"), ("P-value:", f"{self.pvalue:#.4g}")]
+        return Page(
+            "Wald Test",
+            [KeyValueTable([*pairs, ("Covariance Type:", self.cov_type)], df)],
+            notes=self.notes,
+            lead=[f"H0: {', '.join(self.constraints)}"],
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain Python values."""
+        names = ("statistic", "fvalue", "pvalue", "df_num", "df_denom", "distribution", "rank", "cov_type")
+        return {"constraints": list(self.constraints), **{name: getattr(self, name) for name in names}, "notes": list(self.notes)}
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
 
-def f_p_value(statistic: float, df_num: float, df_denom: float) -> float:
-    """Return the probability of a larger F; chi-squared if `df_denom` is infinite."""
-    if math.isinf(df_denom):
-        return float(chdtrc(df_num, df_num * statistic))
-    return float(fdtrc(df_num, df_denom, statistic))
+def wald_test(fit: CoefficientStatistics, hypothesis: object, *, use_f: bool = True) -> Wald:
+    """Test a hypothesis; the public method documents it."""
+    if not isinstance(use_f, bool):
+        raise OptionError(f"use_f={show_value(use_f)} is not a boolean. Give True for F, False for chi-squared.")
+    constraints = read_constraints(hypothesis, fit.solution)
+    independent = independent_constraints(constraints, fit.solution)
+    r, notes = len(independent.texts), []
+    if r < len(constraints.texts):
+        notes.append(f"{len(constraints.texts)} constraints have rank {r}: the others follow from these, and do not count.")
+    require_rank(fit, r)
+    if not is_defined(fit, independent):
+        notes.append("The rows do not show the standard error of a coefficient in it, so the statistic is NaN.")
+    f, df_num, df_denom = f_test_of(fit, independent)
+    pvalue = f_p_value(f, df_num, df_denom) if use_f else float(chdtrc(r, r * f))
+    return Wald(
+        statistic=f if use_f else r * f,
+        fvalue=f,
+        pvalue=pvalue,
+        df_num=df_num if use_f else r,
+        df_denom=df_denom if use_f else math.inf,
+        distribution="F" if use_f else "chi2",
+        rank=r,
+        constraints=constraints.texts,
+        cov_type=fit.cov_type,
+        notes=tuple(notes),
+    )
+
+
+def wald_test_terms(fit: CoefficientStatistics) -> pd.DataFrame:
+    """Test for each term that all its coefficients are zero."""
+    rows, labels = [], []
+    for term, positions in terms_of(fit.solution).items():
+        labels.append(term_label(term))
+        f, df_num, df_denom = test_of_positions(fit, positions)
+        rows.append((f, f_p_value(f, df_num, df_denom), len(positions), df_denom))
+    return to_frame(rows, labels, ["statistic", "pvalue", "df_constraint", "df_denom"])
+
+
+def test_of_positions(fit: CoefficientStatistics, positions: Sequence[int]) -> tuple[float, float, float]:
+    """Return F and its degrees of freedom for the hypothesis that coefficients (positions) are zero; F is NaN if it has no value."""
+    constraints = coefficients_are_zero(fit.design.names, positions)
+    if fit.robust is not None and fit.robust.rank < len(positions):
+        return math.nan, len(positions), fit.df_resid_inference
+    return f_test_of(fit, constraints)
+
+
+def f_test_of(fit: CoefficientStatistics, constraints: Constraints) -> tuple[float, float, float]:
+    """Return the F statistic of independent constraints and its degrees of freedom; NaN where the covariance is not defined."""
+    B, difference = constraint_root(constraints, fit.solution), differences(constraints, fit.solution)
+    if not is_defined(fit, constraints):
+        return math.nan, len(B), fit.df_resid_inference
+    return f_of_root(fit, B, difference)
+
+
+def f_of_root(fit: CoefficientStatistics, B: Array, difference: Array) -> tuple[float, float, float]:
+    """Return the F statistic of B = L A and L beta - v, with its degrees of freedom."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # a perfect fit has a variance of zero
+        f = wald_f(B, meat_of(fit), difference)
+    return f, len(B), fit.df_resid_inference
+
+
+def meat_of(fit: CoefficientStatistics) -> Array | float:
+    """Return M (q, q), or the variance that stands for it, in the squared scaled unit of the response."""
+    scale = float(fit.design.scales[-1])
+    return fit.mse_resid / scale**2 if fit.robust is None else fit.robust.meat
+
+
+def is_defined(fit: CoefficientStatistics, constraints: Constraints) -> bool:
+    """Return whether no coefficient of the constraints has an undefined standard error."""
+    if fit.robust is None or fit.robust.undefined is None:
+        return True
+    return not constraints.L[:, fit.solution.factor.selected][:, fit.robust.undefined].any()
+
+
+def require_rank(fit: CoefficientStatistics, r: int) -> None:
+    """Raise a DataError for more constraints than a robust covariance has rank."""
+    robust = fit.robust
+    if robust is None or r <= robust.rank:
+        return
+    groups = [f"{count:,} clusters" for count in robust.cov_kwds.get("groups", {}).values()]
+    of = f" from {' and '.join(groups)}" if groups else ""
+    raise DataError(
+        f"The hypothesis has {pluralize(r, 'constraint')}, and the {robust.cov_type} covariance{of} has rank {robust.rank}, so they "
+        f"cannot be tested together. Test at most {robust.rank} at once."
+    )
