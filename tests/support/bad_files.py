@@ -46,8 +46,8 @@ FILES = [
     Row(
         name="quotes that a backslash escapes",
         data=File('x,y,t\n1,2,"a"\n2,3,"say \\"no\\""\n4,5,"b"\n'),
-        says="a backslash escapes a quote in line 3, as MySQL writes it, and in CSV two quotes do. Export it again so, or pass "
-        "what pandas.read_csv(..., escapechar='\\\\') reads.",
+        says="a backslash escapes a quote in line 3, as MySQL writes it, and in CSV two quotes do. Load it in "
+        "Python with pandas.read_csv(",
     ),
     Row(name="a line that is too long", data=File("x,y\n1,2\n2,3\n4,5,6\n"), says="line 4 has 3 fields, and the header has 2."),
     Row(

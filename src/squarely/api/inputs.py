@@ -29,6 +29,7 @@ from squarely.design import (
     learn_from_rows,
     learn_in_engine,
     parse_formula,
+    parse_weights,
     parse_where,
     plan_design,
     require_named,
@@ -59,6 +60,8 @@ class ModelInputs:
     fold: str = "batches"
     order_by: str | None = None
     covariance: CovarianceOptions = CLASSICAL
+    weights: str | None = None
+    frequencies: str | None = None
     loader: Iterable[object] | None = None
     model: nn.Module | None = None
     validation: object = None
@@ -75,7 +78,7 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
     With fold="auto", the rows are read after all if the moments of the engine are too inexact for `solve`.
     """
     formula, source = open_inputs(inputs)
-    formula = replace(formula, groups=inputs.covariance.groups)
+    formula = replace(_weigh_rows(inputs, formula), groups=inputs.covariance.groups)
     remarks: tuple[str, ...] = ()
     if inputs.order_by is not None:
         if not isinstance(inputs.order_by, str):
@@ -99,6 +102,21 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
             if not in_engine or inputs.fold != "auto" or is_aggregate_only(source):
                 raise
             return fit_with(compute_moments(inputs, formula, stored, in_engine=False), fallback_remark(moments, error))
+
+
+def _weigh_rows(inputs: ModelInputs, formula: Formula) -> Formula:
+    """Add weights or frequencies to a formula."""
+    given = {name: value for name in ("weights", "frequencies") if (value := getattr(inputs, name)) is not None}
+    if len(given) > 1:
+        raise OptionError("weights= and frequencies= do not go together. Give one of them.")
+    for name, value in given.items():
+        if not isinstance(value, str) or not value.strip():
+            raise OptionError(
+                f"{name}={show_value(value)} is not a column. Give its name, or an expression in a call such as "
+                f"{name}='I(1 / variance)': a column is read with its rows, so it stays aligned when rows are left out."
+            )
+        return replace(formula, weights=parse_weights(value), has_frequencies=name == "frequencies")
+    return formula
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from squarely.design.formula.expression import (
     evaluate,
 )
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
-from squarely.design.formula.formula import Formula, formula_of, needs_backticks, parse_formula
+from squarely.design.formula.formula import Formula, formula_of, needs_backticks, parse_formula, parse_weights
 from squarely.design.formula.source_text import SourceText
 from squarely.design.formula.where import (
     COMPARISONS,

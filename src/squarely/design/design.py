@@ -24,7 +24,8 @@ from squarely.reprs import short_repr
 class RowInputs:
     """What is read and evaluated for each row: the columns `numbers` and `labels` of the data, as doubles and as categories.
 
-    `expressions` has the arguments of the factors that are not categorical, and further expressions, by their texts.
+    `expressions` has the arguments of the factors that are not categorical, and further expressions, by their texts. Rows in which
+    the `weights` among them are zero are left out.
     """
 
     __repr__ = short_repr
@@ -33,6 +34,7 @@ class RowInputs:
     expressions: Mapping[str, Expression]
     numbers: tuple[str, ...]
     labels: tuple[str, ...]
+    weights: Numeric | None = None
 
     def columns(self, where: Where | None) -> tuple[list[str], list[str]]:
         """Return the columns to read, as numbers and as labels, with those that the condition needs."""
@@ -40,14 +42,22 @@ class RowInputs:
         return list(dict.fromkeys((*self.numbers, *numbers))), list(dict.fromkeys((*self.labels, *labels)))
 
 
-def row_inputs(factors: Iterable[Factor], further: Mapping[str, Expression], groups: Sequence[str] = ()) -> RowInputs:
-    """Collect what factors, further expressions and columns of groups need of each row."""
+def formula_inputs(formula: Formula, factors: Mapping[str, Factor]) -> RowInputs:
+    """Collect what a formula and its weights and groups need of each row; `factors` are those of the formula, resolved."""
+    return row_inputs(factors.values(), formula.row_expressions, formula.groups, formula.weights)
+
+
+def row_inputs(
+    factors: Iterable[Factor], further: Mapping[str, Expression], groups: Sequence[str] = (), weights: Numeric | None = None
+) -> RowInputs:
+    """Collect what factors, further expressions, columns of groups and weights need of each row."""
     factors = tuple(factors)
     expressions = {f.text: argument_of(f) for f in factors if not isinstance(f, Categorical)} | dict(further)
     return RowInputs(
         factors=factors,
         expressions=expressions,
         numbers=tuple(dict.fromkeys(name.name for name in column_names(*expressions.values()))),
+        weights=weights,
         labels=tuple(dict.fromkeys((*(f.name.name for f in factors if isinstance(f, Categorical)), *groups))),
     )
 
@@ -88,7 +98,7 @@ class Design:
     cancellation_factors: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        inputs = row_inputs(self.factors.values(), self.formula.response_and_offsets, self.formula.groups)
+        inputs = formula_inputs(self.formula, self.factors)
         arguments = {text: expression for text, expression in inputs.expressions.items() if text in self.factors}
         columns = columns_of(self.formula, self.factors, self.learned.contrasts)
         derived = {

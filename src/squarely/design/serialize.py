@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.design.design import Design, row_inputs
+from squarely.design.design import Design, formula_inputs
 from squarely.design.encoding.basis import Polynomial, Spline, column_count
 from squarely.design.encoding.categories import MOST_LEVELS, ContrastCoding
 from squarely.design.encoding.learned_state import LearnedState
@@ -71,7 +71,7 @@ def learned_from_json(formula: Formula, written: Mapping[str, Any]) -> tuple[dic
         )
         for text, m in written["moves"].items()
     }
-    for text, part in standardizations_in(row_inputs(factors.values(), formula.response_and_offsets).expressions.values()).items():
+    for text, part in standardizations_in(formula_inputs(formula, factors).expressions.values()).items():
         if text not in standardizations:
             raise ValueError(f"the mean of {text} is missing.")
         if part.is_scaled and standardizations[text].deviation < 0:

@@ -38,7 +38,7 @@ def check_of(solution: Solution) -> Check | None:
         d = solve_triangular(R[:q, :q], R[:q, q:])
     design = moments.design
     centers, scales = design.column_centers, design.column_scales
-    lengths = np.sqrt(np.diag(moments.gram)) + np.abs(centers / scales) * np.sqrt(moments.n)
+    lengths = np.sqrt(np.diag(moments.gram)) + np.abs(centers / scales) * np.sqrt(moments.weight)
     complete = len(factor.dropped) == len(out)
     errors = (factor.remainders if complete else np.zeros(len(out))) + growth * (lengths[out] + np.abs(d).T @ lengths[columns])
     unit_errors = np.zeros(len(centers) - 1)

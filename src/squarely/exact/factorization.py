@@ -121,7 +121,8 @@ def factorize(moments: Moments, source: Source) -> Factorization:
     if factor is not None:
         return factor
     T = fold_qr(moments.design, source)
-    require_same_rows(source, moments, round(float(T[0, 0] ** 2)), T[0, 0] * T[0])
+    n = moments.n if moments.design.formula.weights else round(float(T[0, 0] ** 2))
+    require_same_rows(source, moments, n, T[0, 0] * T[0])
     return factorize_triangle(moments, T, constant, zero)
 
 
@@ -196,7 +197,7 @@ def factorize_triangle(
 
 def require_same_rows(source: Source, moments: Moments, n: int, sums: Array) -> None:
     """Raise a DataError unless a scan has the number of rows and the sums of the scaled columns (k + 1,) of Moments."""
-    tolerance = 1e-10 * np.sqrt(moments.n * np.diag(moments.gram))
+    tolerance = 1e-10 * np.sqrt(moments.weight * np.diag(moments.gram))
     if n != moments.n or not (np.abs(sums - moments.gram[0]) <= tolerance).all():
         raise changed_error(
             source.label, f"{moments.n:,} complete rows", f"{n:,}" + (" with other values" if n == moments.n else "")

@@ -50,7 +50,7 @@ def span_by_sums(moments: Moments, factor: Factorization) -> Span | None:
     """Return the span if cross-products decide it: every row has a level that is coded, or much of the ones is left."""
     if (levels := span_of_levels(moments, factor)) is not None:
         return levels
-    n = float(moments.n)
+    n = moments.weight
     projection = solve_triangular(factor.R, moments.gram[factor.columns, 0], trans="T")
     square, error = n - float(projection @ projection), (32 * ROUNDOFF + 4 * factor.unit_error) * n
     if square <= _CLEAR_FRACTION * n + error:
@@ -69,7 +69,7 @@ def span_of_levels(moments: Moments, factor: Factorization) -> Span | None:
             groups.setdefault(frozenset(text for text, _, _ in parts), []).append(i)
     for members in groups.values():
         at = factor.columns[members]
-        if float(scales[at] @ moments.gram[0, at]) == moments.n:  # sums of zeros and ones are exact
+        if float(scales[at] @ moments.gram[0, at]) == moments.weight:  # sums of zeros and ones are exact
             b = np.zeros(len(factor.columns))
             b[members] = scales[at]
             return Span(b=(b, np.zeros(len(b))), remainder=0.0, remainder_error=0.0)

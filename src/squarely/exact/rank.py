@@ -109,7 +109,7 @@ def independent_columns(
     # Lengths of the *stored* columns in scaled units: rounding is relative to these, not to the centered columns. A column that
     # is computed without rounding from selected columns has none itself, nor do these count against it.
     centered = np.linalg.norm(T, axis=0)
-    stored = centered + np.abs(centers / scales) * np.sqrt(moments.n)
+    stored = centered + np.abs(centers / scales) * np.sqrt(moments.weight)
     stored = np.where(nearly_constant_columns(moments) & ~constant, centered, stored)  # whole numbers have no rounding
     nothing = frozenset[str]()
     sources = [(False, nothing), *derivations(design), (False, nothing)]
@@ -214,8 +214,8 @@ def describe_dependency(
     centers, scales = design.column_centers, design.column_scales
     weights = d * scales[j] / scales[places]
     constant = centers[j] if design.intercept else 0.0
-    sizes = np.sqrt(np.diag(moments.gram)[places] / moments.n) * scales[places]
-    size = np.sqrt(moments.gram[j, j] / moments.n) * scales[j]
+    sizes = np.sqrt(np.diag(moments.gram)[places] / moments.weight) * scales[places]
+    size = np.sqrt(moments.gram[j, j] / moments.weight) * scales[j]
     terms, rounded = [], False
     for k, weight, s in zip(places, weights.tolist(), sizes.tolist(), strict=True):
         if k == 0:

@@ -44,9 +44,13 @@ from squarely.reprs import short_repr
 class ResidualSums:
     """Sums over the residuals r = y - X b, all in the scaled unit of the response.
 
+    With weights, y and X are multiplied by the roots of the weights, so r is the weighted residual. With frequencies, r counts as
+    often as its row does.
+
     Attributes
     ----------
     n, sums : the rows, and the sums of the scaled columns (k + 1,), which show whether these are the rows of the first scan.
+    log_weights : the sum of the logarithms of the weights, zero without weights.
     gradient, gradient_low : (q,) X'r over the selected columns, as double-double: blocks cancel against each other.
     response_sums : (2,) sums of y - m and (y - m)^2 for the known mean m of the response.
     squares : sum of r^2.
@@ -69,6 +73,7 @@ class ResidualSums:
     first_residual: float = math.nan
     last_residual: float = math.nan
     top: float = 0.0
+    log_weights: float = 0.0
 
 
 @scan_purpose("residuals")
@@ -82,30 +87,33 @@ def scan_residuals(
     before it was read. Rows other than those of the first scan are a DataError.
     """
     design, coefficients = moments.design, _coefficients(moments.design, columns, b, response)
-    y_mean = float(moments.gram[0, -1] / moments.n)
-    r_mean = response * y_mean - float(moments.gram[0, columns] @ b[0]) / moments.n
+    y_mean = float(moments.gram[0, -1] / moments.weight)
+    is_weighted, has_frequencies = design.formula.weights is not None, design.formula.has_frequencies
+    r_mean = response * y_mean - float(moments.gram[0, columns] @ b[0]) / moments.weight
+    r_mean = 0.0 if is_weighted and not has_frequencies else r_mean
     size = SLICED_ROWS if extended else rows_per_block(design)
 
     def step(block: Block) -> _ScanTotal:
         total = None
         for piece in scaled_blocks(design, block, size, low=extended):
             r, gradient, top = (_extended_residuals if extended else _plain_residuals)(piece, coefficients)
-            y, centered, differences = piece.Z[-1] - y_mean, r - r_mean, np.diff(r)
+            roots = piece.Z[0] if is_weighted else None
+            y, differences = piece.Z[-1] - (y_mean if roots is None else y_mean * roots), np.diff(r)
             if piece.low is not None:
                 y = y + piece.low[-1]
-            square = centered * centered
             sums = ResidualSums(
                 n=len(r),
                 sums=coefficients.sum_columns(piece),
                 gradient=gradient[0],
                 gradient_low=gradient[1],
-                response_sums=np.array([y.sum(), np.dot(y, y)]),
+                response_sums=np.array([y.sum() if roots is None else np.dot(y, roots), np.dot(y, y)]),
                 squares=float(np.dot(r, r)),
-                powers=np.array([centered.sum(), square.sum(), np.dot(square, centered), np.dot(square, square)]),
+                powers=_powers(r, r_mean, roots if has_frequencies else None),
                 sum_squared_differences=float(np.dot(differences, differences)),
                 first_residual=float(r[0]),
                 last_residual=float(r[-1]),
                 top=top,
+                log_weights=0.0 if roots is None else 2.0 * float(np.log(roots).sum()),
             )
             total = _merge_sums(total, sums)
         return total, block.rounding_squares() if block.rounding_squares else 0.0
@@ -119,11 +127,21 @@ def scan_residuals(
         raise DataError(f"{source.label} changed while it was read: its rows are gone. Fit again when nothing writes to it.")
     require_same_rows(source, moments, total.n, total.sums[coefficients.places])
     at = coefficients.selected_places
-    if not source.ordered:
+    if not source.ordered or has_frequencies:
         total = replace(total, sum_squared_differences=math.nan)
     lengths = np.append(0.0, np.sqrt(rounding_squares) / design.scales)
-    powers = powers_about_mean(total.n, total.powers)
+    powers = powers_about_mean(moments.nobs, total.powers)
     return replace(total, gradient=total.gradient[at], gradient_low=total.gradient_low[at], powers=powers), lengths
+
+
+def _powers(r: Array, center: float, roots: Array | None) -> Array:
+    """Sum the powers 1 to 4 of residuals about a center; with the roots of frequencies, as often as a row counts."""
+    if roots is None:
+        centered = r - center
+        square = centered * centered
+        return np.array([centered.sum(), square.sum(), np.dot(square, centered), np.dot(square, square)])
+    centered, frequencies = r / roots - center, roots * roots
+    return np.array([np.dot(frequencies, centered**k) for k in (1, 2, 3, 4)])
 
 
 _ScanTotal = tuple[ResidualSums | None, Array | float]
@@ -161,7 +179,7 @@ def read_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pai
     for block in iter_blocks(design, source):
         for piece in scaled_blocks(design, block, rows_per_block(design)):
             sums += coefficients.sum_columns(piece)[coefficients.places]
-        for piece in scaled_blocks(design, block, SLICED_ROWS, low=True):
+        for piece in scaled_blocks(design, block, SLICED_ROWS, low=True, weighted=False):
             hi, lo = _residuals(piece, coefficients)[0]
             residuals.append((hi + lo) * design.scales[-1])
         response.append(block.response + (0.0 if block.offset is None else block.offset))
@@ -185,9 +203,15 @@ class _Coefficients:
     response: float = 1.0
 
     def sum_columns(self, piece: ScaledBlock) -> Array:
-        """Sum every column of a block: [1, dense x, y, grouped]."""
-        ones = np.ones(piece.Z.shape[1])
-        return np.concatenate([piece.Z.sum(axis=1), _sum_by_group(piece.indicators, ones, len(self.grouped[0]))])
+        """Sum every column of a block, with its weights: [1, dense x, y, grouped]."""
+        grouped = _sum_by_group(piece.indicators, piece.Z[0], len(self.grouped[0]))
+        return np.concatenate([sum_columns(piece.Z), grouped])
+
+
+def sum_columns(table: Array) -> Array:
+    """Sum the columns of a table [1, ...] (k, m); weighted rows have the roots of their weights in the first, not ones."""
+    total: Array = table.sum(axis=1) if (table[0] == 1.0).all() else np.dot(table, table[0])
+    return total
 
 
 def _coefficients(design: Design, columns: np.ndarray, b: Pair, response: float = 1.0) -> _Coefficients:
@@ -259,7 +283,8 @@ def _merge_sums(a: ResidualSums | None, b: ResidualSums | None) -> ResidualSums 
     if a is None or b is None:
         return a or b
     gradient, gradient_low = dd_add((a.gradient, a.gradient_low), (b.gradient, b.gradient_low))
-    added = {name: getattr(a, name) + getattr(b, name) for name in ("n", "sums", "response_sums", "squares", "powers")}
+    names = ("n", "sums", "response_sums", "squares", "powers", "log_weights")
+    added = {name: getattr(a, name) + getattr(b, name) for name in names}
     return replace(
         a,
         **added,

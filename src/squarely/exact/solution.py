@@ -100,7 +100,7 @@ class Solution:
     @property
     def uncentered_tss(self) -> tuple[float, float]:
         """The sum of squares of the response, and its error at most."""
-        n, (hi, lo, error) = self.moments.n, self.mean
+        n, (hi, lo, error) = self.moments.weight, self.mean
         mean = hi + lo
         squares = self.centered_tss + n * mean**2
         return squares, self.tss_error + n * (2 * abs(mean) + error) * error + 4 * ROUNDOFF * squares

@@ -73,7 +73,7 @@ def _solve_on_rows(moments: Moments, source: Source, *, collinear: str, precisio
     params, error = to_data_units(moments, factor, refined.b, error)
     if refined.squares == 0.0 and refined.precision == "extended":  # a perfect fit: an estimate that is rounding has no t
         params = np.where(np.abs(params) <= error, 0.0, params)
-    place, rounding = (design.centers[-1], float(design.scales[-1]), float(moments.gram[0, -1] / n)), _sum_rounding(n)
+    place, rounding = (design.centers[-1], float(design.scales[-1]), float(moments.gram[0, -1] / moments.weight)), _sum_rounding(n)
     if not source.ordered:
         moments = replace(moments, remarks=(*moments.remarks, UNORDERED.format(source.label)))
     solution = make_solution(
@@ -83,7 +83,7 @@ def _solve_on_rows(moments: Moments, source: Source, *, collinear: str, precisio
         params=params,
         error=error,
         scale=scale,
-        totals=totals_of(n, place, residuals.response_sums, rounding),
+        totals=totals_of(moments.weight, place, residuals.response_sums, rounding),
         span=span,
         residuals=residuals,
         inverse_root=root,

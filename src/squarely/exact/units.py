@@ -76,12 +76,12 @@ def natural_sizes(moments: Moments, columns: np.ndarray) -> Array:
 
 
 def totals_of(
-    n: int, place: tuple[float, float, float], sums: Array, relative: float
+    n: float, place: tuple[float, float, float], sums: Array, relative: float
 ) -> tuple[float, float, tuple[float, float, float]]:
     """Return the sum of squares of n responses about their mean, its error at most, and the mean as `Solution` has it.
 
-    `place` is (center, scale, middle), and `sums` (2,) are those of z - middle and of its square, z = (y - center) / scale.
-    `relative` is the relative error of such sums.
+    With weights, n is their sum. `place` is (center, scale, middle), and `sums` (2,) are those of z - middle and of its square,
+    z = (y - center) / scale. `relative` is the relative error of such sums.
     """
     center, scale, middle = (Fraction(float(x)) for x in place)
     first, second = sums.tolist()

@@ -13,7 +13,7 @@ from scipy.linalg import solve_triangular
 from squarely.data import CategoricalColumn, RowAccount, Source, scan_purpose
 from squarely.design import Block, Design, fold_blocks
 from squarely.errors import DataError, pluralize
-from squarely.exact import Solution, iter_residuals, require_same_rows
+from squarely.exact import Solution, iter_residuals, require_same_rows, sum_columns
 from squarely.moments import fold_in_threads
 from squarely.numerics import Array
 
@@ -25,7 +25,7 @@ _MIN_ROWS, _MAX_ROWS = 64, 8_192
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class WhitenedRows:
-    """Some rows of a fit.
+    """Some rows of a fit. With weights, V and the residuals are multiplied by the roots of the weights.
 
     Attributes
     ----------
@@ -33,12 +33,14 @@ class WhitenedRows:
     residuals : (m,) in the scaled unit of the response.
     positions : (m,) of the rows in the source, counted from 0.
     groups : the columns of labels that were asked for, by name.
+    frequencies : (m,) how many rows each stands for, with V and residuals of one of them; None for one.
     """
 
     V: Array
     residuals: Array
     positions: np.ndarray
     groups: Mapping[str, CategoricalColumn]
+    frequencies: Array | None = None
 
     @property
     def leverage(self) -> Array:
@@ -109,7 +111,10 @@ def _whiten(design: Design, block: Block, solution: Solution, W: Array) -> Itera
         start = at.stop
         groups = {name: replace(column, codes=column.codes[at]) for name, column in block.groups.items()}
         V = np.dot(W.T, table[columns])
-        yield WhitenedRows(V=V, residuals=residuals, positions=positions[at], groups=groups), table.sum(axis=1)
+        rows = WhitenedRows(V=V, residuals=residuals, positions=positions[at], groups=groups)
+        if design.formula.has_frequencies:
+            rows = replace(rows, V=V / table[0], residuals=residuals / table[0], frequencies=table[0] ** 2)
+        yield rows, sum_columns(table)
 
 
 def _require_labels(source: Source, solution: Solution, account: RowAccount, groups: Sequence[str]) -> None:

@@ -10,9 +10,9 @@ from scipy.linalg import qr
 from scipy.special import betaincinv, fdtrc, stdtr, stdtrit
 
 from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, translate_singular_errors
+from squarely.inference.covariance.f_statistic import f_p_value, wald_f
 from squarely.inference.covariance.robust import RobustCovariance, robust_covariance_matrix
 from squarely.inference.covariance.root import covariance_root, expand_selected
-from squarely.inference.covariance.f_statistic import f_p_value, wald_f
 from squarely.inference.normality import UNKNOWN_NORMALITY, Normality, residual_tests
 from squarely.numerics import ROUNDOFF, Array
 
@@ -74,7 +74,7 @@ class Statistics:
 def statistics_of(solution: Solution) -> Statistics:
     """Compute what follows from a solution under the classical assumptions: one variance, independent errors."""
     moments, factor, residuals = solution.moments, solution.factor, solution.residuals
-    n, rank, span, design = moments.n, len(factor.columns), solution.span, moments.design
+    n, rank, span, design = moments.nobs, len(factor.columns), solution.span, moments.design
     first = design.column_centers[factor.columns] * design.intercept  # X = Z B has the singular values of R B
     k_constant = int(span is None or span.is_spanned(moments, factor))
     about_mean, about_zero = (solution.centered_tss, solution.tss_error), solution.uncentered_tss
@@ -92,6 +92,8 @@ def statistics_of(solution: Solution) -> Statistics:
     rsquared = math.nan if undefined or math.isnan(ess) else 1 - _divide(solution.ssr, tss) if ess else 0.0
     fvalue = math.nan if undefined else _divide(mse_model, mse_resid)
     llf = -n / 2 * (math.log(2 * math.pi) + math.log(ssr / n) + 1) if ssr != 0 else math.inf
+    if residuals and not design.formula.has_frequencies:
+        llf += residuals.log_weights / 2
     return Statistics(
         nobs=n,
         rank=rank,

@@ -50,6 +50,9 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
     DataError : `fold` is "aggregates", and the source has no engine.
     """
     require_fold(fold)
+    if formula.weights:
+        _require_rows_for_weights(fold, source)
+        return "batches"
     if fold == "aggregates":
         source.require_engine()
     if is_aggregate_only(source):
@@ -65,6 +68,15 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
         return "batches"
     rows = int(source.aggregate(Query(), {"n0": nw.len()})[0]["n0"])
     return "aggregates" if rows * (len(formula.terms) + 1) > CHEAP_CELLS else "batches"
+
+
+def _require_rows_for_weights(fold: str, source: Source) -> None:
+    """Raise an OptionError if rows are weighted, which aggregates cannot do, and the engine does not give them."""
+    if fold == "aggregates" or is_aggregate_only(source):
+        raise OptionError(
+            f"Weights and frequencies need the rows, and those of {source.label} stay in {source.require_engine().name}. "
+            f"{source.alternative}."
+        )
 
 
 def prefers_engine(source: Source, formula: Formula) -> bool:
@@ -124,7 +136,7 @@ def _moments_of(engine_gram: EngineGram, client: EngineClient, account: RowAccou
         gram = (gram + gram.T) / 2
     gram[0, 0] = n
     np.fill_diagonal(gram, np.where((M[infinite] != 0).any(axis=0), np.inf, np.diag(gram)))
-    require_range(design, source, gram, account.used)
+    require_range(design, source, gram)
     record = EngineRecord(engine=client.engine.name, scans=client.scans, expressions=client.expressions, engine_gram=engine_gram)
     return Moments(design=design, gram=gram, account=account, passes=passes, engine_record=record)
 
@@ -144,7 +156,7 @@ def _is_far(engine_gram: EngineGram) -> bool:
 def fold_moments(design: Design, source: Source, fold: Fold | None = None) -> Moments:
     """Sum the rows into Moments. The order of the batches fixes every bit of the result."""
     gram, account = (fold or fold_products)(design, source)
-    require_range(design, source, gram, account.used)
+    require_range(design, source, gram)
     return Moments(design=design, gram=gram, account=account)
 
 

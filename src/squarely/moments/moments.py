@@ -24,7 +24,7 @@ class Moments:
     Attributes
     ----------
     design : the frozen design.
-    gram : (k + 1, k + 1), Z'Z; its first entry is n.
+    gram : (k + 1, k + 1), Z'Z, or Z'W Z with weights W on the diagonal; its first entry is n, or the sum of the weights.
     account : the rows that the scan read.
     passes : the scans of the rows that it took.
     engine_record : what an engine was asked; None if rows came in batches.
@@ -46,34 +46,44 @@ class Moments:
         return self.account.used
 
     @property
+    def weight(self) -> float:
+        """The sum of the weights; the number of rows if they have none."""
+        return float(self.gram[0, 0])
+
+    @property
+    def nobs(self) -> int:
+        """The number of observations: the complete rows, or the sum of their frequencies."""
+        return round(self.weight) if self.design.formula.has_frequencies else self.n
+
+    @property
     def means(self) -> Array:
         """The mean of each variable (k,), in its own unit."""
-        return self.design.centers + self.design.scales * (self.gram[0, 1:] / self.n)
+        return self.design.centers + self.design.scales * (self.gram[0, 1:] / self.weight)
 
     @property
     def variances(self) -> Array:
         """The population variance (divisor n) of each variable (k,), in its unit squared."""
-        first = self.gram[0, 1:] / self.n
-        return self.design.scales**2 * np.maximum(np.diag(self.gram)[1:] / self.n - first**2, 0.0)
+        first = self.gram[0, 1:] / self.weight
+        return self.design.scales**2 * np.maximum(np.diag(self.gram)[1:] / self.weight - first**2, 0.0)
 
     @property
     def covariances(self) -> Array:
         """The population covariances (divisor n) of the variables (k, k), in the products of their units."""
-        first = self.gram[0, 1:] / self.n
-        return np.outer(self.design.scales, self.design.scales) * (self.gram[1:, 1:] / self.n - np.outer(first, first))
+        first = self.gram[0, 1:] / self.weight
+        return np.outer(self.design.scales, self.design.scales) * (self.gram[1:, 1:] / self.weight - np.outer(first, first))
 
     @property
     def is_constant(self) -> np.ndarray:
         """Which variables (k,) have the same value in every row, as far as doubles can show."""
         # Sums of squares of magnitude m**2 have errors near n u m**2 (m in scaled units, about one when centered).
         sizes = np.diag(self.gram)[1:]
-        return sizes - self.gram[0, 1:] ** 2 / self.n <= 1e-14 * sizes
+        return sizes - self.gram[0, 1:] ** 2 / self.weight <= 1e-14 * sizes
 
 
-def require_range(design: Design, source: Source, gram: Array, n: int) -> None:
+def require_range(design: Design, source: Source, gram: Array) -> None:
     """Raise a DataError for columns so large or small that a variance, in their unit squared, would over- or underflow."""
     with np.errstate(over="ignore", invalid="ignore"):
-        sizes = np.abs(design.centers) + design.scales * np.sqrt(np.diag(gram)[1:] / n)
+        sizes = np.abs(design.centers) + design.scales * np.sqrt(np.diag(gram)[1:] / gram[0, 0])
     for name, size in zip(design.labels, sizes.tolist(), strict=True):
         if not size < _LARGEST_VALUE or 0.0 < size < 1 / _LARGEST_VALUE:
             magnitude = f"near {size:.1g}" if np.isfinite(size) else "too large"

@@ -96,7 +96,7 @@ class StandardizedProblem:
 
 def standardize_moments(moments: Moments) -> StandardizedProblem:
     """Derive the standardized problem. Refuse constant columns first: they have no deviation."""
-    design, n = moments.design, moments.n
+    design, n = moments.design, moments.weight
     intercept = design.intercept
     first = moments.gram[0, 1:] / n  # (k,) means in the scaled columns
     second = moments.gram[1:, 1:] / n  # (k, k)
@@ -116,7 +116,7 @@ def identity_scaling(moments: Moments) -> StandardizedProblem:
     design, k = moments.design, len(moments.design.scales)
     to_data = np.diag(np.concatenate([[1.0], design.scales]))  # from the scaled columns to [1, x, y]
     to_data[1:, 0] = design.centers
-    second = to_data @ (moments.gram / moments.n) @ to_data.T  # (k + 1, k + 1), of [1, x, y]
+    second = to_data @ (moments.gram / moments.weight) @ to_data.T  # (k + 1, k + 1), of [1, x, y]
     used = second if design.intercept else second[1:, 1:]
     return _problem_of(moments, used, center=np.zeros(k), offset=np.zeros(k), scale=np.ones(k))
 

@@ -18,6 +18,7 @@ class RowAccount:
     ----------
     read, used : rows read; rows that satisfy `where` and are complete in every column of the formula.
     filtered : rows that do not satisfy `where`.
+    weightless : complete rows of weight zero, which are left out.
     dropped : column -> {"null", "nan", "inf"} -> number of rows with that gap. A row with gaps in two columns counts for both.
     rounded : column -> number of integers of 2**53 and above, which are rounded to double.
     casts : column -> its type, if it is neither integers nor binary fractions: booleans, decimals.
@@ -26,6 +27,7 @@ class RowAccount:
     read: int = 0
     used: int = 0
     filtered: int = 0
+    weightless: int = 0
     dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     rounded: Mapping[str, int] = field(default_factory=dict)
     casts: Mapping[str, str] = field(default_factory=dict)
@@ -42,6 +44,7 @@ class RowAccount:
             read=self.read + sign * other.read,
             used=self.used + sign * other.used,
             filtered=self.filtered + sign * other.filtered,
+            weightless=self.weightless + sign * other.weightless,
             dropped=dropped,
             rounded={n: self.rounded.get(n, 0) + sign * other.rounded.get(n, 0) for n in {**self.rounded, **other.rounded}},
             casts={**self.casts, **other.casts},
@@ -54,6 +57,7 @@ class RowAccount:
             "rows": rest.read,
             "complete rows": rest.used,
             "rows outside the condition": rest.filtered,
+            "rows of weight zero": rest.weightless,
             **{f"rows with {cause} in {name!r}": n for name, causes in rest.dropped.items() for cause, n in causes.items()},
             **{f"rounded integers in {name!r}": n for name, n in rest.rounded.items()},
         }
@@ -68,6 +72,8 @@ class RowAccount:
         lines = [f"{pluralize(self.read, 'row')} read, {self.used:,} used."]
         if self.filtered:
             lines.append(f"{pluralize(self.filtered, 'row')} left out because they do not meet the condition.")
+        if self.weightless:
+            lines.append(f"{pluralize(self.weightless, 'row')} of weight zero left out, as in R.")
         for name, causes in self.dropped.items():
             counts = ", ".join(f"{number:,} {cause}" for cause, number in causes.items() if number)
             lines.append(f"Rows dropped for {name}: {counts}.")
@@ -83,5 +89,6 @@ class RowAccount:
             "read": self.read,
             "used": self.used,
             "filtered": self.filtered,
+            "weightless": self.weightless,
             "dropped": {n: dict(c) for n, c in self.dropped.items()},
         }

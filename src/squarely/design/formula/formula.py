@@ -37,6 +37,7 @@ class Formula:
     offsets : terms with a coefficient of one.
     names : the columns of X, if the user gave X and y instead of a formula.
     groups : columns of labels that each row must have beside the model: clusters and times.
+    weights : what each row weighs; `has_frequencies` if it is the number of rows that one stands for. Rows of zero are left out.
     """
 
     text: str
@@ -47,9 +48,16 @@ class Formula:
     intercept: bool = True
     names: tuple[str, ...] | None = None
     groups: tuple[str, ...] = ()
+    weights: Numeric | None = None
+    has_frequencies: bool = False
 
     def __repr__(self) -> str:
         return f"<Formula {self.text!r}>"
+
+    @property
+    def row_expressions(self) -> dict[str, Expression]:
+        """The expressions of what is not in X, with the weights."""
+        return self.response_and_offsets | ({self.weights.text: self.weights.expression} if self.weights else {})
 
     @property
     def response_and_offsets(self) -> dict[str, Expression]:
@@ -133,6 +141,15 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
     )
     _require_fittable(formula, source)
     return formula
+
+
+def parse_weights(text: str) -> Numeric:
+    """Parse weights or frequencies: a column, or an expression in a call such as I(1 / variance).
+
+    >>> parse_weights("I(1 / v)").text
+    'I(1 / v)'
+    """
+    return _parse_response(read_source(text), len(text))
 
 
 def _require_depth(source: SourceText) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from squarely.data import RowAccount, Source, require_columns, unsupported_column_error
-from squarely.design.design import Design, RowInputs, row_inputs
+from squarely.design.design import Design, RowInputs, formula_inputs, row_inputs
 from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.encoding.numbers_as_text import first_text, numbers_hint, unit_of
 from squarely.design.formula.expression import Name, Standardize, column_names, standardizations_in
@@ -75,9 +75,9 @@ class DesignPlan:
         candidates = {**self.inputs.expressions, **{text: part.argument for text, part in standardizations.items()}}
         waiting = standardizations.keys() - state.standardizations.keys()
         ready = {text: e for text, e in candidates.items() if waiting.isdisjoint(standardizations_in([e]))}
-        return row_inputs(
-            [f for f in self.factors.values() if isinstance(f, Categorical) or f.text in ready], ready, self.formula.groups
-        )
+        factors = [f for f in self.factors.values() if isinstance(f, Categorical) or f.text in ready]
+        weights = self.inputs.weights
+        return row_inputs(factors, ready, self.formula.groups, weights if weights and weights.text in ready else None)
 
     def design(self, state: LearnedState, scans: int) -> Design:
         """Make the design of what is learned, without centers and scales as yet."""
@@ -93,7 +93,7 @@ def plan_design(formula: Formula, source: Source, where: Where | None = None, *,
     where = where and bind_where(where, source)
     _require_numeric_response(formula, source, reading=read_rows and not source.partitioned)
     factors = {text: _resolve_type(factor, source) for text, factor in formula.factors.items()}
-    inputs = row_inputs(factors.values(), formula.response_and_offsets, formula.groups)
+    inputs = formula_inputs(formula, factors)
     return DesignPlan(formula=formula, factors=factors, source=source, where=where, inputs=inputs, passes=_plan_passes(inputs))
 
 
@@ -114,6 +114,8 @@ def _plan_passes(inputs: RowInputs) -> tuple[LearningPass, ...]:
 
 def require_named(formula: Formula, source: Source) -> None:
     """Raise a DataError unless the source has every column of a formula."""
+    if formula.weights:
+        require_columns(source, [name.name for name in column_names(formula.weights.expression)])
     for name in column_names(*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())):
         try:
             require_columns(source, [name.name])

@@ -11,7 +11,7 @@ import numpy as np
 from squarely.data import CategoricalColumn, RowAccount
 from squarely.design.design import Design
 from squarely.design.encoding.layout import ColumnLayout
-from squarely.numerics import Array, two_sum
+from squarely.numerics import Array, dd_multiply, low_part, two_product, two_sum
 
 DenseColumn = tuple[Array, Array | None]  # a column (m,), and its low part if it is not plain doubles
 
@@ -49,6 +49,7 @@ class Block:
     row_mask : which rows of the batch these are.
     account : the account of the rows of this batch.
     groups : the columns of `Formula.groups`, by name, in these rows.
+    weights : (m,) the weights or frequencies of these rows, all above zero; None for one each.
     rounding_squares : returns the sums of squares (k,) of bounds of the rounding of each column; None if there is no rounding.
     ends : returns for the f `Design.cancellation_factors` the ends (2, f) between which a constant value lies; None if f is 0.
     """
@@ -62,6 +63,7 @@ class Block:
     row_mask: np.ndarray
     account: RowAccount
     groups: Mapping[str, CategoricalColumn] = field(default_factory=dict)
+    weights: Array | None = None
     rounding_squares: Callable[[], Array] | None = None
     ends: Callable[[], Array] | None = None
 
@@ -90,6 +92,8 @@ class ScaledBlock:
     ----------
     Z : (d + 1, m) the dense columns [1, (x - c) / s, (y - c) / s]. `low` (d + 1, m) their low parts, or None.
     indicators : the blocks of indicators, with scaled values.
+
+    Weighted rows are multiplied by the roots of their weights, so that the first column has these roots.
     """
 
     Z: Array
@@ -97,7 +101,7 @@ class ScaledBlock:
     indicators: Sequence[IndicatorColumn]
 
 
-def scaled_blocks(design: Design, block: Block, size: int, *, low: bool = False) -> Iterator[ScaledBlock]:
+def scaled_blocks(design: Design, block: Block, size: int, *, low: bool = False, weighted: bool = True) -> Iterator[ScaledBlock]:
     """Cut a block into scaled pieces of at most `size` rows; with `low` they are double-double.
 
     Scaling by a power of two is exact and the subtraction keeps its error, so nothing is lost. A piece reuses the memory of the
@@ -107,7 +111,8 @@ def scaled_blocks(design: Design, block: Block, size: int, *, low: bool = False)
         for start in range(0, block.size, size):
             at = slice(start, min(start + size, block.size))
             Z, E = (_scaled_double_double if low else _scaled_doubles)(design, block, at)
-            yield ScaledBlock(Z=Z, low=E, indicators=_scaled_indicators(design, block, at))
+            piece = ScaledBlock(Z=Z, low=E, indicators=_scaled_indicators(design, block, at))
+            yield piece if block.weights is None or not weighted else _weigh(piece, block.weights[at])
 
 
 def _scaled_doubles(design: Design, block: Block, at: slice) -> tuple[Array, None]:
@@ -146,6 +151,23 @@ def _scaled_indicators(design: Design, block: Block, at: slice) -> list[Indicato
         values, low = (None if x is None else x[at] * unit for x in (each.values, each.low))
         indicators.append(IndicatorColumn(places=each.places[at], values=values, low=low))
     return indicators
+
+
+def _weigh(piece: ScaledBlock, weights: Array) -> ScaledBlock:
+    """Multiply the rows of a piece by the roots of their weights."""
+    root = np.sqrt(weights)
+    if piece.low is None:
+        piece.Z[...] *= root
+        indicators = [IndicatorColumn(places=each.places, values=each.nonzeros * root) for each in piece.indicators]
+        return ScaledBlock(Z=piece.Z, low=None, indicators=indicators)
+    square, error = two_product(root, root)
+    exact_root = root, ((weights - square) - error) / (2 * root)
+    piece.Z[...], piece.low[...] = dd_multiply((piece.Z, piece.low), exact_root)
+    indicators = []
+    for each in piece.indicators:
+        hi, lo = dd_multiply((each.nonzeros, low_part(each.nonzeros, each.low)), exact_root)
+        indicators.append(IndicatorColumn(places=each.places, values=hi, low=lo))
+    return ScaledBlock(Z=piece.Z, low=piece.low, indicators=indicators)
 
 
 _MEMORY = threading.local()

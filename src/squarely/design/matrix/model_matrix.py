@@ -18,6 +18,7 @@ from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric,
 from squarely.design.formula.where_mask import mask_of
 from squarely.design.matrix.block import Block, DenseColumn, IndicatorColumn
 from squarely.design.rounding import RoundingModel, add_bounds, multiply_bound, product_bound
+from squarely.errors import DataError, pluralize
 from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_power, low_part
 
 T = TypeVar("T")
@@ -44,6 +45,11 @@ class EvaluatedBatch:
     numbers: Mapping[Expression, DenseColumn]
     codes: Mapping[str, np.ndarray]
     account: RowAccount
+
+    @property
+    def weights(self) -> Array | None:
+        """The weights (r,), None if there are none."""
+        return None if self.inputs.weights is None else self.numbers[self.inputs.weights.expression][0]
 
 
 def evaluate_batch(
@@ -73,11 +79,16 @@ def evaluate_batch(
             has_value, nan = np.isfinite(hi), int(np.isnan(hi).sum())
             dropped[text] = {"null": 0, "nan": nan, "inf": int((~has_value).sum()) - nan}
             finite &= has_value
-    if dropped:
+    weightless = 0
+    if inputs.weights is not None:
+        zero = finite & (values[inputs.weights.expression][0] == 0)
+        weightless = int(zero.sum())
+        finite &= ~zero
+    if dropped or weightless:
         values = {e: (hi[finite], lo[finite] if len(lo) else lo) for e, (hi, lo) in values.items()}
         columns = {name: x[finite] for name, x in columns.items()}
         mask[np.flatnonzero(mask)[~finite]] = False
-        account = replace(account, used=int(mask.sum()), dropped={**account.dropped, **dropped})
+        account = replace(account, used=int(mask.sum()), weightless=weightless, dropped={**account.dropped, **dropped})
     return EvaluatedBatch(
         inputs=inputs,
         row_mask=mask,
@@ -133,9 +144,33 @@ def _block(design: Design, source: Source, batch: Batch) -> Block:
             name: replace(batch.labels[name], codes=batch.labels[name].codes[evaluated.row_mask], gaps=None)
             for name in design.formula.groups
         },
+        weights=_checked_weights(design, batch, evaluated, source),
         rounding_squares=partial(_rounding_squares, design, evaluated) if design.is_rounded else None,
         ends=partial(_ends, design, evaluated) if design.cancellation_factors else None,
     )
+
+
+def _checked_weights(design: Design, batch: Batch, evaluated: EvaluatedBatch, source: Source) -> Array | None:
+    """Return the weights of complete rows, or raise a DataError for one that is negative or infinite, or a frequency of 1.5."""
+    formula, weights = design.formula, evaluated.weights
+    if formula.weights is None or weights is None:
+        return None
+    what = "frequencies" if formula.has_frequencies else "weights"
+    wrong = weights < 0
+    advice = "Give numbers of at least 0."
+    if formula.has_frequencies:
+        wrong |= np.rint(weights) != weights
+        advice = "A frequency says how many rows one stands for: give whole numbers of at least 0, or use weights."
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        row = source.row_number(batch.start + int(np.flatnonzero(evaluated.row_mask)[at]))
+        raise DataError(f"{what}={formula.weights.text!r} is {weights[at]:g} in data row {row:,} of {source.label}. {advice}")
+    if infinite := evaluated.account.dropped.get(formula.weights.text, {}).get("inf", 0):
+        raise DataError(
+            f"{what}={formula.weights.text!r} is infinite in {pluralize(infinite, 'row')} of {source.label}. Give finite numbers: "
+            "an infinite weight would fix the line at that row."
+        )
+    return weights
 
 
 def _rounding_squares(design: Design, evaluated: EvaluatedBatch) -> Array:

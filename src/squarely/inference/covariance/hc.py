@@ -50,7 +50,7 @@ def hc_covariance(solution: Solution, source: Source, kind: str) -> RobustCovari
     A row with a leverage of one is fitted whatever it holds, so nothing shows its error: with HC2 to HC4 the coefficients that it
     decides have no standard error.
     """
-    n, q = solution.moments.n, len(solution.factor.columns)
+    n, q = solution.moments.nobs, len(solution.factor.columns)
 
     def step(rows: WhitenedRows) -> _Sums:
         squares = rows.residuals * rows.residuals
@@ -61,6 +61,8 @@ def hc_covariance(solution: Solution, source: Source, kind: str) -> RobustCovari
             singular = rest <= 64 * q * ROUNDOFF
             power = {"HC2": 1.0, "HC3": 2.0}.get(kind, np.minimum(4.0, n * h / q))
             squares = np.where(singular, 0.0, squares / np.where(singular, 1.0, rest) ** power)
+        if rows.frequencies is not None:
+            squares = squares * rows.frequencies
         meat = np.dot(rows.V * squares, rows.V.T)
         return _Sums(meat=meat, singular=rows.V[:, singular], positions=rows.positions[singular])
 

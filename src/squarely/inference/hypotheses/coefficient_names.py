@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import product
 
 from squarely.design import Basis, Column, ContrastCoding, Design
 from squarely.errors import suggest_name

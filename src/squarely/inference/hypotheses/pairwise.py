@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from squarely.data import to_frame
 from squarely.errors import DataError, OptionError, show_value, suggest_name
 from squarely.inference.coefficients import CoefficientStatistics, require_alpha
 from squarely.inference.hypotheses.coefficient_names import CoefficientNames

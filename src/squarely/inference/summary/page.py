@@ -32,7 +32,7 @@ def summary_page(
     `source_notes` says how the data were read; `numbers` are those of `Fit.as_dict`.
     """
     return Page(
-        "OLS Regression Results",
+        f"{numbers['model']} Regression Results",
         [_top_table(numbers), coefficient_table(numbers), _diagnostics_table(solution, numbers)],
         notes=_list_notes(statistics, solution, robust),
         footer=[_describe_rows(solution, source_notes), *_describe_merge(solution), _describe_digits(solution)],
@@ -44,7 +44,7 @@ def _top_table(numbers: Mapping[str, Any]) -> KeyValueTable:
     return KeyValueTable(
         [
             ("Dep. Variable:", numbers["response"]),
-            ("Model:", "OLS"),
+            ("Model:", numbers["model"]),
             ("Method:", "Least Squares"),
             ("Date:", time.strftime("%a, %d %b %Y")),
             ("Time:", time.strftime("%H:%M:%S")),
@@ -96,6 +96,12 @@ def _list_notes(statistics: Statistics, solution: Solution, robust: RobustCovari
     classical = ("Standard Errors assume that the covariance matrix of the errors is correctly specified.",)
     notes += classical if robust is None else robust.notes
     notes += [*_describe_references(solution), *design.notes]
+    if weights := design.formula.weights:
+        notes.append(
+            f"{weights.text} says how many rows each row stands for, so they count {statistics.nobs:,} observations."
+            if design.formula.has_frequencies
+            else f"Rows are weighted by {weights.text}. The tests of the residuals are those of the weighted residuals."
+        )
     if offsets := [numeric.text for numeric in design.formula.offsets]:
         notes.append(
             f"{' and '.join(offsets)} enters with a coefficient of one; R-squared and F are those of {design.response} less it."

@@ -48,6 +48,8 @@ def to_plain_numbers(statistics: Statistics, solution: Solution, robust: RobustC
     return {
         "formula": design.formula.text,
         "response": design.response,
+        "model": "WLS" if design.formula.weights and not design.formula.has_frequencies else "OLS",
+        "weights": design.formula.weights and design.formula.weights.text,
         **{name: dict(zip(design.names, values.tolist(), strict=True)) for name, values in columns.items()},
         "table": [
             {"name": name, **dict(zip(table, numbers, strict=True))}

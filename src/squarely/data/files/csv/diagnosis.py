@@ -98,8 +98,8 @@ def _describe_backslashes(text: CsvText, delimiter: str) -> str:
         if found := inside.search(first):
             line = text.find_line(first.count("\n", 0, found.start()) + 1)
             return (
-                f"a backslash escapes a quote in line {line:,}, as MySQL writes it, and in CSV two quotes do. Load it in Python with "
-                f"pandas.read_csv({text.file.label!r}, escapechar='\\\\'), and pass the DataFrame or save it as CSV."
+                f"a backslash escapes a quote in line {line:,}, as MySQL writes it, and in CSV two quotes do. Load it in Python "
+                f"with pandas.read_csv({text.file.label!r}, escapechar='\\\\'), and pass the DataFrame or save it as CSV."
             )
     return ""
 
