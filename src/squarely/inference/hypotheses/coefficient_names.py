@@ -64,7 +64,12 @@ class CoefficientNames:
                 continue
             if not isinstance(factor, Basis) and _is_same(name, text):
                 return text, 0
-            if isinstance(factor, Basis) and (label := _LABEL.fullmatch(part)) and _is_same(label["head"], text) and label["label"].isdigit():
+            if (
+                isinstance(factor, Basis)
+                and (label := _LABEL.fullmatch(part))
+                and _is_same(label["head"], text)
+                and label["label"].isdigit()
+            ):
                 return text, int(label["label"]) - (factor.kind in ("poly", "powers"))
         labeled = _LABEL.fullmatch(part)
         if labeled is None:

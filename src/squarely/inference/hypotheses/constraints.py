@@ -130,7 +130,9 @@ def _from_mapping(mapping: Mapping[Any, Any], design: Design) -> Constraints:
             raise OptionError(f"hypothesis={show_value(dict(mapping))} is not a mapping of names to numbers. {_FORMS}.")
         found = parse_constraints(name, design)
         if len(found) > 1 or found[0].text != f"{' '.join(name.split())} = 0":
-            raise OptionError(f"The key {name!r} is not the name of one coefficient. Write keys and values such as {{'x': 0, 'z': 1}}.")
+            raise OptionError(
+                f"The key {name!r} is not the name of one coefficient. Write keys and values such as {{'x': 0, 'z': 1}}."
+            )
         parts.append(_from_text(found, len(design.names)))
         parts[-1].v[:] += float(value)  # type: ignore[arg-type]  # a scalar
     if not parts:

@@ -76,7 +76,13 @@ class Contrasts:
         """Return the tests as a page."""
         counts = Counter(self.constraints)
         names = [f"{text} [{i}]" if counts[text] > 1 else text for i, text in enumerate(self.constraints)]
-        columns = {"params": self.effect, "bse": self.sd, "tvalues": self.tvalue, "pvalues": self.pvalue, "conf_int": self.conf_int()}
+        columns = {
+            "params": self.effect,
+            "bse": self.sd,
+            "tvalues": self.tvalue,
+            "pvalues": self.pvalue,
+            "conf_int": self.conf_int(),
+        }
         numbers: dict[str, Any] = {key: dict(zip(names, values.tolist(), strict=True)) for key, values in columns.items()}
         table = coefficient_table({**numbers, "use_t": self.distribution == "t"})
         df = np.unique(self.df_denom).tolist()
@@ -87,7 +93,13 @@ class Contrasts:
         """Return the numbers as plain Python values."""
         arrays = {name: getattr(self, name).tolist() for name in ("effect", "sd", "tvalue", "pvalue")}
         numbers = {"conf_int": self.conf_int().tolist(), "df_denom": np.asarray(self.df_denom).tolist()}
-        return {"constraints": list(self.constraints), **arrays, **numbers, "distribution": self.distribution, "cov_type": self.cov_type}
+        return {
+            "constraints": list(self.constraints),
+            **arrays,
+            **numbers,
+            "distribution": self.distribution,
+            "cov_type": self.cov_type,
+        }
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

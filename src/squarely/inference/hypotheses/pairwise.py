@@ -49,7 +49,9 @@ def _find_factor(fit: CoefficientStatistics, term: str) -> str:
     if len(texts) != 1 or (texts[0],) not in fit.design.formula.terms:
         names = [text for text in codings if (text,) in fit.design.formula.terms]
         if not names:
-            raise DataError(f"{show_value(term)} has no levels to compare: the fit has no category as a term. Add one, such as C(x).")
+            raise DataError(
+                f"{show_value(term)} has no levels to compare: the fit has no category as a term. Add one, such as C(x)."
+            )
         raise DataError(f"{show_value(term)} is not a category that is a term of the fit. {suggest_name(term, names)}")
     return texts[0]
 
