@@ -7,7 +7,7 @@ doubles and categories; `RowAccount` counts dropped rows. A `Query` asks an engi
 `scan` is one pass over rows: decoding, threads, progress. An engine is imported only when its data are opened.
 """
 
-from squarely.data.dtypes import TRUTH_WORDS, Kind, Level, exact_number, level_number, parses_as_number
+from squarely.data.dtypes import TRUTH_WORDS, Kind, Level, exact_number, level_number, parses_as_number, unsupported_column_error
 from squarely.data.files.file_kinds import named_kind
 from squarely.data.files.read_options import dialect_notes
 from squarely.data.files.write import write_columns
@@ -36,7 +36,6 @@ from squarely.data.source import (
     is_aggregate_only,
     require_columns,
     require_local,
-    unsupported_column_error,
 )
 from squarely.data.views.cached import CachedSource
 from squarely.data.views.detached import DetachedSource

@@ -199,3 +199,18 @@ def exact_number(text: str) -> Any:
     if _FRACTION_TEXT.fullmatch(text):
         return float(text) if math.isfinite(float(text)) else text
     return text
+
+
+def unsupported_column_error(label: str, name: str, kind: str) -> DataError:
+    """Return the error for a column that is neither numbers nor categories, such as dates."""
+    temporal = any(word in kind.lower() for word in ("date", "time", "duration"))
+    is_binary = any(word in kind.lower() for word in ("binary", "blob", "object"))
+    decode = ", bytes for example with .str.decode('utf-8')" if is_binary else ""
+    if any(word in kind for word in ("struct", "STRUCT", "OBJECT")):
+        decode = ", objects for example with pandas.json_normalize"
+    advice = (
+        "Convert it to a number with a unit, such as the year or the days since the first date, or to text for categories."
+        if temporal
+        else f"Convert it to numbers or text first{decode}."
+    )
+    return DataError(f"Column {name!r} of {label} holds {kind} values, which are neither numbers nor categories. {advice}")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from squarely.data.dtypes import exact_number, grouped_digits_pattern, kind_of, parses_as_number
+from squarely.data.dtypes import exact_number, grouped_digits_pattern, kind_of, parses_as_number, unsupported_column_error
 from squarely.data.header_hints import header_hint
-from squarely.data.source import Source, unsupported_column_error
+from squarely.data.source import Source
 from squarely.errors import DataError, pluralize
 from squarely.numerics import EXACT_INTEGERS
 
@@ -172,7 +172,7 @@ def _find_odd_values(source: Source, column: PreviewedColumn, values: pa.Chunked
                 f"Use it as categories, C({column.name}), or not at all."
             )
     elif column.kind not in _USABLE_KINDS:
-        yield str(unsupported_column_error(source, column.name, column.kind))
+        yield str(unsupported_column_error(source.label, column.name, column.kind))
 
 
 def _is_integer(value: Any) -> bool:

@@ -336,21 +336,6 @@ def require_columns(source: Source, names: Iterable[str]) -> None:
             raise DataError(f"{source.label} has two or more columns called {name!r}. Rename all but one.")
 
 
-def unsupported_column_error(source: Source, name: str, kind: str) -> DataError:
-    """Return the error for a column that is neither numbers nor categories, such as dates."""
-    temporal = any(word in kind.lower() for word in ("date", "time", "duration"))
-    is_binary = any(word in kind.lower() for word in ("binary", "blob", "object"))
-    decode = ", bytes for example with .str.decode('utf-8')" if is_binary else ""
-    if any(word in kind for word in ("struct", "STRUCT", "OBJECT")):
-        decode = ", objects for example with pandas.json_normalize"
-    advice = (
-        "Convert it to a number with a unit, such as the year or the days since the first date, or to text for categories."
-        if temporal
-        else f"Convert it to numbers or text first{decode}."
-    )
-    return DataError(f"Column {name!r} of {source.label} holds {kind} values, which are neither numbers nor categories. {advice}")
-
-
 def record_batches(columns: Sequence[pa.Array | pa.ChunkedArray], rows: int, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     """Cut columns into batches; without columns, one column of nulls counts the rows."""
     names = [str(i) for i in range(max(len(columns), 1))]

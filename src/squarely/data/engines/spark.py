@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import narwhals as nw
 import pyarrow as pa
 
+from squarely.data.dtypes import unsupported_column_error
 from squarely.data.engines.partitions import describe_columns, unpack_payload
 from squarely.data.engines.query_source import QuerySource
 from squarely.data.engines.spark_errors import translate_spark_errors
@@ -25,7 +26,7 @@ from squarely.data.engines.spark_executors import (
     with_column_udf,
 )
 from squarely.data.query import Engine, Row
-from squarely.data.source import Columns, Source, require_columns, unsupported_column_error
+from squarely.data.source import Columns, Source, require_columns
 from squarely.data.tree_reduce import Branch, block_size, leaves
 from squarely.errors import DataError
 from squarely.numerics import Array
@@ -140,7 +141,7 @@ class SparkSource(QuerySource):
                 )
         for name in (*numbers, *labels):
             if self.kind(name) == "other":
-                raise unsupported_column_error(self, name, self.columns[name])
+                raise unsupported_column_error(self.label, name, self.columns[name])
         for name in numbers:
             if self.kind(name) == "text":
                 raise DataError(

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from squarely.data.dtypes import Level, kind_of, nearest_doubles
+from squarely.data.dtypes import Level, kind_of, nearest_doubles, unsupported_column_error
 from squarely.data.scan.account import CAUSES, RowAccount
-from squarely.data.source import Source, unsupported_column_error
+from squarely.data.source import Source
 from squarely.errors import DataError, show_value
 from squarely.numerics import EXACT_INTEGERS, Array
 
@@ -139,7 +139,7 @@ def decode_batch(source: Source, numbers: Sequence[str], labels: Sequence[str], 
 
 def _decode_categories(source: Source, name: str, column: pa.Array) -> CategoricalColumn:
     if kind_of(column.type) == "other":
-        raise unsupported_column_error(source, name, str(column.type))
+        raise unsupported_column_error(source.label, name, str(column.type))
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     values = encoded.dictionary.to_pylist()
     codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
@@ -184,7 +184,7 @@ def _decode_numbers(source: Source, name: str, column: pa.Array, first: int) -> 
     if kind == "boolean":
         column = column.cast(pa.uint8())
     elif kind == "other":
-        raise unsupported_column_error(source, name, str(column.type))
+        raise unsupported_column_error(source.label, name, str(column.type))
     elif kind == "text":
         raise _not_numeric_error(source, name, column, first)
     is_decimal = pa.types.is_decimal(arrow_type)

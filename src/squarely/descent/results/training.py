@@ -129,9 +129,8 @@ class Training:
         """How the run ended, in a word or three.
 
         "converged" : within 0.01 standard errors of least squares, or the distance of `stop`; "epochs used up" : farther away.
-        "stopped" : ended early by an option. "finished" : all epochs are taken, and the best epoch came back, there is no
-        distance to judge by, or the noise of batches keeps the run away. "diverged", "not finite" : the loss grew beyond all
-        bounds, or is not a number.
+        "stopped" : ended early by an option. "finished" : all epochs are taken, and the best epoch came back, no distance
+        is known, or the noise of batches keeps the run away. "diverged", "not finite" : the loss grew, or is not a number.
         """
         return judge_end(self.theory, self.options, self.result, self.distance_se)
 

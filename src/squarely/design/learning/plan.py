@@ -132,7 +132,7 @@ def _require_numeric_response(formula: Formula, source: Source, *, reading: bool
     if not isinstance(response, Name) or source.kind(response.name) not in ("text", "category", "other"):
         return
     if source.kind(response.name) == "other":
-        raise unsupported_column_error(source, response.name, source.columns[response.name])
+        raise unsupported_column_error(source.label, response.name, source.columns[response.name])
     value, row, has_numbers = first_text(source, response.name) if reading else ("", 0, False)
     kind = "text" if isinstance(value, str) else "categories"
     first = f", {show_value(value)} in data row {row:,}" if reading else ""
@@ -161,7 +161,7 @@ def _resolve_type(factor: Factor, source: Source) -> Factor:
         return factor
     kind = source.kind(factor.name.name)
     if kind == "other":
-        raise unsupported_column_error(source, factor.name.name, source.columns[factor.name.name])
+        raise unsupported_column_error(source.label, factor.name.name, source.columns[factor.name.name])
     if kind in ("text", "boolean", "category"):
         return Categorical(text=factor.text, name=factor.name, is_untyped=True)
     return Numeric(text=factor.text, expression=factor.name)

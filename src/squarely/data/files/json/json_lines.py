@@ -19,12 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pj
 
-from squarely.data.dtypes import Kind, kind_of
+from squarely.data.dtypes import Kind, kind_of, unsupported_column_error
 from squarely.data.files.local_file import LocalFile
 from squarely.data.pandas_io import pandas_read_call
 from squarely.data.scan.batch_store import read_cache_limit
 from squarely.data.scan.threads import map_in_order
-from squarely.data.source import Source, record_batches, unsupported_column_error
+from squarely.data.source import Source, record_batches
 from squarely.errors import DataError, show_value
 
 _BLOCK = 2**23  # bytes
@@ -66,7 +66,7 @@ class JsonLinesSource(Source):
         names = list(dict.fromkeys((*numbers, *labels)))
         for name in names:
             if self.kind(name) == "other":
-                raise unsupported_column_error(self, name, self.columns[name].lower())
+                raise unsupported_column_error(self.label, name, self.columns[name].lower())
         schema = pa.schema([(name, _TYPES[self.columns[name]]) for name in names])
         blocks, self._blocks = self._blocks, None
         _OPENED.discard(self)
