@@ -147,7 +147,7 @@ def train(
 
     Raises
     ------
-    MissingExtraError : PyTorch is not installed.
+    MissingExtraError : PyTorch is not installed; only `engine="closed_form"` works without it.
     FormulaError, DataError, OptionError : the formula, the data or an option cannot be used. The message says what to do.
     KeyboardInterrupt : Ctrl-C. With `checkpoint`, the run is saved first, and the message says how to continue.
 
