@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from squarely.descent.codegen.script import ScriptInput, write_script
 from squarely.descent.loop.result import LoopResult
 from squarely.descent.options.options import TrainingOptions
 from squarely.descent.results.convergence import FAILED, describe_end, judge_end, measure_distance, select_warnings
+from squarely.descent.results.log_columns import history_columns
 from squarely.descent.results.loss_figure import draw_run
 from squarely.descent.results.plain_numbers import to_plain_numbers
 from squarely.descent.results.prediction import make_predictor
@@ -339,12 +339,7 @@ class Training:
         return make_predictor(self.moments, self.problem, self.theory.spectrum, self.result.end, rank_deficient)
 
     def _history_columns(self) -> dict[str, list[Any]]:
-        log, logged = self.result.history, len(self.result.losses)
-        columns = {name: [*log.column(name).tolist(), *[math.nan] * (logged - len(log.columns[name]))] for name in log.columns}
-        predicted = [math.nan] * logged if self.prediction is None else self.prediction.losses[:logged].tolist()
-        losses, least = columns.pop("loss"), self.optimal_loss
-        excess = [math.nan if least is None else loss - least for loss in losses]
-        return {"epoch": list(range(logged)), "loss": losses, "predicted": predicted, "excess": excess, **columns}
+        return history_columns(self.result, self.prediction, self.optimal_loss)
 
     def _describe_end(self) -> tuple[str, ...]:
         return describe_end(self.problem, self.theory, self.options, self.result, self.distance_se)
