@@ -83,6 +83,18 @@ def test_a_dry_run_fits_nothing(run):
     assert "nothing to save" in refused.err
 
 
+def test_a_dry_run_shows_the_first_rows_and_how_they_are_read(run, tmp_path):
+    path = tmp_path / "sales.csv"
+    path.write_text("y;x\n1,5;2\n2,5;3\n4,0;NA\n7,1;?\n")
+    text = " ".join(run("ols", "y ~ x", str(path), "--dry-run", "--na-values", "?").out.split())
+    for words in ("Delimiter: ;", "Decimal sign: ,", "y number 0 1,5 2,5 4,0", "x integer 2 2 3 missing", "Rows: 4 Cells"):
+        assert words in text
+    assert "The word '?' is read as a missing value: 1 in 'x'." in text
+    plan = json.loads(run("ols", "y ~ x", str(path), "--dry-run", "--na-values", "?", "--json").out)
+    assert plan["data"] == json.loads(run("preview", str(path), "--na-values", "?", "--json").out)
+    assert sq.preview("y ~ x", {"x": [1.0, 2.0, 4.0], "y": [1.0, 2.0, 3.0]}).data is None
+
+
 def test_json_of_data_on_a_line(tmp_path, run):
     path = tmp_path / "line.csv"
     path.write_text("x,y\n1,2\n2,4\n3,6\n4,8\n")

@@ -122,6 +122,24 @@ def test_completion_knows_options_and_their_words():
     assert "not supported" not in err
 
 
+@pytest.mark.parametrize("instruction", ["source_bash", "bash_source"])
+def test_the_script_of_a_shell_completes(instruction, tmp_path):
+    """The names of the instruction are typer's, and those of Click's documentation."""
+    program = tmp_path / "squarely"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m squarely "$@"\n')
+    program.chmod(0o755)
+    script = f"""eval "$(_SQUARELY_COMPLETE={instruction} squarely)"
+complete -p squarely
+COMP_WORDS=(squarely ols --missing "") COMP_CWORD=3
+_squarely_completion squarely
+echo "${{COMPREPLY[@]}}"
+"""
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["complete -o default -F _squarely_completion squarely", "drop raise"]
+
+
 def test_pages_of_documentation_are_there(run):  # noqa: F811
     assert "formulas" in run("help").out
     assert run("help", "formulas").out.startswith("# Formulas\n")

@@ -156,8 +156,8 @@ def preview(
     """Look at data before a fit: at the first rows, or with a formula at what `ols` would read and cost.
 
     `preview(data)` shows the columns with their first values, the dialect of a file, and what is taken for missing. With a
-    formula, `preview` reads no row, so what depends on rows, such as the number of levels, is unknown; up to a million rows in
-    memory are read for it. The parameters are those of `ols`.
+    formula, `preview` reads the first rows of a file and no others, so what depends on rows, such as the number of levels, is
+    unknown; up to a million rows in memory are read for it. The parameters are those of `ols`.
 
     Returns
     -------
@@ -186,7 +186,8 @@ def preview(
     names = plan.names
     if names is None and is_in_memory(plan.source) and (plan.source.rows or 0) <= _PREVIEWED_ROWS:
         names = learn_from_rows(plan.formula, plan.source, plan.where).names
-    return build_preview(plan, names, fold=fold, precision=precision)
+    first_rows = preview_data(plan.source, read) if plan.source.is_file else None
+    return build_preview(plan, names, first_rows, fold=fold, precision=precision)
 
 
 @short_traceback

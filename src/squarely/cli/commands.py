@@ -137,7 +137,10 @@ def ols(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Print what the fit would read and cost, without a fit.", metavar="", rich_help_panel=OUTPUT
+            "--dry-run",
+            help="Print the first rows, and what the fit would read and cost, without a fit.",
+            metavar="",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     as_json: Json = False,

@@ -34,6 +34,7 @@ from squarely.errors import InputError, NumericalError, ProcessError, SquarelyEr
 from squarely.show import escape_controls
 
 _INTERRUPTED, _TERMINATED = 130, 143  # the codes that shells use
+_COMPLETION = "_SQUARELY_COMPLETE"  # the variable that asks for a completion, or for its script
 _INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 _LONGEST = 300  # characters of the message of an internal error
 _PAUSE = 1.0  # seconds
@@ -43,6 +44,7 @@ _SOON = 0.05  # seconds: long enough for a finalizer to end
 def run(app: typer.Typer) -> None:
     """Run the command line, print its error as one message, and exit."""
     use_flags_of(app)
+    _accept_click_completion()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot print must not stop the output
     sys.unraisablehook = _resend_interrupt
@@ -69,6 +71,13 @@ def run(app: typer.Typer) -> None:
         if end.code in (_INTERRUPTED, _TERMINATED):  # typer turns a KeyboardInterrupt into the first, and prints nothing
             _print_interrupt(end)
         _exit(end.code)
+
+
+def _accept_click_completion() -> None:
+    """Turn `bash_source` of Click's documentation into `source_bash`, which typer takes."""
+    shell, _, what = os.environ.get(_COMPLETION, "").partition("_")
+    if what in ("source", "complete"):
+        os.environ[_COMPLETION] = f"{what}_{shell}"
 
 
 def process_count() -> int:

@@ -10,9 +10,10 @@ from squarely.data import BATCH_ROWS, is_aggregate_only, read_cache_limit
 from squarely.design import DesignPlan, describe_pass
 from squarely.errors import join_words, listed
 from squarely.exact import require_precision
+from squarely.inference.preview.data_preview import DataPreview
 from squarely.moments import CHEAP_CELLS, prefers_engine, require_fold
 from squarely.reprs import NO_SIGNATURE, public_dir
-from squarely.show import KeyValueTable, Page
+from squarely.show import KeyValueTable, Page, Table
 
 _COPIES = 8  # of a batch of the columns of X in memory at the same time, measured on 5 to 80 columns
 
@@ -35,6 +36,7 @@ class Preview:
     expressions : the number of expressions that an engine gets, at least.
     parses, storage_bytes : how often a fit parses a file of text, and how many bytes of the columns that it reads stay in memory
         between the passes, with the rest in a temporary file; None if the rows are not text.
+    data : the first rows of a file; None for other data.
     """
 
     __signature__ = NO_SIGNATURE
@@ -56,6 +58,7 @@ class Preview:
     expressions: int | None
     parses: int | None = None
     storage_bytes: int | None = None
+    data: DataPreview | None = None
 
     @property
     def coefficients(self) -> int | None:
@@ -84,6 +87,7 @@ class Preview:
             "coefficients": self.coefficients,
             "names": None if self.names is None else list(self.names),
             **{name: getattr(self, name) for name in numbers},
+            "data": None if self.data is None else self.data.as_dict(),
         }
 
     def summary(self) -> Page:
@@ -119,7 +123,12 @@ class Preview:
                 f"{_format_bytes(self.storage_bytes)}, and beyond that in a temporary file. SQUARELY_CACHE_BYTES sets the limit."
             )
         footer = [*passes, f"Columns read: {listed(self.columns_read)}.", f"Columns of X: {names}."]
-        return Page("Preview: nothing was fitted", [KeyValueTable(left, right)], footer=footer, notes=notes)
+        blocks: list[KeyValueTable | Table] = [KeyValueTable(left, right)]
+        if self.data is not None:
+            found = self.data.summary()
+            blocks += found.blocks
+            footer, notes = [*found.footer, *footer], [*found.notes, *notes]
+        return Page("Preview: nothing was fitted", blocks, footer=footer, notes=notes)
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
@@ -128,14 +137,21 @@ class Preview:
         return f"<Preview {self.formula!r}: {len(self.passes)} passes over the rows; print(preview.summary())>"
 
 
-def build_preview(plan: DesignPlan, names: tuple[str, ...] | None, *, fold: str = "auto", precision: str = "auto") -> Preview:
+def build_preview(
+    plan: DesignPlan,
+    names: tuple[str, ...] | None,
+    data: DataPreview | None = None,
+    *,
+    fold: str = "auto",
+    precision: str = "auto",
+) -> Preview:
     """Return the preview of a fit from the plan of its design and the names of its coefficients, None if they are unknown.
 
-    `fold` and `precision` are options of `ols`.
+    `data` are the first rows, None if they were not read. `fold` and `precision` are options of `ols`.
     """
     require_fold(fold)
     require_precision(precision)
-    rows, response = plan.source.rows, plan.formula.response.text
+    rows, response = plan.source.rows if data is None else data.rows, plan.formula.response.text
     in_engine = fold == "aggregates" or is_aggregate_only(plan.source)
     if in_engine:
         how, precision = f"aggregates in {plan.source.require_engine().name}", "double"
@@ -174,6 +190,7 @@ def build_preview(plan: DesignPlan, names: tuple[str, ...] | None, *, fold: str 
         expressions=expressions,
         parses=1 if plan.source.is_parsed else None,
         storage_bytes=read_cache_limit() if plan.source.is_parsed else None,
+        data=data,
     )
 
 
