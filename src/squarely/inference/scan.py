@@ -70,10 +70,12 @@ def fold_whitened_rows(
     merge: Callable[[T, T], T],
     *,
     groups: Sequence[str] = (),
+    after_batch: Callable[[T], T] | None = None,
 ) -> T:
     """Scan the rows once and merge, in their order, the results of `step` for pieces of them.
 
-    `groups` are columns that each piece brings as labels.
+    `groups` are columns that each piece brings as labels. `after_batch` replaces the merged result so far, in this thread, after
+    each batch; it is for rows that are not partitioned.
 
     Raises
     ------
@@ -89,7 +91,8 @@ def fold_whitened_rows(
 
     def join(a: _Total[T], b: _Total[T]) -> _Total[T]:
         results = [*a[2], *b[2]]
-        return a[0] + b[0], a[1] + b[1], [reduce(merge, results)] if results else []
+        merged = [reduce(merge, results)] if results else []
+        return a[0] + b[0], a[1] + b[1], merged if after_batch is None else [after_batch(each) for each in merged]
 
     start: _Total[T] = RowAccount(), 0.0, []
     account, sums, results = fold_blocks(design, source, work, join, start, threads=fold_in_threads(design))

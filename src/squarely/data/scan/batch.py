@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -68,12 +68,14 @@ class CategoricalColumn:
     Attributes
     ----------
     values : the distinct values. A float narrower than double is the shortest decimal that rounds to it, so 0.1 is 0.1.
+    dictionary : the distinct values as stored.
     codes : (m,) positions of the rows' values in `values`, -1 for a missing value.
     gaps : (m,) 1 for NULL, 2 for NaN, 3 for an infinity, else 0; None if every row has a value.
     narrow_type : as in `NumericColumn`.
     """
 
     values: Sequence[Level]
+    dictionary: pa.Array
     codes: np.ndarray
     gaps: np.ndarray | None
     narrow_type: np.dtype | None = None
@@ -141,17 +143,38 @@ def _decode_categories(source: Source, name: str, column: pa.Array) -> Categoric
     if kind_of(column.type) == "other":
         raise unsupported_column_error(source.label, name, str(column.type))
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    values = encoded.dictionary.to_pylist()
+    dictionary = encoded.dictionary
     codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
-    if kind_of(column.type) == "text" and encoded.null_count == 0 and encoded.dictionary.null_count == 0:
-        return CategoricalColumn(values=values, codes=codes, gaps=None)  # text is never NaN
-    narrow = _narrow_type(encoded.dictionary.type)
-    values = [to_plain_level(value, narrow) for value in values]
-    gap = np.array([_gap_code(value) for value in [*values, None]])  # the last is for code -1
+    narrow = _narrow_type(dictionary.type)
+    values = _PlainLevels(dictionary, narrow)
+    gap = np.append(_gap_codes(dictionary), 1)  # the last is for code -1
     if encoded.null_count == 0 and not gap[:-1].any():
-        return CategoricalColumn(values=values, codes=codes, gaps=None, narrow_type=narrow)
+        return CategoricalColumn(values=values, dictionary=dictionary, codes=codes, gaps=None, narrow_type=narrow)
     gaps = gap[codes]
-    return CategoricalColumn(values=values, codes=np.where(gaps == 0, codes, -1), gaps=gaps, narrow_type=narrow)
+    codes = np.where(gaps == 0, codes, -1)
+    return CategoricalColumn(values=values, dictionary=dictionary, codes=codes, gaps=gaps, narrow_type=narrow)
+
+
+class _PlainLevels(Sequence[Level]):
+    """The values of a dictionary as `to_plain_level` gives them, converted when the first is asked for."""
+
+    def __init__(self, dictionary: pa.Array, narrow: np.dtype | None) -> None:
+        self._dictionary, self._narrow = dictionary, narrow
+        self._values: list[Level] | None = None
+
+    def __len__(self) -> int:
+        return len(self._dictionary)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._converted()[place]
+
+    def __iter__(self) -> Iterator[Level]:
+        return iter(self._converted())
+
+    def _converted(self) -> list[Level]:
+        if self._values is None:
+            self._values = [to_plain_level(value, self._narrow) for value in self._dictionary.to_pylist()]
+        return self._values
 
 
 def _narrow_type(kind: pa.DataType) -> np.dtype | None:
@@ -167,12 +190,13 @@ def to_plain_level(value: Any, narrow: np.dtype | None = None) -> Level:
     return value if narrow is None or value is None else float(str(narrow.type(value)))
 
 
-def _gap_code(value: Level) -> int:
-    if value is None:
-        return 1
-    if isinstance(value, float) and not math.isfinite(value):
-        return 2 if math.isnan(value) else 3
-    return 0
+def _gap_codes(dictionary: pa.Array) -> np.ndarray:
+    """Return what each value of a dictionary is: 1 for NULL, 2 for NaN, 3 for an infinity, else 0."""
+    codes = np.zeros(len(dictionary), dtype=int)
+    if pa.types.is_floating(dictionary.type):
+        values = dictionary.to_numpy(zero_copy_only=False)
+        codes = np.where(np.isnan(values), 2, np.where(np.isinf(values), 3, 0))
+    return np.where(dictionary.is_null().to_numpy(zero_copy_only=False), 1, codes) if dictionary.null_count else codes
 
 
 def _decode_numbers(source: Source, name: str, column: pa.Array, first: int) -> NumericColumn:

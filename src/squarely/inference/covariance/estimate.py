@@ -8,9 +8,11 @@ from dataclasses import replace
 from squarely.data import Source
 from squarely.errors import OptionError
 from squarely.exact import Solution
+from squarely.inference.covariance.cluster import cluster_covariance
 from squarely.inference.covariance.hc import hc_covariance
-from squarely.inference.covariance.options import HC, CovarianceOptions
+from squarely.inference.covariance.options import CLUSTERED, HC, CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.two_way import two_way_covariance
 
 
 def estimate_covariance(solution: Solution, source: Source, options: CovarianceOptions) -> RobustCovariance | None:
@@ -23,7 +25,10 @@ def estimate_covariance(solution: Solution, source: Source, options: CovarianceO
     if options.kind == "nonrobust":
         return None
     if options.kind in HC:
-        estimate = hc_covariance(solution, source, options.kind)
+        estimate = hc_covariance(solution, source, options)
+    elif options.kind in CLUSTERED:
+        estimator = cluster_covariance if len(options.cluster) == 1 else two_way_covariance
+        estimate = estimator(solution, source, options)
     else:
         raise OptionError(f"vcov={options.kind!r} is not available.")
     if options.df is not None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from squarely.data import Source
 from squarely.exact import Solution
+from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
@@ -44,13 +45,13 @@ class _Sums:
         )
 
 
-def hc_covariance(solution: Solution, source: Source, kind: str) -> RobustCovariance:
+def hc_covariance(solution: Solution, source: Source, options: CovarianceOptions) -> RobustCovariance:
     """Return the covariance of a kind, "HC0" to "HC4", from one scan.
 
     A row with a leverage of one is fitted whatever it holds, so nothing shows its error: with HC2 to HC4 the coefficients that it
     decides have no standard error.
     """
-    n, q = solution.moments.nobs, len(solution.factor.columns)
+    n, q, kind = solution.moments.nobs, len(solution.factor.columns), options.kind
 
     def step(rows: WhitenedRows) -> _Sums:
         squares = rows.residuals * rows.residuals
@@ -68,7 +69,7 @@ def hc_covariance(solution: Solution, source: Source, kind: str) -> RobustCovari
 
     sums = fold_whitened_rows(solution, source, step, _Sums.__add__)
     meat = sums.meat * (n / (n - q) if kind == "HC1" else 1.0)
-    undefined, notes = None, [_note(kind, n - q)]
+    undefined, notes = None, [_note(options, n - q)]
     if len(sums.positions):
         A = covariance_root(solution)
         undefined = (np.abs(A @ sums.singular) > _TINY * np.linalg.norm(A, axis=1)[:, None]).any(axis=1)
@@ -80,7 +81,9 @@ def hc_covariance(solution: Solution, source: Source, kind: str) -> RobustCovari
     return RobustCovariance(cov_type=kind, meat=meat, df=n - q, undefined=undefined, rank=q, notes=tuple(notes))
 
 
-def _note(kind: str, df: int) -> str:
+def _note(options: CovarianceOptions, df: int) -> str:
+    kind = options.kind
     elsewhere = f" The same numbers: {_ELSEWHERE[kind]}." if kind in _ELSEWHERE else ""
     how = f"{kind}: {_FORMULAS[kind]}"
-    return f"Standard errors are robust to heteroscedasticity ({how}); t and F have {df:,} degrees of freedom.{elsewhere}"
+    tests = options.describe_df(f"t and F have {df:,} degrees of freedom")
+    return f"Standard errors are robust to heteroscedasticity ({how}); {tests}.{elsewhere}"

@@ -38,6 +38,12 @@ class CovarianceOptions:
         """The columns of labels that it reads."""
         return (*self.cluster, *((self.time,) if self.time else ()))
 
+    def describe_df(self, usual: str) -> str:
+        """Say which distributions tests use; `usual` says it for the usual degrees of freedom."""
+        if not self.use_t:
+            return "tests use the normal and the chi-squared distribution"
+        return usual if self.df is None else f"t and F have {self.df:,g} degrees of freedom"
+
 
 CLASSICAL = CovarianceOptions()
 

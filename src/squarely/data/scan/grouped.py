@@ -1,0 +1,141 @@
+"""Labels of rows, such as clusters, as codes that merge; and sums by label that move to the disk when they are large."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from squarely.data.dtypes import kind_of
+from squarely.data.scan.batch import CategoricalColumn
+from squarely.data.scan.batch_store import BatchStore, read_cache_limit
+from squarely.errors import DataError, show_value
+from squarely.numerics import EXACT_INTEGERS, Array
+
+Labels = tuple[pa.Array, ...]  # the distinct labels, a column (G,) for each column of the data
+
+_ROWS = 16_384  # groups in a batch that DuckDB returns
+_SMALLEST_MEMORY = 2**28  # DuckDB needs so many bytes to group at all
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 1,  # the order of the sums is fixed
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+}
+
+
+def encode_labels(columns: Mapping[str, CategoricalColumn]) -> tuple[Labels, np.ndarray]:
+    """Return the distinct labels in some rows, and the place of each row's label among them (m,).
+
+    With two columns a label is a pair.
+
+    Raises
+    ------
+    DataError : a label is a number with a fraction.
+    """
+    labels, codes = [], []
+    for name, column in columns.items():
+        found = pa.array(column.codes).dictionary_encode()
+        labels.append(_require_labels(name, column.dictionary.take(found.dictionary)))
+        codes.append(found.indices.to_numpy())
+    return _pair(labels, codes)
+
+
+def concat_labels(parts: Sequence[Labels]) -> tuple[Labels, np.ndarray]:
+    """Return the distinct labels of several parts, and the place among them of each label of each part, in order."""
+    labels, codes = [], []
+    for columns in zip(*parts, strict=True):
+        one_type = len({column.type for column in columns}) == 1
+        found = pa.concat_arrays(
+            columns if one_type else [column.cast(pa.large_string()) for column in columns]
+        ).dictionary_encode()
+        labels.append(found.dictionary)
+        codes.append(found.indices.to_numpy())
+    return _pair(labels, codes)
+
+
+def _pair(labels: Sequence[pa.Array], codes: Sequence[np.ndarray]) -> tuple[Labels, np.ndarray]:
+    if len(labels) == 1:
+        return tuple(labels), codes[0]
+    size = max(len(labels[1]), 1)
+    found = pa.array(codes[0].astype(np.int64) * size + codes[1]).dictionary_encode()
+    first, second = np.divmod(found.dictionary.to_numpy(), size)
+    return (labels[0].take(pa.array(first)), labels[1].take(pa.array(second))), found.indices.to_numpy()
+
+
+def _require_labels(name: str, labels: pa.Array) -> pa.Array:
+    """Return labels as 64-bit integers, text or booleans, so that 1.0 is 1 in every batch."""
+    kind = labels.type
+    if pa.types.is_boolean(kind):
+        return labels
+    if kind_of(kind) == "text":
+        return labels.cast(pa.large_string())
+    with suppress(pa.ArrowInvalid):  # a fraction, or beyond 64 bits
+        if not pa.types.is_floating(kind) or bool(pc.all(pc.less_equal(pc.abs(labels), EXACT_INTEGERS)).as_py() is not False):
+            return labels.cast(pa.int64())
+    if pa.types.is_integer(kind):
+        return labels.cast(pa.large_string())
+    values = labels.to_pylist()
+    odd = next((value for value in values if value != value // 1 or abs(value) > EXACT_INTEGERS), values[0])
+    raise DataError(
+        f"Column {name!r} has the number {show_value(float(odd))} among its labels, and measurements are not groups of rows. Round "
+        "it to whole numbers or convert it to text if its values are labels, or name another column."
+    )
+
+
+class GroupedStore:
+    """Tables of labels, counts and sums, the groups of which may recur; they are added up on the disk.
+
+    Tables beyond a quarter of SQUARELY_CACHE_BYTES are written to a temporary file. DuckDB groups them within half of that limit,
+    and writes what exceeds it to a temporary folder.
+    """
+
+    def __init__(self) -> None:
+        limit = read_cache_limit()
+        self._store = BatchStore(limit // 4)
+        self._memory = max(limit // 2, _SMALLEST_MEMORY)
+        self._schema: pa.Schema | None = None
+
+    def __bool__(self) -> bool:
+        return self._schema is not None
+
+    def append(self, labels: Labels, counts: np.ndarray, sums: Array) -> None:
+        """Store a table of labels, counts (G,) and sums (G, w)."""
+        columns = [*labels, pa.array(counts), *map(pa.array, np.ascontiguousarray(sums.T))]
+        names = [*(f"label{i}" for i in range(len(labels))), "rows", *(f"s{j}" for j in range(sums.shape[1]))]
+        batch = pa.record_batch(columns, names=names)
+        self._schema = self._schema or batch.schema
+        self._store.append(batch if batch.schema == self._schema else _with_types(batch, self._schema))
+
+    def iter_groups(self) -> Iterator[tuple[Labels, np.ndarray, Array]]:
+        """Yield the groups, each once: labels, counts (g,) and sums (g, w)."""
+        import duckdb  # here, because few fits need it, and it takes a while to import
+
+        assert self._schema is not None  # noqa: S101
+        names = self._schema.names
+        keys = [name for name in names if name.startswith("label")]
+        select = ", ".join([*keys, *(f"sum({name}) AS {name}" for name in names[len(keys) :])])
+        with tempfile.TemporaryDirectory(prefix="squarely-") as folder:
+            settings = {**_SETTINGS, "memory_limit": f"{self._memory}B", "temp_directory": folder}
+            with duckdb.connect(":memory:", config=settings) as connection:
+                with suppress(duckdb.InvalidInputException):  # a notebook without ipywidgets has no bar, and refuses the setting
+                    connection.execute("SET enable_progress_bar = false")
+                batches = (self._store[i] for i in range(len(self._store)))
+                connection.register("parts", pa.RecordBatchReader.from_batches(self._schema, batches))
+                groups = connection.sql(f"SELECT {select} FROM parts GROUP BY {', '.join(keys)}")  # noqa: S608
+                for batch in groups.to_arrow_reader(_ROWS):
+                    columns = batch.columns
+                    sums = np.array([column.to_numpy() for column in columns[len(keys) + 1 :]]).T
+                    yield tuple(columns[: len(keys)]), columns[len(keys)].cast(pa.int64()).to_numpy(), sums
+
+    def clear(self) -> None:
+        """Free the memory and the file."""
+        self._store.clear()
+
+
+def _with_types(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    return pa.record_batch([column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)], schema=schema)

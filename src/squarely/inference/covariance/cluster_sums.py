@@ -1,0 +1,170 @@
+"""Sums over the rows of each cluster, as tables that merge by label in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy.sparse import csc_array
+
+from squarely.data import CategoricalColumn, GroupedStore, Labels, Source, concat_labels, encode_labels
+from squarely.errors import DataError
+from squarely.exact import Solution
+from squarely.inference.scan import WhitenedRows, fold_whitened_rows
+from squarely.numerics import Array
+
+_MOST_CLUSTERS = 200_000  # in memory
+_MOST_CELLS = 2**25  # of sums in memory, 256 MB
+_PENDING_ROWS, _PENDING_CELLS = 2**16, 2**22  # that wait to be looked up at once
+
+Way = tuple[str, ...]  # one column of clusters, or two whose pairs are the clusters
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ClusterTable:
+    """Labels, numbers of rows (G,) and sums (G, w) of clusters."""
+
+    labels: Labels
+    counts: np.ndarray
+    sums: Array
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ClusterSums:
+    """Sums over the rows of each cluster, in tables that may share clusters.
+
+    The tables become one when the smaller ones together are as large as the largest, so each row is looked up twice on average.
+    """
+
+    tables: tuple[ClusterTable, ...]
+
+    @classmethod
+    def of_rows(cls, groups: Mapping[str, CategoricalColumn], values: Array) -> ClusterSums:
+        """Sum the values (m, w) of some rows by their labels."""
+        labels, codes = encode_labels(groups)
+        counts = np.bincount(codes, minlength=len(labels[0]))
+        return cls((ClusterTable(labels, counts, _sum_by_code(codes, values, len(counts))),))
+
+    def merge(self, other: ClusterSums) -> ClusterSums:
+        """Return the sums of the rows of both."""
+        both = ClusterSums((*self.tables, *other.tables))
+        largest = max(len(table.counts) for table in both.tables)
+        few = min(_PENDING_ROWS, _PENDING_CELLS // both.width)
+        return ClusterSums((both.to_table(),)) if both.size - largest > max(largest, few) else both
+
+    def to_table(self) -> ClusterTable:
+        """Return one table that has each cluster once."""
+        labels, codes = concat_labels([table.labels for table in self.tables])
+        counts = np.bincount(codes, np.concatenate([table.counts for table in self.tables]), len(labels[0])).astype(np.int64)
+        sums = _sum_by_code(codes, np.concatenate([table.sums for table in self.tables]), len(counts))
+        return ClusterTable(labels, counts, sums)
+
+    @property
+    def size(self) -> int:
+        """The number of clusters; one in several tables counts several times."""
+        return sum(len(table.counts) for table in self.tables)
+
+    @property
+    def width(self) -> int:
+        """The number w of sums."""
+        return int(self.tables[0].sums.shape[1])
+
+    @property
+    def limit(self) -> int:
+        """How many clusters stay in memory."""
+        return min(_MOST_CLUSTERS, _MOST_CELLS // self.width)
+
+
+def _sum_by_code(codes: np.ndarray, values: Array, size: int) -> Array:
+    rows = len(codes)
+    sums: Array = csc_array((np.ones(rows), codes, np.arange(rows + 1, dtype=codes.dtype)), shape=(size, rows)) @ values
+    return sums
+
+
+class ClusterGroups:
+    """All clusters of a fit, in tables that share no cluster. More of them than fit into memory are on the disk."""
+
+    def __init__(self) -> None:
+        self._store = GroupedStore()
+        self._sums: ClusterSums | None = None
+
+    def move_to_disk(self, sums: ClusterSums) -> ClusterSums:
+        """Return the sums, or those of no rows if they are too many for the memory and were moved to the disk."""
+        if sums.size <= 2 * sums.limit:
+            return sums
+        table = sums.to_table()
+        if len(table.counts) <= sums.limit:
+            return ClusterSums((table,))
+        self._store.append(table.labels, table.counts, table.sums)
+        empty = ClusterTable(tuple(column[:0] for column in table.labels), table.counts[:0], table.sums[:0])
+        return ClusterSums((empty,))
+
+    def complete(self, sums: ClusterSums) -> ClusterGroups:
+        """Take the sums that are left in memory."""
+        table = sums.to_table()
+        if self._store:
+            self._store.append(table.labels, table.counts, table.sums)
+        else:
+            self._sums = ClusterSums((table,))
+        return self
+
+    def __iter__(self) -> Iterator[ClusterTable]:
+        if self._sums is not None:
+            yield from self._sums.tables
+            return
+        for labels, counts, sums in self._store.iter_groups():
+            yield ClusterTable(labels, counts, sums)
+
+
+def read_clusters(solution: Solution, source: Source, ways: Sequence[Way], *, products: bool = False) -> list[ClusterGroups]:
+    """Return for each way of clustering the sums of the whitened scores v r (q), from one scan.
+
+    With `products` the sums of v v' follow, as the upper triangle by rows.
+
+    Raises
+    ------
+    DataError : a label cannot be used, or partitions of Spark or Dask have too many clusters.
+    """
+    groups, columns = [ClusterGroups() for _ in ways], list(dict.fromkeys(name for way in ways for name in way))
+
+    def move_to_disk(sums: list[ClusterSums]) -> list[ClusterSums]:
+        return [each.move_to_disk(one) for each, one in zip(groups, sums, strict=True)]
+
+    sums = fold_whitened_rows(
+        solution,
+        source,
+        partial(_sum_rows, tuple(ways), products),
+        partial(_merge_partitions, tuple(ways)) if source.partitioned else _merge,
+        groups=columns,
+        after_batch=None if source.partitioned else move_to_disk,
+    )
+    return [each.complete(one) for each, one in zip(groups, sums, strict=True)]
+
+
+def _sum_rows(ways: Sequence[Way], products: bool, rows: WhitenedRows) -> list[ClusterSums]:
+    V, values = rows.V, np.ascontiguousarray(rows.scores.T)
+    if products:
+        i, j = np.triu_indices(len(V))
+        values = np.hstack([values, (V[i] * V[j]).T])
+    return [ClusterSums.of_rows({name: rows.groups[name] for name in way}, values) for way in ways]
+
+
+def _merge(a: list[ClusterSums], b: list[ClusterSums]) -> list[ClusterSums]:
+    return [one.merge(other) for one, other in zip(a, b, strict=True)]
+
+
+def _merge_partitions(ways: Sequence[Way], a: list[ClusterSums], b: list[ClusterSums]) -> list[ClusterSums]:
+    merged = _merge(a, b)
+    for k, (way, sums) in enumerate(zip(ways, merged, strict=True)):
+        if sums.size <= 2 * sums.limit:
+            continue
+        table = sums.to_table()
+        if len(table.counts) > sums.limit:
+            raise DataError(
+                f"There are at least {len(table.counts):,} clusters of {' and '.join(map(repr, way))}, and partitions of Spark and "
+                f"Dask are summed for at most {sums.limit:,}. Write the rows to Parquet and fit the files, which may have more."
+            )
+        merged[k] = ClusterSums((table,))
+    return merged

@@ -1,0 +1,104 @@
+"""CR2 and CR3 from the sums of each cluster, with Satterthwaite's degrees of freedom (Bell and McCaffrey 2002).
+
+With V_g the whitened rows of a cluster (q, m), P_g = V_g V_g' and s_g = V_g r_g, the adjusted scores V_g (I - V_g'V_g)^p r_g are
+(I - P_g)^p s_g: no two rows of a cluster are needed together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from squarely.inference.covariance.cluster_sums import ClusterTable
+from squarely.numerics import Array
+
+_ZERO = 1e-10  # an eigenvalue of I - P_g below this is zero up to rounding
+_TINY = 1e-8  # of a row of A: its part along a direction that one cluster decides
+_CELLS = 2**20  # of a stack of matrices
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class AdjustedClusters:
+    """The adjusted clusters of a fit, as sums over them.
+
+    Attributes
+    ----------
+    meat : (q, q).
+    df : (q,) Satterthwaite's degrees of freedom of each coefficient.
+    undefined : (q,) the coefficients that cannot be estimated without some cluster.
+    clusters : the labels of up to three of those clusters, in words, and `deciding` their number.
+    """
+
+    meat: Array
+    df: Array
+    undefined: np.ndarray
+    clusters: tuple[str, ...]
+    deciding: int
+
+
+class ClusterAdjuster:
+    """Adjust the scores of clusters by (I - P_g)^power, table by table.
+
+    A zero eigenvalue of I - P_g is a direction that the cluster alone decides. It is left out, as by Moore and Penrose.
+    """
+
+    def __init__(self, A: Array, power: float) -> None:
+        """Adjust for the coefficients whose covariance is A M A'; A (p, q)."""
+        q = A.shape[1]
+        self._power = power
+        self._A = A / np.linalg.norm(A, axis=1)[:, None]
+        self._meat = np.zeros((q, q))
+        self._sums = np.zeros((3, len(A)))  # of d - |z|^2, of d^2, and of d |z|^2
+        self._ZZ = np.zeros((len(A) if power == -0.5 else 0, q, q))
+        self._undefined = np.zeros(len(A), dtype=bool)
+        self._clusters: list[str] = []
+        self._deciding = 0
+
+    def add(self, table: ClusterTable) -> None:
+        """Add the clusters of a table with sums of scores and products."""
+        for at, scores, products in _stacks(table.sums, len(self._meat)):
+            values, Q = np.linalg.eigh(np.eye(len(self._meat)) - products)
+            is_zero = values <= _ZERO
+            powers = np.where(is_zero, 0.0, np.where(is_zero, 1.0, values) ** self._power)
+            adjusted = np.einsum("gij,gj->gi", Q, powers * np.einsum("gji,gj->gi", Q, scores))
+            self._meat += adjusted.T @ adjusted
+            Y = np.swapaxes(self._A @ Q, 1, 2)  # (g, q, p): Q'a for each coefficient
+            if len(self._ZZ):
+                self._add_degrees(values, powers, Q, Y)
+            if is_zero.any():
+                self._undefined |= (np.abs(Y) > _TINY)[is_zero].any(axis=0)
+                deciding = np.flatnonzero(is_zero.any(axis=1)) + at.start
+                self._deciding += len(deciding)
+                few = deciding[: 3 - len(self._clusters)].tolist()
+                self._clusters += ["/".join(str(column[i].as_py()) for column in table.labels) for i in few]
+
+    def _add_degrees(self, values: Array, powers: Array, Q: Array, Y: Array) -> None:
+        """Add d = a'(I - P)^-1 P a and z = (I - P)^-1/2 P a of each cluster and coefficient."""
+        Z = (powers * (1 - values))[:, :, None] * Y
+        d = np.einsum("gi,gip->gp", powers**2 * (1 - values), Y * Y)
+        squares = np.einsum("gip,gip->gp", Z, Z)
+        self._sums += [(d - squares).sum(axis=0), (d * d).sum(axis=0), (d * squares).sum(axis=0)]
+        Z = np.ascontiguousarray(np.transpose(Q @ Z, (2, 1, 0)))  # (p, q, g)
+        self._ZZ += Z @ np.swapaxes(Z, 1, 2)
+
+    def finish(self) -> AdjustedClusters:
+        """Return the sums over all clusters."""
+        df = np.full(len(self._A), np.nan)
+        if len(self._ZZ):
+            first, squares, mixed = self._sums
+            second = squares - 2 * mixed + np.einsum("pij,pij->p", self._ZZ, self._ZZ)
+            df = np.divide(first**2, second, out=df, where=second > 0)
+        return AdjustedClusters(self._meat, df, self._undefined, tuple(self._clusters), self._deciding)
+
+
+def _stacks(sums: Array, q: int) -> Iterator[tuple[slice, Array, Array]]:
+    """Yield the scores (g, q) and the symmetric products (g, q, q) of clusters, in stacks that fit into a cache."""
+    i, j = np.triu_indices(q)
+    size = max(1, _CELLS // (q * q))
+    for start in range(0, len(sums), size):
+        at = slice(start, min(start + size, len(sums)))
+        products = np.empty((at.stop - start, q, q))
+        products[:, i, j] = products[:, j, i] = sums[at, q:]
+        yield at, sums[at, :q], products

@@ -1,0 +1,108 @@
+"""Clusters by two columns: the covariances of both less that of their pairs (Cameron, Gelbach and Miller 2011)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from squarely.data import Source
+from squarely.errors import pluralize
+from squarely.exact import Solution
+from squarely.inference.covariance.cluster import Tally, describe_few, require_clusters, sum_scores
+from squarely.inference.covariance.cluster_sums import Way, read_clusters
+from squarely.inference.covariance.options import CovarianceOptions
+from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.root import covariance_root
+from squarely.numerics import Array
+
+_NEGATIVE = 1e-12  # of the trace: an eigenvalue below minus this is not rounding
+_ELSEWHERE = {
+    "usual": "vcovCL(cluster=~{0}+{1}) in R, statsmodels' cov_type='cluster' with two columns of groups and use_t=True",
+    "min": "feols(vcov=~{0}+{1}) in R and pyfixest, reghdfe in Stata",
+    "none": "vcovCL(cluster=~{0}+{1}, type='HC0', cadjust=FALSE) in R",
+}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Repair:
+    """A positive semi-definite meat (q, q), its rank, and the smallest eigenvalue if it was negative, as a share of the trace."""
+
+    meat: Array
+    rank: int
+    eigenvalue: float | None
+
+
+def two_way_covariance(solution: Solution, source: Source, options: CovarianceOptions) -> RobustCovariance:
+    """Return CR0 or CR1 for two columns of clusters, from one scan.
+
+    The difference may be indefinite. Its negative eigenvalues are then set to zero in whitened coordinates, so the result does not
+    depend on the units of the columns.
+
+    Raises
+    ------
+    DataError : a column has one value, or a label cannot be used.
+    """
+    n, q = solution.moments.n, len(solution.factor.columns)
+    first, second = options.cluster
+    ways: list[Way] = [(first,), (second,), (first, second)]
+    parts = [sum_scores(groups, q) for groups in read_clusters(solution, source, ways)]
+    counts = [require_clusters(tally, way, source).clusters for (_, tally), way in zip(parts, ways, strict=True)]
+    how = "none" if options.kind == "CR0" else options.correction
+    used = {"usual": counts, "min": [min(counts[:2])] * 3, "none": []}[how]
+    factors = [G / (G - 1) * (n - 1) / (n - q) for G in used] or [1.0] * 3
+    meat = factors[0] * parts[0][0] + factors[1] * parts[1][0] - factors[2] * parts[2][0]
+    repair, fewest = _repair(meat), min(counts[:2])
+    notes = [_note(options, how, [tally for _, tally in parts], repair), *describe_few(solution, options, fewest, repair.rank)]
+    if repair.eigenvalue is not None:
+        notes.append(_describe_repair(covariance_root(solution), meat, repair))
+    return RobustCovariance(
+        cov_type=options.kind,
+        meat=repair.meat,
+        df=fewest - 1,
+        rank=repair.rank,
+        cov_kwds={
+            "cluster": [first, second],
+            "groups": {first: counts[0], second: counts[1]},
+            "correction": factors[0] if how != "usual" else dict(zip([first, second, f"{first}, {second}"], factors, strict=True)),
+            "fixed": repair.eigenvalue is not None,
+        },
+        notes=tuple(notes),
+    )
+
+
+def _repair(meat: Array) -> _Repair:
+    values, Q = np.linalg.eigh((meat + meat.T) / 2)
+    trace, largest = float(np.abs(values).sum()), float(np.abs(values).max(initial=0.0))
+    rank = int((values > _NEGATIVE * largest).sum())
+    if values[0] >= -_NEGATIVE * trace:
+        return _Repair(meat, rank, None)
+    return _Repair((Q * np.maximum(values, 0.0)) @ Q.T, rank, float(values[0]) / trace)
+
+
+def _note(options: CovarianceOptions, how: str, tallies: list[Tally], repair: _Repair) -> str:
+    first, second = options.cluster
+    fewest = min(tally.clusters for tally in tallies[:2])
+    factor = {
+        "usual": "each part times its G/(G-1) * (n-1)/(n-k)",
+        "min": f"all parts times {fewest:,}/{fewest - 1:,} * (n-1)/(n-k)",
+        "none": "no factor",
+    }[how]
+    tests = options.describe_df(f"t and F have {pluralize(fewest - 1, 'degree')} of freedom")
+    elsewhere = "" if repair.eigenvalue is not None else f" The same numbers: {_ELSEWHERE[how].format(first, second)}."
+    return (
+        f"Standard errors are robust to heteroscedasticity and to correlation within {first} ({options.kind}, {tallies[0]}) and "
+        f"within {second} ({tallies[1]}), {factor}; {tests}.{elsewhere}"
+    )
+
+
+def _describe_repair(A: Array, before: Array, repair: _Repair) -> str:
+    """Say which eigenvalue was negative, and how much a standard error changed."""
+    was, now = (np.einsum("ij,jk,ik->i", A, meat, A) for meat in (before, repair.meat))
+    change = "a variance was negative"
+    if (was > 0).all():
+        change = f"the standard errors changed by at most {np.abs(np.sqrt(now / was) - 1).max():.2%}"
+    return (
+        f"The covariance was indefinite, as those for two columns of clusters may be: its smallest eigenvalue was "
+        f"{repair.eigenvalue:.2g} of the trace. It was set to zero, and {change}."
+    )
