@@ -195,7 +195,7 @@ def _read_noise(written: Mapping[str, Any], p: int) -> theory.Noise:
     }
     if not all(np.isfinite(values).all() for values in arrays.values()) or not as_int(written["n"]):
         raise ValueError("its noise is not finite.")
-    if not 0.0 < arrays["values"][0] or np.any(np.diff(arrays["values"]) < 0):
+    if not arrays["values"][0] > 0.0 or np.any(np.diff(arrays["values"]) < 0):
         raise ValueError("the eigenvalues of its noise are not positive and ascending.")
     return read_fields(theory.Noise, written, pairs=(a, b), **arrays)
 
