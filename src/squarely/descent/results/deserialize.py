@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -115,7 +116,10 @@ def _read_options(written: Mapping[str, Any], groups: Any) -> TrainingOptions:
     if "optimizer" in valid:
         saved |= {"lr": as_number(values["lr"]), "momentum": as_number(values["momentum"]), "nesterov": as_bool(values["nesterov"])}
         saved["weight_decay"] = as_optional(values["weight_decay"], as_number)
-    return replace(checked, **saved, parameter_groups=tuple(read_fields(ParameterGroup, group) for group in groups))
+    parameter_groups = tuple(read_fields(ParameterGroup, group) for group in groups)
+    if not all(math.isfinite(group.momentum or 0.0) for group in parameter_groups):
+        raise ValueError("the momentum of a group is not finite.")
+    return replace(checked, **saved, parameter_groups=parameter_groups)
 
 
 def _read_result(document: Mapping[str, Any], options: TrainingOptions, p: int, features: int, *, intercept: bool) -> LoopResult:
@@ -164,7 +168,11 @@ def _read_result(document: Mapping[str, Any], options: TrainingOptions, p: int, 
 def _read_theory(written: Mapping[str, Any], lam: theory.Spectrum, p: int) -> RunTheory:
     noise = as_optional(written["noise"], lambda saved: _read_noise(saved, p))
     batches = as_optional(written["batches"], _read_batches)
-    return read_fields(RunTheory, written, spectrum=lam, kappa=lam.kappa, noise=noise, batches=batches)
+    run_theory = read_fields(RunTheory, written, spectrum=lam, kappa=lam.kappa, noise=noise, batches=batches)
+    has_limit = run_theory.lr_limit is not None and noise is not None and batches is not None and 0.0 <= batches.momentum < 1.0
+    if run_theory.floor_se and not has_limit:
+        raise ValueError("its theory of batches lacks a part, or their momentum is not in [0, 1).")
+    return run_theory
 
 
 def _read_batches(written: Mapping[str, Any]) -> theory.Batches:
@@ -187,6 +195,8 @@ def _read_noise(written: Mapping[str, Any], p: int) -> theory.Noise:
     }
     if not all(np.isfinite(values).all() for values in arrays.values()) or not as_int(written["n"]):
         raise ValueError("its noise is not finite.")
+    if not arrays["values"][0] > 0.0 or np.any(np.diff(arrays["values"]) < 0):
+        raise ValueError("the eigenvalues of its noise are not positive and ascending.")
     return read_fields(theory.Noise, written, pairs=(a, b), **arrays)
 
 
