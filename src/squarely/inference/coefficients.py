@@ -143,5 +143,5 @@ class CoefficientStatistics(Statistics):
 
 def require_alpha(alpha: object) -> None:
     """Raise an OptionError unless alpha is between 0 and 1."""
-    if not isinstance(alpha, Real) or not 0.0 < alpha < 1.0:
+    if not isinstance(alpha, Real) or not 0.0 < float(alpha) < 1.0:
         raise OptionError(f"alpha={show_value(alpha)} is not between 0 and 1. For limits at 95 % use alpha=0.05.")
