@@ -1,8 +1,8 @@
 """Linear regression by two independent methods: exact least squares with full inference, and gradient descent in PyTorch.
 
-`ols` fits, `preview` shows the first rows of data or what a fit costs, `load` reads a saved fit or run, and `merge` combines fits.
-`train` and `sweep` train. `certify` measures how far apart the two answers are and explains why. `progress` shows how many rows
-are read so far. Everything is loaded on first use, so importing squarely is cheap.
+`ols` fits, `preview` shows the first rows of data or what a fit costs, `load` reads a saved fit or run, `merge` combines fits, and
+`anova` tests their terms. `train` and `sweep` train. `certify` measures how far apart the two answers are and explains why.
+`progress` shows how many rows are read so far. Everything is loaded on first use, so importing squarely is cheap.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from squarely._version import __version__
 
 if TYPE_CHECKING:
     from squarely import datasets, errors
-    from squarely.api import load, merge, ols, preview, sweep, train
+    from squarely.api import anova, anova_lm, load, merge, ols, preview, sweep, train
     from squarely.api.both_methods import certify
     from squarely.api.progress_bar import progress
     from squarely.certification import Certificate
@@ -29,6 +29,8 @@ __all__ = [
     "Sweep",
     "Training",
     "__version__",
+    "anova",
+    "anova_lm",
     "certify",
     "datasets",
     "errors",
@@ -42,7 +44,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("load", "merge", "ols", "preview", "sweep", "train"), "squarely.api"),
+    **dict.fromkeys(("anova", "anova_lm", "load", "merge", "ols", "preview", "sweep", "train"), "squarely.api"),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
     **dict.fromkeys(("DataPreview", "Fit", "Preview"), "squarely.inference"),

@@ -96,6 +96,9 @@ PathLike = str | bytes | os.PathLike[Any]
 Data = PathLike | Sequence[PathLike] | IO[Any] | Mapping[str, Any] | TableWithColumns | ArrowStream | ArrowArray
 
 
+Hypothesis = Any  # text, a mapping of names to values, a matrix of weights, or a pair (matrix, values)
+
+
 class PredictOptions(TypedDict, total=False):
     """The options of `predict`."""
 

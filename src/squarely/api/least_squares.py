@@ -16,6 +16,7 @@ from squarely.inference import (
     DataPreview,
     Fit,
     Preview,
+    analyze_variance,
     build_preview,
     fit_from_json,
     merge_fits,
@@ -255,3 +256,41 @@ def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: Duplic
             what = "one fit" if isinstance(value, Fit) else repr(value)
             raise InputError(f"merge needs lists of fits, not {what}. Write sq.merge([fit, other], remove=[third]).")
     return merge_fits(list(fits), list(remove), duplicates=duplicates)
+
+
+@short_traceback
+def anova(*fits: Fit, typ: int = 1) -> Any:
+    """Make the table of an analysis of variance: of the terms of one fit, or of several nested fits.
+
+    Type 1 adds the terms one after the other, in the order of the formula and main effects first, as R's `anova` does. Type 2 tests
+    each term beside all terms that do not contain it. Type 3 tests each beside all others, with categories coded by sums to zero
+    whatever the formula has. A fit with a robust covariance has F tests by it, and no sums of squares.
+
+    Parameters
+    ----------
+    fits : one fit, or several of the same rows, each with the columns of the smaller ones.
+    typ : 1, 2 or 3 (or "I", "II", "III"), for one fit.
+
+    Returns
+    -------
+    DataFrame : with the columns of statsmodels' `anova_lm`. `summary()` is its page, with the type in its title and notes.
+
+    Raises
+    ------
+    OptionError : `typ` is not a type, or the covariance has none of this type.
+    DataError : the fits have different rows; or with typ=3, a combination of levels has no rows.
+
+    Examples
+    --------
+    >>> from squarely import datasets
+    >>> cars = datasets.cars()
+    >>> fit = ols("mpg ~ weight + origin", cars)
+    >>> anova(fit, typ=2)["F"].round(2).to_dict()
+    {'weight': 558.9, 'origin': 8.31, 'Residual': nan}
+    >>> anova(ols("mpg ~ weight", cars), fit)["df_diff"].to_list()
+    [0.0, 2.0]
+    """
+    return analyze_variance(fits, typ)
+
+
+anova_lm = anova

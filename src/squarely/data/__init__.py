@@ -21,6 +21,7 @@ from squarely.data.pandas_io import (
     pandas_read_csv_call,
     read_csv,
     to_frame,
+    to_page_frame,
     to_series,
 )
 from squarely.data.query import ColumnInfo, Engine, Query, Row, Stage

@@ -30,6 +30,15 @@ def to_frame(values: object, index: Any = None, columns: Any = None) -> pd.DataF
     return pd.DataFrame(values, index=index, columns=columns)
 
 
+def to_page_frame(rows: object, index: Any, columns: Any, page: object) -> pd.DataFrame:
+    """Make a DataFrame that shows itself as a page, with its title and notes."""
+    from squarely.data.page_frame import PageFrame  # here, because it imports pandas
+
+    frame = PageFrame(rows, index=index, columns=columns)
+    frame.page = page
+    return frame
+
+
 def read_csv(file: Any) -> pd.DataFrame:
     """Read a CSV file that comes with the package."""
     import pandas as pd

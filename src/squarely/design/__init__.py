@@ -45,7 +45,7 @@ from squarely.design.matrix.block import Block, IndicatorColumn, ScaledBlock, de
 from squarely.design.matrix.model_matrix import fold_blocks, iter_blocks
 from squarely.design.matrix.prediction import Check, LinearPredictor, iter_predictions, predict_batches, require_rank_deficient
 from squarely.design.matrix.prediction_file import require_other_file, write_predictions
-from squarely.design.merging.recoding import Combination, Product, indicators, products, recode
+from squarely.design.merging.recoding import Combination, Product, indicators, products, recode, with_sum_contrasts
 from squarely.design.merging.union import require_compatible, union_of, without_levels
 from squarely.design.rounding import RoundingModel, add_bounds, is_zero_factor, multiply_bound, product_bound
 from squarely.design.serialize import learned_from_json, learned_to_json

@@ -11,10 +11,10 @@ from squarely.data import Source, open_new_rows, scan_purpose, to_series
 from squarely.design import iter_predictions, predict_batches, require_other_file, write_predictions
 from squarely.errors import InputError, short_traceback
 from squarely.exact import Solution, read_residuals
-from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.covariance.estimate import estimate_covariance
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.hypotheses.methods import HypothesisTests
 from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.prediction import make_predictor
 from squarely.inference.serialization.deserialize import solution_from_json
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
-class Fit(CoefficientStatistics):
+class Fit(HypothesisTests):
     """A linear regression by least squares, made by `squarely.ols`.
 
     The numbers are documented in `Statistics`, and what the coefficients have in `CoefficientStatistics`.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
 
@@ -82,6 +82,13 @@ def recode(targets: Iterable[Product], source: Design) -> list[Combination]:
         else:
             combinations.append(_recode_product(target, blocks[each.numbers], source.categories))
     return combinations
+
+
+def with_sum_contrasts(design: Design) -> Design:
+    """Return the design with contrasts of sum zero for all categories, and centers of zero and scales of one."""
+    contrasts = {text: replace(each, kind="sum", position=len(each.levels) - 1) for text, each in design.categories.items()}
+    learned = replace(design.learned, contrasts=contrasts)
+    return Design(formula=design.formula, where=design.where, factors=design.factors, learned=learned)
 
 
 def _column(coding: ContrastCoding, j: int, *, full: bool) -> _Levels:

@@ -43,7 +43,7 @@ class CoefficientNames:
             if _plain(piece) in (text, coding.column):
                 level = next(str(each) for i, each in enumerate(coding.levels) if i != coding.position)
                 return (
-                    f"{text} is a category, and its levels have coefficients. Write one of them, such as {text}[{level}]; the table "
+                    f"{text} is a category, and its levels have coefficients. Write one, such as {text}[{level}]; the table "
                     "of wald_test_terms tests all at once."
                 )
         return f"The fit has no coefficient {piece!r}. {suggest_name(piece, self._design.names)}"
@@ -52,7 +52,7 @@ class CoefficientNames:
         """Read a name in backticks, or parts joined by colons of which some are levels."""
         if _plain(piece) in self._design.names:
             return {self._design.names.index(_plain(piece)): Fraction(1)}
-        parts = [self._read_part(part) for part in _split_parts(piece)]
+        parts = [self._read_part(piece[start:end]) for start, end in _scan_parts(piece, 0)]
         known = [part for part in parts if part is not None]
         return self._level_effect(dict(known)) if len(known) == len(parts) == len(dict(known)) else None
 
@@ -107,16 +107,23 @@ class CoefficientNames:
 
 def scan_name(text: str, start: int) -> int:
     """Return where a piece ends that looks like a name, with its brackets and the parts that colons join."""
+    return max((end for _, end in _scan_parts(text, start)), default=start)
+
+
+def _scan_parts(text: str, start: int) -> list[tuple[int, int]]:
+    """Return the start and the end of each part of a name: a word with its brackets."""
+    parts: list[tuple[int, int]] = []
     place = start
     while head := _HEAD.match(text, place):
-        place = head.end()
+        begin, place = place, head.end()
         while place < len(text) and text[place] in _BRACKETS:
             place = _closing(text, place)
+        parts.append((begin, place))
         joint = _JOINT.match(text, place)
         if joint is None:
-            return place
+            break
         place = joint.end()
-    return place
+    return parts
 
 
 def _closing(text: str, start: int) -> int:
@@ -127,21 +134,6 @@ def _closing(text: str, start: int) -> int:
         if depth == 0:
             return place + 1
     return len(text)
-
-
-def _split_parts(piece: str) -> list[str]:
-    parts, start = [], 0
-    while start < len(piece):
-        head = _HEAD.match(piece, start)
-        end = head.end() if head else len(piece)
-        while end < len(piece) and piece[end] in _BRACKETS:
-            end = _closing(piece, end)
-        joint = _JOINT.match(piece, end)
-        if joint is None:
-            return [*parts, piece[start:]]
-        parts.append(piece[start:end])
-        start = joint.end()
-    return parts
 
 
 def _plain(name: str) -> str:

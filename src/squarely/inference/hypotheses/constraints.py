@@ -154,8 +154,8 @@ def _from_matrix(hypothesis: Any, names: Sequence[str]) -> Constraints:
         raise OptionError(f"hypothesis={show_value(hypothesis)} is not understood. {_FORMS}.")
     if L.ndim != 2 or L.shape[1] != p:
         raise OptionError(
-            f"The matrix of the hypothesis has {pluralize(L.shape[-1], 'column')}, and the fit has {pluralize(p, 'coefficient')}. Give "
-            "a row for each constraint, and in it a weight for each coefficient, in the order of params."
+            f"The matrix of the hypothesis has {pluralize(L.shape[-1], 'column')}, and the fit has {pluralize(p, 'coefficient')}. "
+            "Give a row for each constraint, and in it a weight for each coefficient, in the order of params."
         )
     if len(v) != len(L):
         raise OptionError(

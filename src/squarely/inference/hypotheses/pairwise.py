@@ -67,8 +67,8 @@ def _differences_of_levels(fit: CoefficientStatistics, text: str) -> Constraints
     dropped = effects[:, ~fit.solution.factor.selected].any(axis=1)
     if dropped.any():
         raise DataError(
-            f"The rows do not determine the effect of {text}[{levels[int(np.argmax(dropped))]}], whose column was dropped. Leave out "
-            "the term that spans it."
+            f"The rows do not determine the effect of {text}[{levels[int(np.argmax(dropped))]}], whose column was dropped. Leave "
+            "out the term that spans it."
         )
     pairs = list(combinations(range(len(levels)), 2))
     return Constraints(

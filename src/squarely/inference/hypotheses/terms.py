@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from squarely.exact import Solution
+from squarely.numerics import Array
 
 Term = tuple[str, ...]
 
@@ -29,3 +34,15 @@ def sort_as_written(solution: Solution) -> list[Term]:
 def term_label(term: Term) -> str:
     """Return the name of a term, as statsmodels prints it."""
     return ":".join(term) or "Intercept"
+
+
+def rotated_solution(solution: Solution, order: Sequence[int]) -> Array:
+    """Return R b (q,) for the selected columns in another order, in the unit of the response.
+
+    The square of each entry is what its column explains beyond the columns before it.
+    """
+    R, (hi, lo) = solution.factor.R, solution.scaled_params
+    z = R @ hi + R @ lo
+    if list(order) != list(range(len(R))):
+        z = np.linalg.qr(R[:, list(order)])[0].T @ z
+    return np.asarray(z * solution.moments.design.scales[-1])

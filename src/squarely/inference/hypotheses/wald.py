@@ -120,7 +120,7 @@ def wald_test_terms(fit: CoefficientStatistics) -> pd.DataFrame:
 
 
 def test_of_positions(fit: CoefficientStatistics, positions: Sequence[int]) -> tuple[float, float, float]:
-    """Return F and its degrees of freedom for the hypothesis that coefficients (positions) are zero; F is NaN if it has no value."""
+    """Return F and its degrees of freedom of the hypothesis that some coefficients are zero; F is NaN if it has no value."""
     constraints = coefficients_are_zero(fit.design.names, positions)
     if fit.robust is not None and fit.robust.rank < len(positions):
         return math.nan, len(positions), fit.df_resid_inference
@@ -163,6 +163,6 @@ def require_rank(fit: CoefficientStatistics, r: int) -> None:
     groups = [f"{count:,} clusters" for count in robust.cov_kwds.get("groups", {}).values()]
     of = f" from {' and '.join(groups)}" if groups else ""
     raise DataError(
-        f"The hypothesis has {pluralize(r, 'constraint')}, and the {robust.cov_type} covariance{of} has rank {robust.rank}, so they "
-        f"cannot be tested together. Test at most {robust.rank} at once."
+        f"The hypothesis has {pluralize(r, 'constraint')}, and the {robust.cov_type} covariance{of} has rank {robust.rank}, so "
+        f"they cannot be tested together. Test at most {robust.rank} at once."
     )
