@@ -15,8 +15,9 @@ from squarely.exact import Solution
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array
 
-_MOST_CLUSTERS = 200_000  # in memory
-_MOST_CELLS = 2**25  # of sums in memory, 256 MB
+_MOST_CELLS = 2**24  # of sums in memory, 128 MB: as long as they fit, they take half the time of the disk
+_MOST_CLUSTERS = 2_000_000  # in memory; their labels take space, too
+_MOST_IN_PARTITIONS = 200_000  # whose sums travel between processes
 _PENDING_ROWS, _PENDING_CELLS = 2**16, 2**22  # that wait to be looked up at once
 
 Way = tuple[str, ...]  # one column of clusters, or two whose pairs are the clusters
@@ -73,7 +74,7 @@ class ClusterSums:
 
     @property
     def limit(self) -> int:
-        """How many clusters stay in memory."""
+        """How many clusters stay in memory where rows are not partitioned."""
         return min(_MOST_CLUSTERS, _MOST_CELLS // self.width)
 
 
@@ -158,13 +159,14 @@ def _merge(a: list[ClusterSums], b: list[ClusterSums]) -> list[ClusterSums]:
 def _merge_partitions(ways: Sequence[Way], a: list[ClusterSums], b: list[ClusterSums]) -> list[ClusterSums]:
     merged = _merge(a, b)
     for k, (way, sums) in enumerate(zip(ways, merged, strict=True)):
-        if sums.size <= 2 * sums.limit:
+        limit = min(_MOST_IN_PARTITIONS, sums.limit)
+        if sums.size <= 2 * limit:
             continue
         table = sums.to_table()
-        if len(table.counts) > sums.limit:
+        if len(table.counts) > limit:
             raise DataError(
                 f"There are at least {len(table.counts):,} clusters of {' and '.join(map(repr, way))}, and partitions of Spark and "
-                f"Dask are summed for at most {sums.limit:,}. Write the rows to Parquet and fit the files, which may have more."
+                f"Dask are summed for at most {limit:,}. Write the rows to Parquet and fit the files, which may have more."
             )
         merged[k] = ClusterSums((table,))
     return merged
