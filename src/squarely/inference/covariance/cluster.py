@@ -55,7 +55,7 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     DataError : there is one cluster, or a label cannot be used.
     """
     kind, (name,) = options.kind, options.cluster
-    n, q = solution.moments.n, len(solution.factor.columns)
+    n, q = solution.moments.nobs, len(solution.factor.columns)
     (groups,) = read_clusters(solution, source, [(name,)], products=kind in ("CR2", "CR3"))
     adjusted = None
     if kind in ("CR2", "CR3"):

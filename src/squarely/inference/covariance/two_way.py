@@ -43,7 +43,7 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
     ------
     DataError : a column has one value, or a label cannot be used.
     """
-    n, q = solution.moments.n, len(solution.factor.columns)
+    n, q = solution.moments.nobs, len(solution.factor.columns)
     first, second = options.cluster
     ways: list[Way] = [(first,), (second,), (first, second)]
     parts = [sum_scores(groups, q) for groups in read_clusters(solution, source, ways)]
