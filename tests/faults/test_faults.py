@@ -77,6 +77,26 @@ def test_a_consumer_that_stops_leaves_nothing_behind(error):
     assert threads() == []
 
 
+def test_a_consumer_that_stops_does_not_wait_for_a_request_that_the_thread_has_taken():
+    """Closing must not hang, whenever the two threads take turns."""
+
+    def close_many():
+        for _ in range(5_000):
+            reading = prefetch_items(iter(range(9)))
+            next(reading)
+            reading.close()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        closing = threading.Thread(target=close_many, daemon=True)  # pytest could not end a thread that hangs
+        closing.start()
+        closing.join(60)
+    finally:
+        sys.setswitchinterval(before)
+    assert not closing.is_alive()
+
+
 def test_a_reader_that_is_collected_as_garbage_in_its_own_thread_does_not_wait_for_itself():
     held = []
 

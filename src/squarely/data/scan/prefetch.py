@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -40,8 +41,9 @@ def prefetch_items(items: Iterator[T], depth: int = 2) -> Generator[T, None, Non
             requests.put(True)
             yield item
     finally:
-        while not requests.empty():
-            requests.get()
+        with suppress(Empty):
+            while True:
+                requests.get_nowait()  # a request that the thread has taken meanwhile is not waited for
         requests.put(False)
         if threading.current_thread() is not thread:  # garbage collection may run this in the thread itself
             thread.join(_POLL_SECONDS)
