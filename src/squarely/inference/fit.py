@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from squarely.data import Source, open_new_rows, scan_purpose, to_series
@@ -180,7 +180,7 @@ class Fit(HypothesisTests):
         DataError : the file cannot be written, or is the file of the data.
         """
         require_other_file(self.source, path)
-        write_text(path, solution_to_json(self.solution, self.source))
+        write_text(path, solution_to_json(self.solution, self.source, self.robust))
 
     @short_traceback
     def merge(self, *others: Fit, duplicates: Duplicates = "raise") -> Fit:
@@ -249,6 +249,9 @@ class Fit(HypothesisTests):
         return read_residuals(self.solution.moments, self.source, self.solution.factor.columns, self.solution.scaled_params)
 
 
+_NOT_ROBUST = "Standard errors are classical: robust ones need all rows at once."
+
+
 def infer(solution: Solution, source: Source, options: CovarianceOptions = CLASSICAL) -> Fit:
     """Return the fit of a solution with a covariance: the classical one, or one that takes a scan of the rows."""
     return _make_fit(statistics_of(solution), solution, source, estimate_covariance(solution, source, options))
@@ -277,4 +280,8 @@ def merge_fits(fits: Sequence[Fit], removed: Sequence[Fit] = (), *, duplicates: 
             )
     sources = [fit.source for fit in fits]
     parts, without = ([fit.solution for fit in group] for group in (fits, removed))
-    return infer(merge_solutions(parts, without, sources, duplicates=duplicates), detach_source(sources))
+    merged = merge_solutions(parts, without, sources, duplicates=duplicates)
+    if any(fit.robust for fit in (*fits, *removed)):
+        moments = replace(merged.moments, remarks=(*merged.moments.remarks, _NOT_ROBUST))
+        merged = replace(merged, moments=moments)
+    return infer(merged, detach_source(sources))

@@ -6,13 +6,14 @@ Every value is checked as it is read. Nothing in a file is run.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from squarely.data import DetachedSource, RowAccount, Source
-from squarely.design import Design, formula_of, learned_from_json, learned_to_json, parse_formula, parse_where
+from squarely.design import Design, formula_of, learned_from_json, learned_to_json, parse_formula, parse_weights, parse_where
 from squarely.moments.engine.gram import EngineRecord
 from squarely.moments.moments import Moments
 from squarely.numerics import Array
@@ -31,6 +32,8 @@ def moments_to_json(moments: Moments, source: Source) -> dict[str, Any]:
         "formula": formula.text,
         "arrays": None if formula.names is None else {"X": list(formula.names), "y": formula.response.text},
         "intercept": formula.intercept,
+        **({"row_weights": formula.weights.text, "are_frequencies": formula.has_frequencies} if formula.weights else {}),
+        **({"row_groups": list(formula.groups)} if formula.groups else {}),
         "where": design.where.text if design.where else None,
         "source": {
             "label": source.label,
@@ -64,6 +67,10 @@ def moments_from_json(document: Mapping[str, Any], label: str) -> tuple[Moments,
         formula = parse_formula(as_text(document["formula"]), source.dot_columns)
     else:
         formula = formula_of([as_text(n) for n in arrays["X"]], as_text(arrays["y"]), intercept=as_bool(document["intercept"]))
+    weights = as_optional(document.get("row_weights"), lambda text: parse_weights(as_text(text)))
+    has_frequencies = weights is not None and as_bool(document["are_frequencies"])
+    groups = as_texts(document.get("row_groups", ()))
+    formula = replace(formula, weights=weights, has_frequencies=has_frequencies, groups=groups)
     factors, learned = learned_from_json(formula, document["learnt"])
     k = len(document["centres"])
     if k > MAX_SAVED_COLUMNS:
@@ -91,7 +98,8 @@ def moments_from_json(document: Mapping[str, Any], label: str) -> tuple[Moments,
         engine_record=as_optional(document["aggregated"], partial(read_fields, EngineRecord, engine_gram=None)),
         remarks=as_texts(document["remarks"]),
     )
-    if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):
+    is_total = moments.gram[0, 0] == moments.n if weights is None else 0 < moments.weight < np.inf
+    if not is_total or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):
         raise ValueError("its cross-products are not those of its rows.")
     return moments, source
 
@@ -105,7 +113,7 @@ def account_from_json(written: Mapping[str, Any]) -> RowAccount:
     """Read an account of rows."""
     return read_fields(
         RowAccount,
-        written,
+        {"weightless": 0, **written},  # earlier versions have no weights
         dropped={as_text(name): {as_text(c): as_int(x) for c, x in causes.items()} for name, causes in written["dropped"].items()},
         rounded={as_text(name): as_int(x) for name, x in written["rounded"].items()},
         casts={as_text(name): as_text(kind) for name, kind in written["casts"].items()},

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
-from squarely.errors import DataError, InputError
+from squarely.errors import DataError, InputError, join_words
 from squarely.numerics import Array
 
 T = TypeVar("T")
 _MAX_INT = 2**63
 
 
-def read_saved(text: str, label: str, noun: str, header: tuple[str, int], read: Callable[[Any], T]) -> T:
-    """Return what `read` makes of a saved fit or run, whose `header` is its first key and the format there.
+def read_saved(text: str, label: str, noun: str, header: tuple[str, Sequence[int]], read: Callable[[Any], T]) -> T:
+    """Return what `read` makes of a saved fit or run, whose `header` is its first key and the formats that are read there.
 
     Raises
     ------
     DataError : the file is not JSON, not a saved `noun` of this format, or `read` refuses a value in it.
     """
-    key, version = header
+    key, versions = header
     try:
         document = parse_json(text)
     except (ValueError, RecursionError) as error:
@@ -34,9 +34,10 @@ def read_saved(text: str, label: str, noun: str, header: tuple[str, int], read: 
         ) from None
     if not isinstance(document, dict) or key not in document:
         raise DataError(f"The file {label!r} is not a saved {noun}. Save one with {noun}.save(path).")
-    if document[key] != version:
-        advice = "Fit the data again and save that fit" if document[key] in range(version) else "Update squarely"
-        raise DataError(f"The file {label!r} has format {document[key]!r}, and this version reads {version}. {advice}.")
+    if document[key] not in versions:
+        advice = "Fit the data again and save that fit" if document[key] in range(max(versions)) else "Update squarely"
+        known = join_words([*map(str, versions)])
+        raise DataError(f"The file {label!r} has format {document[key]!r}, and this version reads {known}. {advice}.")
     try:
         with np.errstate(all="ignore"):
             return read(document)

@@ -65,7 +65,7 @@ def load_run(path: Path, text: str | None = None) -> Training:
     if path.is_dir() and not file.is_file():
         raise DataError(f"The folder {str(path)!r} has no saved run. Save one with run.save({str(path)!r}).")
     text, label = read_text(file) if text is None else text, str(file)
-    run = read_saved(text, label, "run", (RUN_KEY, FORMAT), lambda document: _read_document(document, label))
+    run = read_saved(text, label, "run", (RUN_KEY, [FORMAT]), lambda document: _read_document(document, label))
     if newest is not None and newest > (len(run.result.losses) - 1, 0):
         raise DataError(f"The run in {str(path)!r} has gone on after it was saved, and has not ended. {resume}")
     return run

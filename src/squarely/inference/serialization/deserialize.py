@@ -23,7 +23,9 @@ from squarely.exact import (
     span_by_sums,
     totals_of,
 )
-from squarely.inference.serialization.serialize import FORMAT, RESIDUAL_KEYS
+from squarely.inference.covariance.options import KINDS
+from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.serialization.serialize import EXTENDED_FORMAT, FORMAT, RESIDUAL_KEYS
 from squarely.inference.statistics import Statistics, statistics_of
 from squarely.moments import Moments, moments_from_json
 from squarely.numerics import ROUNDOFF
@@ -35,6 +37,7 @@ from squarely.storage.json_fields import (
     as_numbers,
     as_optional,
     as_size,
+    as_text,
     as_texts,
     as_triangle,
     read_saved,
@@ -47,20 +50,29 @@ class _EarlierFormatError(Exception):
     """A file of an earlier version lacks something."""
 
 
-def solution_from_json(text: str, label: str) -> tuple[Statistics, Solution, Source]:
-    """Read a solution and its source, which has no rows, from JSON, or raise a DataError that calls the file `label`."""
+SavedFit = tuple[Statistics, Solution, Source, RobustCovariance | None]
+
+
+def solution_from_json(text: str, label: str) -> SavedFit:
+    """Read a solution, its source, which has no rows, and its robust covariance from JSON.
+
+    Raises a DataError, which calls the file `label`, for what is no saved fit.
+    """
     try:
-        return read_saved(text, label, "fit", ("squarely", FORMAT), lambda document: _read_document(document, label))
+        return read_saved(
+            text, label, "fit", ("squarely", (FORMAT, EXTENDED_FORMAT)), lambda document: _read_document(document, label)
+        )
     except _EarlierFormatError as error:
         raise DataError(
             f"The file {label!r} was saved by an earlier version and {error}. Fit the data again and save that fit."
         ) from None
 
 
-def _read_document(document: Mapping[str, Any], label: str) -> tuple[Statistics, Solution, Source]:
+def _read_document(document: Mapping[str, Any], label: str) -> SavedFit:
     moments, source = moments_from_json(document, label)
     solution = require_consistent(_read_solution(document, moments))
-    return statistics_of(solution), solution, source
+    robust = as_optional(document.get("covariance"), lambda written: _read_covariance(written, len(solution.factor.columns)))
+    return statistics_of(solution), solution, source, robust
 
 
 def _read_factorization(document: Mapping[str, Any], moments: Moments) -> Factorization:
@@ -164,7 +176,35 @@ def _read_residuals(written: Mapping[str, Any], size: int, q: int) -> ResidualSu
     readers: dict[str, Callable[[Any], Any]] = dict.fromkeys(RESIDUAL_KEYS, as_number)
     lengths = {"sums": size, "gradient": q, "gradient_low": q, "spread": 2, "powers": 3}
     readers |= {name: partial(as_numbers, shape=(length,)) for name, length in lengths.items()} | {"n": as_int}
+    written = {"log_weights": 0.0, **written}  # earlier versions have no weights
     return ResidualSums(**{RESIDUAL_KEYS[key]: reader(written[key]) for key, reader in readers.items()})
+
+
+def _read_covariance(written: Mapping[str, Any], q: int) -> RobustCovariance:
+    upper, df, rank = as_triangle(written["meat"], q), as_number(written["df"]), as_int(written["rank"])
+    df_t = as_optional(written["df_t"], lambda values: as_numbers(values, (q,)))
+    undefined = as_optional(written["undefined"], lambda values: np.array([as_bool(x) for x in values]))
+    if (np.diag(upper) < 0).any() or not df > 0 or not 0 < rank <= q or (undefined is not None and undefined.shape != (q,)):
+        raise ValueError("its covariance is not one of its coefficients.")
+    return RobustCovariance(
+        cov_type=as_choice(written["type"], KINDS),
+        meat=upper + np.triu(upper, 1).T,
+        df=int(df) if df.is_integer() else df,
+        cov_kwds={as_text(name): _as_plain(value) for name, value in written["kwds"].items()},
+        df_t=df_t,
+        undefined=undefined,
+        rank=rank,
+        notes=as_texts(written["notes"]),
+    )
+
+
+def _as_plain(value: Any) -> Any:
+    """Return a text, a number, a truth value, a list or a mapping of these."""
+    if isinstance(value, Mapping):
+        return {as_text(name): _as_plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_as_plain(each) for each in value]
+    return value if value is None or isinstance(value, str | bool | int) else as_number(value)
 
 
 def _read_merge_record(written: Mapping[str, Any]) -> MergeRecord:

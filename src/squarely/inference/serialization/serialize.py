@@ -12,13 +12,14 @@ from squarely._version import __version__
 from squarely.data import Source
 from squarely.errors import DataError
 from squarely.exact import Solution
+from squarely.inference.covariance.robust import RobustCovariance
 from squarely.moments import MAX_SAVED_COLUMNS, moments_to_json, upper_rows
 from squarely.storage.json_fields import to_json
 
-FORMAT = 2
+FORMAT, EXTENDED_FORMAT = 2, 3  # the second has weights or a robust covariance, which earlier versions would overlook
 
 
-def solution_to_json(solution: Solution, source: Source) -> str:
+def solution_to_json(solution: Solution, source: Source, robust: RobustCovariance | None) -> str:
     """Return a solution as strict JSON, with numbers that are not finite as text, unless it is too large to be read back."""
     moments, factor, root = solution.moments, solution.factor, solution.inverse_root
     columns = len(moments.design.centers)
@@ -28,7 +29,7 @@ def solution_to_json(solution: Solution, source: Source) -> str:
             f"{MAX_SAVED_COLUMNS:,} are saved. Group levels, or keep fit.params and fit.bse instead."
         )
     document = {
-        "squarely": FORMAT,
+        "squarely": FORMAT if robust is None and moments.design.formula.weights is None else EXTENDED_FORMAT,
         "versions": {"squarely": __version__, "numpy": np.__version__},
         **moments_to_json(moments, source),
         "factor": {
@@ -46,6 +47,7 @@ def solution_to_json(solution: Solution, source: Source) -> str:
         "solution": _to_keys(solution, _SOLUTION_KEYS),
         "span": _to_keys(solution.span, _SPAN_KEYS),
         "merged": _to_keys(solution.merge_record, _MERGE_KEYS),
+        "covariance": robust and {**(_to_keys(robust, _COVARIANCE_KEYS) or {}), "meat": upper_rows(robust.meat)},
     }
     return json.dumps(to_json(document), allow_nan=False, separators=(",", ":"))
 
@@ -65,7 +67,10 @@ _MERGE_KEYS = {"rows": "rows", "taken_out": "removed_rows", "shards": "shards"}
 RESIDUAL_KEYS = {
     "n": "n", "sums": "sums", "gradient": "gradient", "gradient_low": "gradient_low", "spread": "response_sums",
     "squares": "squares", "powers": "powers", "steps": "sum_squared_differences", "first": "first_residual",
-    "last": "last_residual", "top": "top",
+    "last": "last_residual", "top": "top", "log_weights": "log_weights",
+}  # fmt: skip
+_COVARIANCE_KEYS = {
+    "type": "cov_type", "df": "df", "kwds": "cov_kwds", "df_t": "df_t", "undefined": "undefined", "rank": "rank", "notes": "notes",
 }  # fmt: skip
 
 
