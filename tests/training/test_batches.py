@@ -354,7 +354,7 @@ def test_the_predicted_curve_is_the_mean_of_many_runs(replacement):
         "start": [0.3, 0.5, -0.5],
         "dtype": "float64",
     }
-    runs = [sq.train(FORMULA, ROWS, seed=seed, **options) for seed in range(60)]
+    runs = sq.sweep(FORMULA, ROWS, seed=range(60), **options).runs
     floor = runs[0].prediction.floor
     excess = np.array([run.result.losses - floor for run in runs])
     error = excess.std(0, ddof=1) / np.sqrt(len(runs))
