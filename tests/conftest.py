@@ -45,6 +45,8 @@ def pytest_itemcollected(item):
         item.add_marker(MARKERS[group])
     elif "postgres" in item.name.lower():
         item.add_marker("cluster")
+    if item.get_closest_marker("diverges"):
+        item.add_marker(pytest.mark.filterwarnings("ignore::squarely.errors.ConvergenceWarning"))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -95,6 +95,7 @@ def test_the_best_rate_needs_what_it_says(fit):
     assert sq.certify(fit, run).agree
 
 
+@pytest.mark.diverges
 def test_diverged_names_the_limit(fit):
     certificate = verdict(fit, lr=1.2, epochs=500)
     assert certificate.verdict == "diverged"
@@ -147,6 +148,7 @@ def test_nearly_collinear_columns_prove_nothing():
 
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.9, False), (0.9, True), (0.3, True)])
+@pytest.mark.diverges
 def test_the_advice_after_divergence_converges(fit, momentum, nesterov):
     kind = {"momentum": momentum, "nesterov": nesterov}
     gone = verdict(fit, lr=5.0, epochs=500, **kind)
@@ -363,6 +365,7 @@ def standardized():
     return np.column_stack([np.ones(len(t)), Z]), t
 
 
+@pytest.mark.diverges
 def test_batches_with_momentum_that_settle_have_not_diverged(least):
     """PyTorch's own example rate. The limit is of the mean square, and the advice is below it."""
     certificate, gap = certified(least, batch_size=100, momentum=0.9, lr=0.1, epochs=60)
@@ -534,6 +537,7 @@ def test_a_rate_that_is_advised_is_below_the_limit_beside_it():
     assert not any("limit" in message for message in sq.train("y ~ x", data, lr=float(best), **options).warnings)
 
 
+@pytest.mark.diverges
 def test_with_a_schedule_the_rates_that_it_takes_count(least):
     fades = sq.train(F, D, lr=1.2, epochs=100, scheduler="ExponentialLR", scheduler_options={"gamma": 0.95}, dtype="float64")
     assert fades.warnings == ()

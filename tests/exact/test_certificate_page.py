@@ -106,6 +106,7 @@ def test_a_gap_that_nothing_explains_is_not_called_rounding(fit):
     assert certificate.cause.endswith("the cause is not known.")
 
 
+@pytest.mark.diverges
 def test_a_run_that_left_all_numbers_still_has_a_certificate(fit):
     for lr in (1e10, 1e300):
         assert certify(fit, lr=lr, epochs=50, dtype="float64").verdict in {"diverged", "not finite"}

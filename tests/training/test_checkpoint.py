@@ -352,6 +352,7 @@ def test_callbacks_are_asked_again_by_a_run_that_they_stopped(tmp_path):
     assert epochs == [0, 1, 2, 3, 4, 4, *range(4, 13)]
 
 
+@pytest.mark.diverges
 def test_a_run_that_diverged_stays_so(tmp_path):
     whole = train(lr=5.0, checkpoint=tmp_path, epochs=100)
     again = train(lr=5.0, resume=tmp_path, epochs=200)

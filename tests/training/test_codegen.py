@@ -7,6 +7,7 @@ import re
 import runpy
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -213,7 +214,8 @@ def prepared(folder, name):
     if isinstance(data, str) and "\n" in data:
         (folder / name / "messy.csv").write_text(data)
         data = folder / name / "messy.csv"
-    run = sq.train(formula, data, **{"lr": 0.03, "epochs": 40, **options})
+    with warnings.catch_warnings(action="ignore", category=sq.errors.ConvergenceWarning):  # some diverge
+        run = sq.train(formula, data, **{"lr": 0.03, "epochs": 40, **options})
     code = run.code()
     (folder / name / "script.py").write_text(code, encoding="utf-8")
     if not isinstance(data, str | os.PathLike):

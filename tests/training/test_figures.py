@@ -15,7 +15,7 @@ from squarely.errors import InputError
 from squarely.show.palette import COLORS
 from tests.support.checks import CARS, assert_close, need
 
-pytestmark = pytest.mark.usefixtures("_libraries")
+pytestmark = [pytest.mark.usefixtures("_libraries"), pytest.mark.diverges]
 ONE, THREE = "mpg ~ displacement", "mpg ~ weight + horsepower + acceleration"
 
 

@@ -41,6 +41,7 @@ def test_the_distance_is_that_of_the_farthest_combination(options):
     assert run.distance_se >= np.abs(sq.certify(sq.ols(FORMULA, ROWS), run).gap_se).max() * (1 - 1e-6)
 
 
+@pytest.mark.diverges
 def test_every_status():
     def status(**options):
         return sq.train(FORMULA, ROWS, **options).status
@@ -117,6 +118,7 @@ def test_a_run_that_diverges_warns_and_refuses_to_predict():
         sq.sweep(FORMULA, ROWS, lr=[5.0, 0.1], epochs=100)  # to find out which rates diverge is what a sweep is for
 
 
+@pytest.mark.diverges
 def test_a_repr_has_four_digits():
     diverged = sq.train("mpg ~ weight", ROWS, lr=1.5, epochs=10_000)
     assert f"loss {diverged.result.losses[-1]:.4g};" in repr(diverged)

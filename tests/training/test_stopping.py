@@ -85,6 +85,7 @@ def test_callbacks_receive_every_epoch_and_may_stop():
 
 
 @pytest.mark.parametrize("batch_size", [None, 100])
+@pytest.mark.diverges
 def test_a_nan_stops_the_run_and_the_last_good_parameters_are_kept(batch_size):
     def spoil(epoch):
         if epoch.epoch == 7:
@@ -105,6 +106,7 @@ def test_a_nan_stops_the_run_and_the_last_good_parameters_are_kept(batch_size):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("lr", [1.2, 1e5, 1e20])
+@pytest.mark.diverges
 def test_growth_past_all_numbers_is_divergence(dtype, lr):
     run = sq.train("mpg ~ displacement", TABLE, lr=lr, epochs=2000, dtype=dtype)
     assert run.status == "diverged"

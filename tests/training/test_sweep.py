@@ -163,6 +163,7 @@ def test_validation_rows():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("size", "stretch"), [(None, 32), (30, 4)])
+@pytest.mark.diverges
 def test_runs_that_diverge_end_where_they_do_alone_and_touch_no_other(size, stretch, dtype, monkeypatch):
     """Rates near the limit diverge at epochs of their own, of one rate at one seed before another: runs are cut out and parked."""
     monkeypatch.setattr("squarely.descent.sweep.batched_loop._EPOCHS_PER_CHECK", stretch)
@@ -280,6 +281,7 @@ def test_frame_and_history():
     assert_close(full["predicted_excess"], [0.8**40] * 2, rtol=1e-9)  # (1 - 2 lr)^(2 epochs)
 
 
+@pytest.mark.diverges
 def test_the_best_and_why():
     sweep = sq.sweep(ONE, ROWS, lr=[0.001, 0.3, 1.5, 0.01], epochs=60, dtype="float64")
     ends = {run.options.lr: run.result.losses[-1] for run in sweep.runs}

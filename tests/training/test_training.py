@@ -93,6 +93,7 @@ def test_seeds_and_starts():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.diverges
 def test_a_run_that_diverges_stops_and_names_the_limit(dtype):
     run = sq.train("mpg ~ displacement", CARS, lr=1.5, epochs=100_000, dtype=dtype)
     assert run.status == "diverged"
@@ -116,6 +117,7 @@ def test_the_best_rate_converges_at_once_on_one_column():
     assert_close(run.params, sq.ols("mpg ~ displacement", CARS).params, rtol=1e-12)
 
 
+@pytest.mark.diverges
 def test_sweep():
     sweep = sq.sweep("mpg ~ displacement", CARS, lr=[2.0, 0.1, 0.0001], epochs=50)
     assert [run.status for run in sweep.runs] == ["diverged", "converged", "epochs used up"]
@@ -127,6 +129,7 @@ def test_sweep():
     assert "diverged" in str(sweep.summary())
 
 
+@pytest.mark.diverges
 def test_a_sweep_page_keeps_its_width():
     sweep = sq.sweep(FORMULA, CARS, lr=[0.8, 3.0], epochs=500, momentum=0.9, nesterov=True)
     page = str(sweep.summary())

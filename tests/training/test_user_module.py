@@ -181,6 +181,7 @@ class Spoiling(torch.utils.data.Dataset):
         self.spoilt = epoch.epoch >= 7
 
 
+@pytest.mark.diverges
 def test_a_row_that_becomes_nan_is_named_and_the_last_good_parameters_are_kept():
     dataset = Spoiling(*rows())
     model, other = twice(lambda: nn.Linear(3, 1).double())
@@ -345,6 +346,7 @@ def test_optimisers_and_schedulers_of_something_else_are_refused():
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
+@pytest.mark.diverges
 def test_the_numbers_of_an_optimiser_of_ones_own_are_said():
     """What it really has, and not the defaults of options that it does not use."""
     run = sq.train("mpg ~ weight", CARS, optimizer=lambda p: torch.optim.SGD(p, lr=1.3, momentum=0.1), epochs=60, dtype="float64")
