@@ -41,7 +41,9 @@ WRONG = [
 ]
 
 
-CASES = [("train", *case) for case in WRONG] + [("sweep", *case) for case in WRONG_SWEEPS] + [("certify", *case) for case in WRONG[:5]]
+CASES = (
+    [("train", *case) for case in WRONG] + [("sweep", *case) for case in WRONG_SWEEPS] + [("certify", *case) for case in WRONG[:5]]
+)
 CODE = """
 import json, sys, squarely as sq
 for function, option in json.loads(sys.argv[1]):
