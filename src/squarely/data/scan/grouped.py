@@ -93,7 +93,7 @@ def _require_labels(name: str, labels: pa.Array) -> pa.Array:
 def fractional_label_error(name: str, value: Any) -> DataError:
     """Return the error for a number that is not whole among labels."""
     return DataError(
-        f"Column {name!r} has {show_value(float(value))} among its labels, which is not a whole number, so it measures and does not "
+        f"Column {name!r} has {show_value(float(value))} among its labels, which is not a whole number, so the column does not "
         "name groups of rows. Name another column, or convert it to text if its values are labels."
     )
 
