@@ -42,6 +42,19 @@ READ_SYNONYMS = {  # the names that pandas, DuckDB and R have for the same optio
 }  # fmt: skip
 SYNONYMS = {**READ_SYNONYMS, "learning_rate": "lr"}  # names of options in other libraries
 
+_ROBUST = "vcov='HC3' for heteroscedasticity, cluster='firm' for clusters, or vcov='HAC' for serial correlation"
+_COVARIANCE_ADVICE = {  # what other packages have for the covariance of the coefficients, where a function has `vcov`
+    "cov_type": f"Write {_ROBUST}.",
+    "cov_kwds": "Write its entries as arguments: cluster='firm' for groups, lags=4 for maxlags. Columns are named, not passed.",
+    "robust": "Write vcov='HC1' for the numbers of Stata, or vcov='HC3', which is better in small samples.",
+    "vce": f"Write {_ROBUST}.",
+    "se_type": "Write vcov='HC2' for the default of estimatr, or vcov='CR2', cluster='firm' with clusters.",
+    "clusters": "Write cluster='firm' with the name of a column.",
+    "groups": "Write cluster='firm' with the name of a column.",
+    "maxlags": "Write vcov='HAC', lags=4.",
+    "use_correction": "Write correction='usual' or correction='none'.",
+}
+
 _LONGEST_VALUE = 202  # characters of a value in a message
 _SHORT = Context(prec=17, Emax=MAX_EMAX)  # digits of a long whole number in a message
 
@@ -138,6 +151,8 @@ def _require_arguments(function: Callable[..., object], arguments: Mapping[str, 
         known = SYNONYMS.get(name, name)
         is_reading = known in READ_OPTIONS and "read" in parameters
         advice = f"Use {option_hint(known, arguments[name])}." if is_reading else suggest_name(known, parameters)
+        if name in _COVARIANCE_ADVICE and "vcov" in parameters:
+            advice = _COVARIANCE_ADVICE[name]
         raise TypeError(f"{function.__name__}() has no argument {name!r}. {advice}") from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -62,6 +62,7 @@ class ModelInputs:
     covariance: CovarianceOptions = CLASSICAL
     weights: str | None = None
     frequencies: str | None = None
+    label_arrays: Mapping[str, Any] = field(default_factory=dict)
     loader: Iterable[object] | None = None
     model: nn.Module | None = None
     validation: object = None
@@ -69,7 +70,7 @@ class ModelInputs:
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> ModelInputs:
         """Take the fields of this class out of the arguments of a public function."""
-        return cls(**{field.name: arguments[field.name] for field in fields(cls) if field.name in arguments})
+        return cls(**{each.name: arguments[each.name] for each in fields(cls) if each.name in arguments})
 
 
 def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution]) -> Fit:
@@ -191,7 +192,7 @@ def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
     if inputs.X is None or inputs.y is None or inputs.formula is not None or inputs.data is not None:
         raise InputError("X= and y= go together, without a formula and data. Give X= and y=, or a formula and data.")
     arrays, names, response = open_xy(inputs.X, inputs.y)
-    return formula_of(names, response, intercept=inputs.intercept), arrays
+    return formula_of(names, response, intercept=inputs.intercept), arrays.with_columns(inputs.label_arrays)
 
 
 def _require_formula_first(formula: object, data: object) -> None:

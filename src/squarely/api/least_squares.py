@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, overload
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
+from squarely.api.label_arrays import name_label_arrays
 from squarely.data import is_in_memory, open_source, pass_counter
 from squarely.design import learn_from_rows, plan_design
 from squarely.errors import InputError, short_traceback
@@ -49,8 +50,8 @@ def ols(
     weights: str | None = None,
     frequencies: str | None = None,
     vcov: str | Mapping[str, str] | None = None,
-    cluster: str | Sequence[str] | None = None,
-    time: str | None = None,
+    cluster: object = None,
+    time: object = None,
     lags: int | None = None,
     correction: Correction = "usual",
 ) -> Fit:
@@ -85,8 +86,8 @@ def ols(
         "CR3" (clusters; needs `cluster`), "HAC" (Newey-West, in the order of the rows) or "DK" (Driscoll-Kraay; needs `time`).
         docs/standard-errors.md says which one to use. `fit.vcov` changes it afterwards.
     cluster : the column of clusters, or two columns; without `vcov` it means "CR1". Rows without a cluster are left out and
-        counted.
-    time : the column of periods for "DK".
+        counted. With X= and y=, an array of n labels, or two.
+    time : the column of periods for "DK"; with X= and y=, also an array (n,).
     lags : the lags of "HAC" and "DK"; by default chosen from the data.
     correction : the small-sample factor: "usual", "none" (for CR1, HAC, DK), or "min" (for two columns of clusters).
 
@@ -104,6 +105,7 @@ def ols(
     >>> fit.params.round(3).to_dict()
     {'Intercept': 0.8, 'x': 2.3}
     """
+    cluster, time, label_arrays = name_label_arrays(X, cluster, time)
     covariance = read_covariance_options(vcov, cluster=cluster, time=time, lags=lags, correction=correction)
     inputs = ModelInputs.of(locals())
     return fit_moments(inputs, partial(solve_least_squares, collinear=collinear, precision=precision))

@@ -15,6 +15,7 @@ from squarely.inference.covariance.estimate import estimate_covariance
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.hypotheses.methods import HypothesisTests
+from squarely.inference.covariance.statsmodels_names import StatsmodelsCovariance
 from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.prediction import make_predictor
 from squarely.inference.serialization.deserialize import solution_from_json
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
-class Fit(HypothesisTests):
+class Fit(HypothesisTests, StatsmodelsCovariance):
     """A linear regression by least squares, made by `squarely.ols`.
 
     The numbers are documented in `Statistics`, and what the coefficients have in `CoefficientStatistics`.

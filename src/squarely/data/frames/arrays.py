@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Number
 from typing import Any
 
@@ -64,6 +64,30 @@ def named_columns(X: Any) -> dict[str, Any]:
     if table.ndim != 2:
         raise DataError(f"X has shape {table.shape}. Give an array of rows and columns.")
     return {f"x{j + 1}": table[:, j] for j in range(table.shape[1])}
+
+
+def label_columns(name: str, values: Any, taken: Iterable[str]) -> dict[str, Any]:
+    """Return the columns of labels that are passed beside X and y: a series, an array (n,) or (n, 2), or a frame, by name.
+
+    `name` is the name of a column without one; a name that is taken gets a mark.
+    """
+    frame = _wrap(name, values)
+    if isinstance(frame, nw.DataFrame):
+        columns = {str(column): frame[column].to_native() for column in frame.columns}
+    elif isinstance(frame, nw.Series):
+        columns = {str(frame.name or name): values}
+    else:
+        table = values if isinstance(values, list | tuple | pa.Array | pa.ChunkedArray) else _to_labels(values)
+        columns = {name: table}
+        if isinstance(table, np.ndarray) and table.ndim == 2:
+            columns = {f"{name}{j + 1}" if table.shape[1] > 1 else name: table[:, j] for j in range(table.shape[1])}
+    taken = set(taken)
+    return {f"{column} (labels)" if column in taken else column: column_values for column, column_values in columns.items()}
+
+
+def _to_labels(values: Any) -> Any:
+    values = _detach_tensor(values)
+    return values if _wrap_series(values) is not values else np.ma.asanyarray(values)
 
 
 def _wrap(name: str, data: Any) -> Any:
@@ -133,6 +157,10 @@ class ArraysSource(InMemorySource):
     def with_names(self, names: Mapping[str, str]) -> ArraysSource:
         """Return the same arrays with some of them renamed."""
         return ArraysSource({names.get(name, name): values for name, values in self._arrays.items()}, self.label)
+
+    def with_columns(self, arrays: Mapping[str, Any]) -> ArraysSource:
+        """Return the same arrays with more of them."""
+        return ArraysSource({**self._arrays, **arrays}, self.label)
 
     @property
     def rows(self) -> int | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from squarely.data.dtypes import kind_of
 from squarely.data.scan.batch import CategoricalColumn
@@ -74,16 +74,27 @@ def _require_labels(name: str, labels: pa.Array) -> pa.Array:
         return labels
     if kind_of(kind) == "text":
         return labels.cast(pa.large_string())
-    with suppress(pa.ArrowInvalid):  # a fraction, or beyond 64 bits
-        if not pa.types.is_floating(kind) or bool(pc.all(pc.less_equal(pc.abs(labels), EXACT_INTEGERS)).as_py() is not False):
-            return labels.cast(pa.int64())
-    if pa.types.is_integer(kind):
-        return labels.cast(pa.large_string())
-    values = labels.to_pylist()
-    odd = next((value for value in values if value != value // 1 or abs(value) > EXACT_INTEGERS), values[0])
-    raise DataError(
-        f"Column {name!r} has the number {show_value(float(odd))} among its labels, and measurements are not groups of rows. Round "
-        "it to whole numbers or convert it to text if its values are labels, or name another column."
+    if pa.types.is_floating(kind):
+        values = labels.to_numpy(zero_copy_only=False).astype(float)
+        odd = values[(values != np.floor(values)) | (np.abs(values) > EXACT_INTEGERS)]
+        if len(odd):
+            raise fractional_label_error(name, odd[0])
+        return pa.array(values.astype(np.int64))
+    try:
+        return labels.cast(pa.int64())
+    except pa.ArrowInvalid:
+        if pa.types.is_decimal(kind):
+            odd_decimal = next((value for value in labels.to_pylist() if value != int(value)), None)
+            if odd_decimal is not None:
+                raise fractional_label_error(name, odd_decimal) from None
+        return labels.cast(pa.large_string())  # beyond 64 bits
+
+
+def fractional_label_error(name: str, value: Any) -> DataError:
+    """Return the error for a number that is not whole among labels."""
+    return DataError(
+        f"Column {name!r} has {show_value(float(value))} among its labels, which is not a whole number, so the column does not "
+        "name groups of rows. Name another column, or convert it to text if its values are labels."
     )
 
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csc_array
 
-from squarely.data import CategoricalColumn, GroupedStore, Labels, Source, concat_labels, encode_labels
+from squarely.data import (
+    CategoricalColumn,
+    GroupedStore,
+    Labels,
+    Source,
+    concat_labels,
+    encode_labels,
+    fractional_label_error,
+    parses_as_number,
+)
 from squarely.errors import DataError
 from squarely.exact import Solution
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
@@ -19,6 +29,7 @@ _MOST_CELLS = 2**24  # of sums in memory, 128 MB: as long as they fit, they take
 _MOST_CLUSTERS = 2_000_000  # in memory; their labels take space, too
 _MOST_IN_PARTITIONS = 200_000  # whose sums travel between processes
 _PENDING_ROWS, _PENDING_CELLS = 2**16, 2**22  # that wait to be looked up at once
+_EXAMINED = 1_000  # labels of a text file
 
 Way = tuple[str, ...]  # one column of clusters, or two whose pairs are the clusters
 
@@ -141,14 +152,29 @@ def read_clusters(solution: Solution, source: Source, ways: Sequence[Way], *, pr
         groups=columns,
         after_batch=None if source.partitioned else move_to_disk,
     )
+    if not source.typed:
+        for name, one in zip(columns, sums, strict=False):
+            _require_whole_numbers(name, one.tables[0].labels[0].slice(0, _EXAMINED).to_pylist())
     return [each.complete(one) for each, one in zip(groups, sums, strict=True)]
 
 
+def _require_whole_numbers(name: str, labels: Sequence[Any]) -> None:
+    """Raise a DataError if labels from a text file are numbers with fractions, which other sources refuse by their type."""
+    if labels and all(isinstance(label, str) and parses_as_number(label) for label in labels):
+        odd = next((label for label in labels if not float(label).is_integer()), None)
+        if odd is not None:
+            raise fractional_label_error(name, odd)
+
+
 def _sum_rows(ways: Sequence[Way], products: bool, rows: WhitenedRows) -> list[ClusterSums]:
-    V, values = rows.V, np.ascontiguousarray(rows.scores.T)
-    if products:
-        i, j = np.triu_indices(len(V))
-        values = np.hstack([values, (V[i] * V[j]).T])
+    v = np.ascontiguousarray(rows.V.T)  # (m, q)
+    m, q = v.shape
+    values = np.empty((m, q * (q + 3) // 2 if products else q))
+    np.multiply(v, rows.residuals[:, None], out=values[:, :q])
+    start = q
+    for i in range(q if products else 0):
+        np.multiply(v[:, i:], v[:, i, None], out=values[:, start : start + q - i])
+        start += q - i
     return [ClusterSums.of_rows({name: rows.groups[name] for name in way}, values) for way in ways]
 
 
