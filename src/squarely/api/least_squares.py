@@ -286,7 +286,7 @@ def anova(*fits: Fit, typ: int = 1) -> Any:
     >>> cars = datasets.cars()
     >>> fit = ols("mpg ~ weight + C(origin)", cars)
     >>> anova(fit, typ=2)["F"].round(2).to_dict()
-    {'weight': 558.9, 'C(origin)': 8.31, 'Residual': nan}
+    {'weight': 486.58, 'C(origin)': 6.41, 'Residual': nan}
     >>> anova(ols("mpg ~ weight", cars), fit)["df_diff"].to_list()
     [0.0, 2.0]
     """
