@@ -15,7 +15,10 @@ FROM_A_FIT = (
 # Other conventions: what squarely gives with these options differs.
 CONTRASTS = {"pf.HC2": {"vcov": "HC2"}, "pf.HC3": {"vcov": "HC3"}}
 # Cases that another test file checks, by the beginning of their ids: `claimed` there.
-HYPOTHESES = ("lh.", "anova.", "lr.", "pairs.", "sm.ttest", "sm.ftest", "sm.wald", "sm.pairwise", "sm.anova", "sm.compare")
+HYPOTHESES = (
+    "lh.", "anova.", "lr.", "pairs.", "cl.ca.CR2.HTZ",
+    "sm.ttest", "sm.ftest", "sm.wald", "sm.pairwise", "sm.anova", "sm.compare",
+)  # fmt: skip
 ELSEWHERE = ("freq.", *HYPOTHESES)
 # Cases for which nothing is built yet, by the beginning of their ids.
 NOT_YET = (

@@ -24,7 +24,9 @@ FormulaText = Annotated[
 ]
 Tests = Annotated[
     list[str] | None,
-    typer.Option("--test", help="Test a hypothesis, such as 'x = 0, z = 1'; may be repeated.", metavar="<text>", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--test", help="Test a hypothesis, such as 'x = 0, z = 1'; may be repeated.", metavar="<text>", rich_help_panel=OUTPUT
+    ),
 ]
 DataPath = Annotated[
     str,
