@@ -15,18 +15,21 @@ FROM_A_FIT = (
 # Other conventions: what squarely gives with these options differs.
 CONTRASTS = {"pf.HC2": {"vcov": "HC2"}, "pf.HC3": {"vcov": "HC3"}}
 # Cases that another test file checks, by the beginning of their ids: `claimed` there.
-ELSEWHERE = ("freq.",)
+HYPOTHESES = (
+    "lh.", "anova.", "lr.", "pairs.", "cl.ca.CR2.HTZ",
+    "sm.ttest", "sm.ftest", "sm.wald", "sm.pairwise", "sm.anova", "sm.compare",
+)  # fmt: skip
+ELSEWHERE = ("freq.", *HYPOTHESES)
 # Cases for which nothing is built yet, by the beginning of their ids.
 NOT_YET = (
     "na.aq",  # weights and clusters
     "cl.", "cl2.", "sm.cluster", "sm.twoway", "pf.CRV", "pf.twoway",  # clusters
     "hac.", "dk.", "nwp.", "pl.", "sm.hac", "sm.dk", "pf.nw", "pf.dk", "lm.dk", "gretl.hac", "gretl.nw",  # serial correlation
-    "lh.", "anova.", "lr.", "pairs.", "contrast", "sm.ttest", "sm.ftest", "sm.wald", "sm.pairwise", "sm.anova", "sm.compare",
     "pred.", "sm.pred",  # predictions
     "bp.", "white", "gq.", "bg.", "ncv", "dw.", "ljung", "reset.", "harv", "rain", "vif", "cond", "gretl.", "sm.white", "sm.bp",
     "sm.reset", "sm.rain", "sm.bg", "sm.ljung", "sm.arch", "sm.gq", "sm.vif",  # diagnostics
     "infl.", "sm.influence", "sm.cooks", "sm.outlier",  # influence
-    "slope.", "mean.", "me.", "emm.", "grid.", "trends", "partialR2", "std", "delta",  # effects
+    "contrast", "slope.", "mean.", "me.", "emm.", "grid.", "trends", "partialR2", "std", "delta",  # effects
     "ridge.", "lasso.", "enet", "sk.", "pf.fe", "fe.", "lm.fe", "by.", "multi", "na.",  # penalties, fixed effects, groups
 )  # fmt: skip
 # Conventions that squarely does not have: R's AIC counts sigma, HC4m and HC5.

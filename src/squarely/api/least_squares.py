@@ -286,9 +286,9 @@ def anova(*fits: Fit, typ: int = 1) -> Any:
     --------
     >>> from squarely import datasets
     >>> cars = datasets.cars()
-    >>> fit = ols("mpg ~ weight + origin", cars)
+    >>> fit = ols("mpg ~ weight + C(origin)", cars)
     >>> anova(fit, typ=2)["F"].round(2).to_dict()
-    {'weight': 558.9, 'origin': 8.31, 'Residual': nan}
+    {'weight': 486.58, 'C(origin)': 6.41, 'Residual': nan}
     >>> anova(ols("mpg ~ weight", cars), fit)["df_diff"].to_list()
     [0.0, 2.0]
     """

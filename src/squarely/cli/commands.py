@@ -35,6 +35,7 @@ from squarely.cli.options import (
     Precision,
     RankDeficient,
     Read,
+    Tests,
     Unseen,
     Where,
     read_number,
@@ -99,7 +100,7 @@ def _under_torchrun(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def _with_progress() -> Iterator[None]:
+def with_progress() -> Iterator[None]:
     """Show a progress bar; `squarely.progress` is imported when the command runs, so that `--help` is fast."""
     with warnings.catch_warnings(), squarely.progress():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the page says it
@@ -123,7 +124,7 @@ def demo(
 
 
 @app.command(cls=Command, epilog="Example: squarely ols 'mpg ~ displacement + weight' cars.csv")
-@_with_progress()
+@with_progress()
 @reads
 def ols(
     formula: FormulaText,
@@ -143,19 +144,21 @@ def ols(
             rich_help_panel=OUTPUT,
         ),
     ] = False,
+    test: Tests = None,
     as_json: Json = False,
     read: Read = None,
 ) -> None:
     """Fit by least squares and print the summary."""
     if dry_run:
-        if save is not None:
-            raise OptionError("--dry-run makes no fit, so --save has nothing to save. Leave out one of them.")
+        if save is not None or test:
+            what = "--test has nothing to test" if test else "--save has nothing to save"
+            raise OptionError(f"--dry-run makes no fit, so {what}. Leave out one of them.")
         show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
         return
     fit = squarely.ols(formula, data, where=where, read=read, missing=missing, collinear=collinear, precision=precision, fold=fold)
     if save is not None:
         fit.save(save)
-    show(fit, as_json=as_json)
+    show(fit, as_json=as_json, tests=[fit.f_test(each) for each in test or ()])
 
 
 @app.command(cls=Command, epilog="Example: squarely preview cars.csv --delimiter ';'")
@@ -169,7 +172,7 @@ def preview(data: DataPath, as_json: Json = False, read: Read = None) -> None:
     cls=Command,
     epilog="Example: squarely ols 'mpg ~ weight' cars.csv --save fit.json; squarely predict fit.json new.csv -o out.parquet",
 )
-@_with_progress()
+@with_progress()
 @reads
 def predict(
     model: Annotated[
@@ -232,7 +235,7 @@ def merge(
 
 @app.command(cls=Command, epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
 @_under_torchrun
-@_with_progress()
+@with_progress()
 @takes(TRAINING | CHECKPOINTS)
 @reads
 def train(
@@ -262,7 +265,7 @@ def train(
 
 
 @app.command(cls=Command, epilog="Example: squarely sweep 'mpg ~ displacement' cars.csv --lr 0.1,0.01,auto --batch-size 32,all")
-@_with_progress()
+@with_progress()
 @takes({name: flag for name, flag in TRAINING.items() if name not in ("gradient", "stream")} | SWEEP)
 @reads
 def sweep(
@@ -286,7 +289,7 @@ def sweep(
 
 
 @app.command(cls=Command, epilog="Example: squarely certify 'mpg ~ displacement' cars.csv --tau 0.01")
-@_with_progress()
+@with_progress()
 @takes(TRAINING | CHECKPOINTS)
 @reads
 def certify(

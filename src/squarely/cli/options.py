@@ -22,6 +22,12 @@ STOPPING, COMPUTATION, OUTPUT = "Stopping", "Computation", "Output"
 FormulaText = Annotated[
     str, typer.Argument(metavar="FORMULA", help="Such as 'mpg ~ displacement * C(origin)'; see squarely help formulas.")
 ]
+Tests = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--test", help="Test a hypothesis, such as 'x = 0, z = 1'; may be repeated.", metavar="<text>", rich_help_panel=OUTPUT
+    ),
+]
 DataPath = Annotated[
     str,
     typer.Argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -13,12 +13,12 @@ import typer
 from squarely.cli.flags import page_with_flags
 
 
-def show(result: Any, *, as_json: bool) -> None:
-    """Print the summary of a result, or its numbers as JSON."""
+def show(result: Any, *, as_json: bool, tests: Sequence[Any] = ()) -> None:
+    """Print the summary of a result with those of tests below it, or its numbers as JSON."""
     if as_json:
-        print_json(result.as_dict())
+        print_json({**result.as_dict(), **({"tests": [test.as_dict() for test in tests]} if tests else {})})
     else:
-        print_text(page_with_flags(result.summary()))
+        print_text("\n\n".join(repr(page_with_flags(each.summary())) for each in (result, *tests)))
 
 
 def print_text(text: object) -> None:

@@ -58,10 +58,9 @@ class ClusterAdjuster:
 
     def add(self, table: ClusterTable) -> None:
         """Add the clusters of a table with sums of scores and products."""
-        for at, scores, products in _stacks(table.sums, len(self._meat)):
-            values, Q = np.linalg.eigh(np.eye(len(self._meat)) - products)
+        for at, scores, products in stack_clusters(table.sums, len(self._meat)):
+            values, powers, Q = adjust_clusters(products, self._power)
             is_zero = values <= _ZERO
-            powers = np.where(is_zero, 0.0, np.where(is_zero, 1.0, values) ** self._power)
             adjusted = np.einsum("gij,gj->gi", Q, powers * np.einsum("gji,gj->gi", Q, scores))
             self._meat += adjusted.T @ adjusted
             Y = np.swapaxes(self._A @ Q, 1, 2)  # (g, q, p): Q'a for each coefficient
@@ -93,7 +92,14 @@ class ClusterAdjuster:
         return AdjustedClusters(self._meat, df, self._undefined, tuple(self._clusters), self._deciding)
 
 
-def _stacks(sums: Array, q: int) -> Iterator[tuple[slice, Array, Array]]:
+def adjust_clusters(products: Array, power: float) -> tuple[Array, Array, Array]:
+    """Return the eigenvalues (g, q) of I - P_g, their powers, and the eigenvectors (g, q, q); powers of zero are zero."""
+    values, Q = np.linalg.eigh(np.eye(products.shape[1]) - products)
+    is_zero = values <= _ZERO
+    return values, np.where(is_zero, 0.0, np.where(is_zero, 1.0, values) ** power), Q
+
+
+def stack_clusters(sums: Array, q: int) -> Iterator[tuple[slice, Array, Array]]:
     """Yield the scores (g, q) and the symmetric products (g, q, q) of clusters, in stacks that fit into a cache."""
     i, j = np.triu_indices(q)
     size = max(1, _CELLS // (q * q))

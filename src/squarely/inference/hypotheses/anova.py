@@ -159,6 +159,11 @@ def _test_robustly(fit: CoefficientStatistics, kind: int) -> dict[Term, _Row]:
             after = [i for other in places if _contains(other, term) for i in places[other]]
             df = len(places[term])
             f, _, df_denom = test_of_positions(fit, [*places[term], *after])
+            if after and fit.robust is not None and fit.robust.df_t is not None:
+                raise OptionError(
+                    f"typ=2 is not defined under vcov='CR2' for {term_label(term)!r}, which is part of an interaction. Use typ=3, or "
+                    "vcov='CR1'."
+                )
             if after:
                 f = ((df + len(after)) * f - len(after) * test_of_positions(fit, after)[0]) / df
             tests[term] = f, df, df_denom

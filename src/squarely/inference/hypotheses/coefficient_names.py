@@ -36,8 +36,11 @@ class CoefficientNames:
 
     def explain(self, piece: str) -> str:
         """Say why a piece names no coefficient, and what to write."""
+        labeled = _LABEL.fullmatch(piece)
+        if labeled and labeled["head"] in self._design.names:
+            head = labeled["head"]
+            return f"{head} is a column of numbers in this fit, so it has no levels. Write C({head}) in the formula for categories."
         for text, coding in self._design.categories.items():
-            labeled = _LABEL.fullmatch(piece)
             if labeled and _plain(labeled["head"]) in (text, coding.column):
                 return f"{text} has no level {labeled['label']!r}. {suggest_name(labeled['label'], map(str, coding.levels))}"
             if _plain(piece) in (text, coding.column):

@@ -11,6 +11,7 @@ import numpy as np
 
 from squarely.data import to_frame
 from squarely.inference.coefficients import CoefficientStatistics, require_alpha
+from squarely.inference.covariance.htz import satterthwaite_degrees
 from squarely.inference.hypotheses.constraints import Constraints, constraint_root, differences, read_constraints
 from squarely.inference.hypotheses.wald import meat_of
 from squarely.inference.statistics import confidence_limits, p_values, t_values
@@ -138,7 +139,12 @@ def _standard_errors(fit: CoefficientStatistics, constraints: Constraints) -> Ar
 
 
 def _degrees_of_freedom(fit: CoefficientStatistics, constraints: Constraints) -> float | Array:
-    if fit.robust is None or fit.robust.df_t is None:
+    robust, L = fit.robust, constraints.L[:, fit.solution.factor.selected]
+    if robust is None or robust.df_t is None:
         return fit.df_resid_inference
-    selected = constraints.L[:, fit.solution.factor.selected]
-    return np.array([fit.robust.df_t[np.flatnonzero(row)[0]] if np.count_nonzero(row) == 1 else fit.robust.df for row in selected])
+    single = np.count_nonzero(L, axis=1) == 1
+    df = robust.df_t[np.abs(L).argmax(axis=1)]
+    if not single.all():
+        B = constraint_root(constraints, fit.solution)
+        df[~single] = satterthwaite_degrees(fit.solution, fit.source, robust, B[~single])
+    return np.asarray(df)

@@ -37,10 +37,10 @@ class HypothesisTests(CoefficientStatistics):
         Examples
         --------
         >>> import squarely as sq
-        >>> fit = sq.ols("mpg ~ weight + origin", sq.datasets.cars())
-        >>> test = fit.t_test("origin[usa] - origin[japan] = 0")
+        >>> fit = sq.ols("mpg ~ weight + C(origin)", sq.datasets.cars())
+        >>> test = fit.t_test("origin[2] - origin[3] = 0")
         >>> test.effect.round(3).tolist(), test.pvalue.round(4).tolist()
-        ([-2.351], [0.0004])
+        ([-1.14], [0.1075])
         """
         return t_test(self, hypothesis)
 
@@ -58,10 +58,10 @@ class HypothesisTests(CoefficientStatistics):
         Examples
         --------
         >>> import squarely as sq
-        >>> fit = sq.ols("mpg ~ weight + origin", sq.datasets.cars())
-        >>> test = fit.f_test("origin[usa] = origin[japan] = 0")
+        >>> fit = sq.ols("mpg ~ weight + C(origin)", sq.datasets.cars())
+        >>> test = fit.f_test("origin[2] = origin[3] = 0")
         >>> round(test.fvalue, 3), test.df_num, test.df_denom
-        (8.306, 2, 394)
+        (6.409, 2, 394)
         """
         return wald_test(self, hypothesis)
 

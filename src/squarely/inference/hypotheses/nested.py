@@ -106,6 +106,11 @@ def _require_same_rows(a: CoefficientStatistics, b: CoefficientStatistics) -> No
             f"The fits have different responses, {a.design.response!r} and {b.design.response!r}, so they cannot be compared. Fit "
             "both models to one response."
         )
+    weights = [None if fit.design.formula.weights is None else fit.design.formula.weights.text for fit in (a, b)]
+    if weights[0] != weights[1] or a.design.formula.has_frequencies != b.design.formula.has_frequencies:
+        raise DataError(
+            f"The fits have different weights, {weights[0]} and {weights[1]}, so they cannot be compared. Fit both with the same."
+        )
     if one.n != other.n:
         raise DataError(f"The fits have different rows, {one.n:,} and {other.n:,}, so they cannot be compared. {hint}")
     places = [dict(zip(moments.design.labels, range(len(moments.means)), strict=True)) for moments in (one, other)]

@@ -14,6 +14,7 @@ from squarely.data import to_frame
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.covariance.f_statistic import f_p_value, wald_f
+from squarely.inference.covariance.htz import htz_degrees
 from squarely.inference.hypotheses.constraints import (
     Constraints,
     coefficients_are_zero,
@@ -93,14 +94,16 @@ def wald_test(fit: CoefficientStatistics, hypothesis: object, *, use_f: bool = T
     require_rank(fit, r)
     if not is_defined(fit, independent):
         notes.append("The rows do not show the standard error of a coefficient in it, so the statistic is NaN.")
-    f, df_num, df_denom = f_test_of(fit, independent)
+    f, df_num, df_denom = f_test_of(fit, independent) if use_f else (_wald_f(fit, independent), r, math.inf)
+    if math.isnan(df_denom):
+        notes.append(f"The clusters have too few degrees of freedom for {r} constraints at once, so the statistic is NaN.")
     pvalue = f_p_value(f, df_num, df_denom) if use_f else float(chdtrc(r, r * f))
     return Wald(
         statistic=f if use_f else r * f,
         fvalue=f,
         pvalue=pvalue,
-        df_num=df_num if use_f else r,
-        df_denom=df_denom if use_f else math.inf,
+        df_num=df_num,
+        df_denom=df_denom,
         distribution="F" if use_f else "chi2",
         rank=r,
         constraints=constraints.texts,
@@ -128,18 +131,22 @@ def test_of_positions(fit: CoefficientStatistics, positions: Sequence[int]) -> t
 
 
 def f_test_of(fit: CoefficientStatistics, constraints: Constraints) -> tuple[float, float, float]:
-    """Return the F statistic of independent constraints and its degrees of freedom; NaN where the covariance is not defined."""
-    B, difference = constraint_root(constraints, fit.solution), differences(constraints, fit.solution)
+    """Return the F statistic of independent constraints and its degrees of freedom: by CR2, those of the HTZ test."""
+    f, r = _wald_f(fit, constraints), len(constraints.L)
+    if fit.robust is None or fit.robust.df_t is None:
+        return f, r, fit.df_resid_inference
+    eta = htz_degrees(fit.solution, fit.source, fit.robust, constraint_root(constraints, fit.solution))
+    rest = eta - r + 1
+    return (rest / eta * f, r, rest) if rest > 0 else (math.nan, r, math.nan)
+
+
+def _wald_f(fit: CoefficientStatistics, constraints: Constraints) -> float:
+    """Return the Wald statistic of independent constraints over their number; NaN where the covariance is not defined."""
     if not is_defined(fit, constraints):
-        return math.nan, len(B), fit.df_resid_inference
-    return f_of_root(fit, B, difference)
-
-
-def f_of_root(fit: CoefficientStatistics, B: Array, difference: Array) -> tuple[float, float, float]:
-    """Return the F statistic of B = L A and L beta - v, with its degrees of freedom."""
+        return math.nan
+    B, difference = constraint_root(constraints, fit.solution), differences(constraints, fit.solution)
     with np.errstate(divide="ignore", invalid="ignore"):  # a perfect fit has a variance of zero
-        f = wald_f(B, meat_of(fit), difference)
-    return f, len(B), fit.df_resid_inference
+        return wald_f(B, meat_of(fit), difference)
 
 
 def meat_of(fit: CoefficientStatistics) -> Array | float:

@@ -1,0 +1,55 @@
+"""Degrees of freedom of tests by CR2, from the clusters of the rows: Satterthwaite's, and those of the approximate Hotelling test.
+
+The F test of several constraints is HTZ of Pustejovsky and Tipton (2018, doi:10.1080/07350015.2016.1247004), as in clubSandwich.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from squarely.data import Source
+from squarely.exact import Solution
+from squarely.inference.covariance.cluster import adjust_scores
+from squarely.inference.covariance.cluster_sums import ClusterGroups, read_clusters
+from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.satterthwaite import adjust_clusters, stack_clusters
+from squarely.numerics import Array
+
+
+def satterthwaite_degrees(solution: Solution, source: Source, robust: RobustCovariance, B: Array) -> Array:
+    """Return the degrees of freedom (r,) of linear combinations with B = L A (r, q), in one scan; NaN for a row of zeros."""
+    df = np.full(len(B), np.nan)
+    rows = np.flatnonzero(B.any(axis=1))
+    if len(rows):
+        df[rows] = adjust_scores(_read(solution, source, robust), B[rows], -0.5)[0].df
+    return df
+
+
+def htz_degrees(solution: Solution, source: Source, robust: RobustCovariance, B: Array) -> float:
+    """Return eta, the degrees of freedom of the covariance of r constraints with B = L A (r, q), in one scan.
+
+    Their covariance is about a Wishart matrix with eta degrees of freedom: (eta - r + 1) / (eta r) times the Wald statistic has an
+    F distribution with r and eta - r + 1. With orthonormal contrasts a_s (rows of `a`), eta is r (r + 1) over the sum of the
+    variances of the entries of that matrix, under errors of one variance.
+    """
+    a = np.linalg.qr(B.T)[0].T
+    r, q = a.shape
+    first, K = 0.0, np.zeros((r, r, q, q))
+    for table in _read(solution, source, robust):
+        for _, _, products in stack_clusters(table.sums, q):
+            values, powers, Q = adjust_clusters(products, -0.5)
+            Y = np.swapaxes(a @ Q, 1, 2)  # (g, q, r)
+            Z = (powers * (1 - values))[:, :, None] * Y
+            d = np.einsum("gi,gir,gis->grs", powers**2 * (1 - values), Y, Y)
+            z = np.einsum("gir,gis->grs", Z, Z)
+            trace, squares = np.trace(d, axis1=1, axis2=2), np.trace(z, axis1=1, axis2=2)
+            first += float((trace * (trace - 2 * squares)).sum() + (d * (d - 2 * z)).sum())
+            Z = Q @ Z
+            K += np.einsum("gir,gjs->rsij", Z, Z, optimize=True)
+    variance = first + float((K * K).sum() + (K * np.swapaxes(K, 2, 3)).sum())
+    return r * (r + 1) / variance if variance > 0 else np.nan
+
+
+def _read(solution: Solution, source: Source, robust: RobustCovariance) -> ClusterGroups:
+    (groups,) = read_clusters(solution, source, [tuple(robust.cov_kwds["cluster"])], products=True)
+    return groups
