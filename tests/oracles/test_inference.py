@@ -11,16 +11,22 @@ FROM_A_FIT = (
     "sm.hc3.F", "sm.aic", "pf.HC1",
     "wls.prestige.coef", "wls.prestige.se", "wls.prestige.fit", "wls.prestige.HC0", "wls.prestige.HC1", "wls.prestige.HC2",
     "wls.prestige.HC3", "wls.prestige.estimatr.HC2", "wls.zero.prestige", "sm.wls", "sm.wls.normality",
+    "hac.sb.L0", "hac.sb.L0.noadj", "hac.sb.L4", "hac.sb.L4.noadj", "hac.sb.L12", "hac.sb.L12.noadj", "hac.sb.auto", "hac.sb.p",
+    "hac.sb.bw94", "hac.hart.auto", "sm.hac4.False", "sm.hac4.True", "pf.nw4", "gretl.hac4", "gretl.nw3",
 )  # fmt: skip
 # Other conventions: what squarely gives with these options differs.
-CONTRASTS = {"pf.HC2": {"vcov": "HC2"}, "pf.HC3": {"vcov": "HC3"}}
+CONTRASTS = {
+    "pf.HC2": {"vcov": "HC2"}, "pf.HC3": {"vcov": "HC3"}, "hac.sb.pw": {"vcov": "HAC"}, "hac.sb.qs": {"vcov": "HAC"},
+}  # fmt: skip
+# Options of cases that have none in the file.
+MORE_OPTIONS = {"hac.sb.bw94": {"vcov": "HAC"}}
 # Cases that another test file checks, by the beginning of their ids: `claimed` there.
 ELSEWHERE = ("freq.",)
 # Cases for which nothing is built yet, by the beginning of their ids.
 NOT_YET = (
     "na.aq",  # weights and clusters
     "cl.", "cl2.", "sm.cluster", "sm.twoway", "pf.CRV", "pf.twoway",  # clusters
-    "hac.", "dk.", "nwp.", "pl.", "sm.hac", "sm.dk", "pf.nw", "pf.dk", "lm.dk", "gretl.hac", "gretl.nw",  # serial correlation
+    "dk.", "nwp.", "pl.", "sm.dk", "pf.dk", "lm.dk",  # Driscoll-Kraay
     "lh.", "anova.", "lr.", "pairs.", "contrast", "sm.ttest", "sm.ftest", "sm.wald", "sm.pairwise", "sm.anova", "sm.compare",
     "pred.", "sm.pred",  # predictions
     "bp.", "white", "gq.", "bg.", "ncv", "dw.", "ljung", "reset.", "harv", "rain", "vif", "cond", "gretl.", "sm.white", "sm.bp",
@@ -45,7 +51,7 @@ def test_every_case_is_checked_or_waits():
 @pytest.mark.parametrize("name", FROM_A_FIT)
 def test_a_fit_has_the_numbers_of_the_case(name):
     case = CASES[name]
-    fit = fit_of(case)
+    fit = fit_of(case, **MORE_OPTIONS.get(name, {}))
     assert_values(case, {key: number_of(fit, key, case["statistic"]) for key in case["values"]})
 
 

@@ -51,6 +51,7 @@ def number_of(fit, key, statistic):
     scalars = {
         "n": fit.nobs, "sigma": math.sqrt(fit.mse_resid), "df_num": fit.df_model, "df_denom": fit.df_resid_inference,
         "df": fit.df_resid_inference, "F": fit.fvalue, "lag": fit.cov_kwds.get("lags"),
+        "bandwidth": fit.cov_kwds.get("bandwidth"), "bw": fit.cov_kwds.get("bandwidth"),
     }  # fmt: skip
     word, _, name = key.partition(" ")
     first, _, second = key.partition(" | ")

@@ -9,6 +9,7 @@ from squarely.data import Source
 from squarely.errors import OptionError
 from squarely.exact import Solution
 from squarely.inference.covariance.cluster import cluster_covariance
+from squarely.inference.covariance.hac import hac_covariance
 from squarely.inference.covariance.hc import hc_covariance
 from squarely.inference.covariance.options import CLUSTERED, HC, CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
@@ -29,6 +30,8 @@ def estimate_covariance(solution: Solution, source: Source, options: CovarianceO
     elif options.kind in CLUSTERED:
         estimator = cluster_covariance if len(options.cluster) == 1 else two_way_covariance
         estimate = estimator(solution, source, options)
+    elif options.kind == "HAC":
+        estimate = hac_covariance(solution, source, options)
     else:
         raise OptionError(f"vcov={options.kind!r} is not available.")
     if options.df is not None:
