@@ -13,10 +13,12 @@ FROM_A_FIT = (
     "wls.prestige.HC3", "wls.prestige.estimatr.HC2", "wls.zero.prestige", "sm.wls", "sm.wls.normality",
     "hac.sb.L0", "hac.sb.L0.noadj", "hac.sb.L4", "hac.sb.L4.noadj", "hac.sb.L12", "hac.sb.L12.noadj", "hac.sb.auto", "hac.sb.p",
     "hac.sb.bw94", "hac.hart.auto", "sm.hac4.False", "sm.hac4.True", "pf.nw4", "gretl.hac4", "gretl.nw3",
+    "dk.produc.L1", "dk.produc.L2", "dk.produc.L3", "dk.produc.adj", "pl.sandwich.L2", "sm.dk2", "pf.dk2",
 )  # fmt: skip
 # Other conventions: what squarely gives with these options differs.
+_DK2 = {"vcov": "DK", "time": "year", "lags": 2}
 CONTRASTS = {
-    "pf.HC2": {"vcov": "HC2"}, "pf.HC3": {"vcov": "HC3"}, "hac.sb.pw": {"vcov": "HAC"}, "hac.sb.qs": {"vcov": "HAC"},
+    "nwp.produc.L2": _DK2, "lm.dk2": _DK2, "sm.dk2.cluster": _DK2, "pf.HC2": {"vcov": "HC2"}, "pf.HC3": {"vcov": "HC3"}, "hac.sb.pw": {"vcov": "HAC"}, "hac.sb.qs": {"vcov": "HAC"},
 }  # fmt: skip
 # Options of cases that have none in the file.
 MORE_OPTIONS = {"hac.sb.bw94": {"vcov": "HAC"}}
@@ -26,7 +28,6 @@ ELSEWHERE = ("freq.",)
 NOT_YET = (
     "na.aq",  # weights and clusters
     "cl.", "cl2.", "sm.cluster", "sm.twoway", "pf.CRV", "pf.twoway",  # clusters
-    "dk.", "nwp.", "pl.", "sm.dk", "pf.dk", "lm.dk",  # Driscoll-Kraay
     "lh.", "anova.", "lr.", "pairs.", "contrast", "sm.ttest", "sm.ftest", "sm.wald", "sm.pairwise", "sm.anova", "sm.compare",
     "pred.", "sm.pred",  # predictions
     "bp.", "white", "gq.", "bg.", "ncv", "dw.", "ljung", "reset.", "harv", "rain", "vif", "cond", "gretl.", "sm.white", "sm.bp",

@@ -35,9 +35,7 @@ class MovingSums:
         """Fold the scores (q, m) of consecutive rows."""
         n = scores.shape[1]
         size = min(lags, n)
-        return cls(
-            lags=lags, n=n, squares=_square(scores, lags), head=scores[:, :size].copy(), tail=scores[:, n - size :].copy()
-        )
+        return cls(lags=lags, n=n, squares=_square(scores, lags), head=scores[:, :size].copy(), tail=scores[:, n - size :].copy())
 
     def __add__(self, other: MovingSums) -> MovingSums:
         """Return those of these rows and the rows that follow."""
