@@ -11,9 +11,17 @@ FROM_A_FIT = (
     "sm.hc3.F", "sm.aic", "pf.HC1",
     "wls.prestige.coef", "wls.prestige.se", "wls.prestige.fit", "wls.prestige.HC0", "wls.prestige.HC1", "wls.prestige.HC2",
     "wls.prestige.HC3", "wls.prestige.estimatr.HC2", "wls.zero.prestige", "sm.wls", "sm.wls.normality",
+    "hac.sb.L0", "hac.sb.L0.noadj", "hac.sb.L4", "hac.sb.L4.noadj", "hac.sb.L12", "hac.sb.L12.noadj", "hac.sb.auto", "hac.sb.p",
+    "hac.sb.bw94", "hac.hart.auto", "sm.hac4.False", "sm.hac4.True", "pf.nw4", "gretl.hac4", "gretl.nw3",
+    "dk.produc.L1", "dk.produc.L2", "dk.produc.L3", "dk.produc.adj", "pl.sandwich.L2", "sm.dk2", "pf.dk2",
 )  # fmt: skip
 # Other conventions: what squarely gives with these options differs.
-CONTRASTS = {"pf.HC2": {"vcov": "HC2"}, "pf.HC3": {"vcov": "HC3"}}
+_DK2 = {"vcov": "DK", "time": "year", "lags": 2}
+CONTRASTS = {
+    "nwp.produc.L2": _DK2, "lm.dk2": _DK2, "sm.dk2.cluster": _DK2, "pf.HC2": {"vcov": "HC2"}, "pf.HC3": {"vcov": "HC3"}, "hac.sb.pw": {"vcov": "HAC"}, "hac.sb.qs": {"vcov": "HAC"},
+}  # fmt: skip
+# Options of cases that have none in the file.
+MORE_OPTIONS = {"hac.sb.bw94": {"vcov": "HAC"}}
 # Cases that another test file checks, by the beginning of their ids: `claimed` there.
 HYPOTHESES = (
     "lh.", "anova.", "lr.", "pairs.", "cl.ca.CR2.HTZ",
@@ -24,7 +32,6 @@ ELSEWHERE = ("freq.", *HYPOTHESES)
 NOT_YET = (
     "na.aq",  # weights and clusters
     "cl.", "cl2.", "sm.cluster", "sm.twoway", "pf.CRV", "pf.twoway",  # clusters
-    "hac.", "dk.", "nwp.", "pl.", "sm.hac", "sm.dk", "pf.nw", "pf.dk", "lm.dk", "gretl.hac", "gretl.nw",  # serial correlation
     "pred.", "sm.pred",  # predictions
     "bp.", "white", "gq.", "bg.", "ncv", "dw.", "ljung", "reset.", "harv", "rain", "vif", "cond", "gretl.", "sm.white", "sm.bp",
     "sm.reset", "sm.rain", "sm.bg", "sm.ljung", "sm.arch", "sm.gq", "sm.vif",  # diagnostics
@@ -48,7 +55,7 @@ def test_every_case_is_checked_or_waits():
 @pytest.mark.parametrize("name", FROM_A_FIT)
 def test_a_fit_has_the_numbers_of_the_case(name):
     case = CASES[name]
-    fit = fit_of(case)
+    fit = fit_of(case, **MORE_OPTIONS.get(name, {}))
     assert_values(case, {key: number_of(fit, key, case["statistic"]) for key in case["values"]})
 
 

@@ -45,12 +45,15 @@ def fit_of(case, **options):
 
 def number_of(fit, key, statistic):
     """Return the number of a fit that a key of the values means, such as "p income" or "education | 2.5 %"."""
+    renamed = "Intercept" if key == "const" else f"log({key})"  # linearmodels has columns, and no formula
+    key = renamed if renamed in fit.params.index else key
     columns = {"p": fit.pvalues, "df": fit.df_t, "se": fit.bse, "t": fit.tvalues}
     limits = fit.conf_int()
     columns |= {"low": limits[0], "high": limits[1]}
     scalars = {
         "n": fit.nobs, "sigma": math.sqrt(fit.mse_resid), "df_num": fit.df_model, "df_denom": fit.df_resid_inference,
         "df": fit.df_resid_inference, "F": fit.fvalue, "lag": fit.cov_kwds.get("lags"),
+        "bandwidth": fit.cov_kwds.get("bandwidth"), "bw": fit.cov_kwds.get("bandwidth"),
     }  # fmt: skip
     word, _, name = key.partition(" ")
     first, _, second = key.partition(" | ")

@@ -96,7 +96,7 @@ def scan_residuals(
     def step(block: Block) -> _ScanTotal:
         total = None
         for piece in scaled_blocks(design, block, size, low=extended):
-            r, gradient, top = (_extended_residuals if extended else _plain_residuals)(piece, coefficients)
+            r, gradient, top = (_extended_gradient if extended else _plain_gradient)(piece, coefficients)
             roots = piece.Z[0] if is_weighted else None
             y, differences = piece.Z[-1] - (y_mean if roots is None else y_mean * roots), np.diff(r)
             if piece.low is not None:
@@ -163,7 +163,11 @@ def iter_residuals(
     """
     coefficients = _coefficients(design, columns, b)
     for piece in scaled_blocks(design, block, min(size, SLICED_ROWS) if extended else size, low=extended):
-        r = (_extended_residuals if extended else _plain_residuals)(piece, coefficients)[0]
+        if extended:
+            hi, lo = _residuals(piece, coefficients)[0]
+            r = hi + lo
+        else:
+            r = _plain_residuals(piece, coefficients)
         yield dense_table(piece, design.layout)[0], r
 
 
@@ -234,16 +238,22 @@ def _sum_by_group(indicators: Sequence[IndicatorColumn], r: Array, g: int) -> Ar
     return total
 
 
-def _plain_residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
-    """Return r = y - X b (m,) and X'r in plain doubles, with a low part of zero."""
-    r = b.response * piece.Z[-1] - np.dot(b.dense[0] + b.dense[1], piece.Z[:-1])
+def _plain_residuals(piece: ScaledBlock, b: _Coefficients) -> Array:
+    """Return r = y - X b (m,) in plain doubles."""
+    r: Array = b.response * piece.Z[-1] - np.dot(b.dense[0] + b.dense[1], piece.Z[:-1])
     for column in piece.indicators:
         r -= take_indicators(b.grouped[0] + b.grouped[1], column)
+    return r
+
+
+def _plain_gradient(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
+    """Return r = y - X b (m,) and X'r in plain doubles, with a low part of zero."""
+    r = _plain_residuals(piece, b)
     gradient = np.concatenate([np.dot(piece.Z[:-1], r), _sum_by_group(piece.indicators, r, len(b.grouped[0]))])
     return r, (gradient, np.zeros_like(gradient)), 0.0
 
 
-def _extended_residuals(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
+def _extended_gradient(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
     """Return r = y - X b (m,), rounded once, and X'r as double-double, both computed by products without error."""
     (hi, lo), X, top = _residuals(piece, b)
     size, bits = power_of_two_above(hi), slice_bits(max(piece.Z.shape))

@@ -113,7 +113,7 @@ def _whiten(design: Design, block: Block, solution: Solution, W: Array) -> Itera
         at = slice(start, start + len(residuals))
         start = at.stop
         groups = {name: replace(column, codes=column.codes[at]) for name, column in block.groups.items()}
-        V = np.dot(W.T, table[columns])
+        V = np.dot(W.T, table[:-1] if len(columns) == len(table) - 1 else table[columns])
         rows = WhitenedRows(V=V, residuals=residuals, positions=positions[at], groups=groups)
         if design.formula.has_frequencies:
             rows = replace(rows, V=V / table[0], residuals=residuals / table[0], frequencies=table[0] ** 2)

@@ -28,10 +28,10 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-def encode_labels(columns: Mapping[str, CategoricalColumn]) -> tuple[Labels, np.ndarray]:
+def encode_labels(columns: Mapping[str, CategoricalColumn], *, fractions: bool = False) -> tuple[Labels, np.ndarray]:
     """Return the distinct labels in some rows, and the place of each row's label among them (m,).
 
-    With two columns a label is a pair.
+    With two columns a label is a pair. With `fractions` numbers need not be whole.
 
     Raises
     ------
@@ -40,7 +40,9 @@ def encode_labels(columns: Mapping[str, CategoricalColumn]) -> tuple[Labels, np.
     labels, codes = [], []
     for name, column in columns.items():
         found = pa.array(column.codes).dictionary_encode()
-        labels.append(_require_labels(name, column.dictionary.take(found.dictionary)))
+        distinct = column.dictionary.take(found.dictionary)
+        any_number = fractions and pa.types.is_floating(distinct.type)
+        labels.append(distinct.cast(pa.float64()) if any_number else _require_labels(name, distinct))
         codes.append(found.indices.to_numpy())
     return _pair(labels, codes)
 

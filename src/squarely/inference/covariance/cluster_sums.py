@@ -53,9 +53,9 @@ class ClusterSums:
     tables: tuple[ClusterTable, ...]
 
     @classmethod
-    def of_rows(cls, groups: Mapping[str, CategoricalColumn], values: Array) -> ClusterSums:
-        """Sum the values (m, w) of some rows by their labels."""
-        labels, codes = encode_labels(groups)
+    def of_rows(cls, groups: Mapping[str, CategoricalColumn], values: Array, *, fractions: bool = False) -> ClusterSums:
+        """Sum the values (m, w) of some rows by their labels, which may be numbers with fractions."""
+        labels, codes = encode_labels(groups, fractions=fractions)
         counts = np.bincount(codes, minlength=len(labels[0]))
         return cls((ClusterTable(labels, counts, _sum_by_code(codes, values, len(counts))),))
 

@@ -6,9 +6,10 @@ import math
 from dataclasses import replace
 
 from squarely.data import Source
-from squarely.errors import OptionError
 from squarely.exact import Solution
 from squarely.inference.covariance.cluster import cluster_covariance
+from squarely.inference.covariance.driscoll_kraay import driscoll_kraay_covariance
+from squarely.inference.covariance.hac import hac_covariance
 from squarely.inference.covariance.hc import hc_covariance
 from squarely.inference.covariance.options import CLUSTERED, HC, CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
@@ -21,6 +22,7 @@ def estimate_covariance(solution: Solution, source: Source, options: CovarianceO
     Raises
     ------
     DataError : the rows do not support it, or are not those of the fit.
+    OptionError : the rows have no order, or are too few for the lags.
     """
     if options.kind == "nonrobust":
         return None
@@ -29,8 +31,10 @@ def estimate_covariance(solution: Solution, source: Source, options: CovarianceO
     elif options.kind in CLUSTERED:
         estimator = cluster_covariance if len(options.cluster) == 1 else two_way_covariance
         estimate = estimator(solution, source, options)
+    elif options.kind == "HAC":
+        estimate = hac_covariance(solution, source, options)
     else:
-        raise OptionError(f"vcov={options.kind!r} is not available.")
+        estimate = driscoll_kraay_covariance(solution, source, options)
     if options.df is not None:
         estimate = replace(estimate, df=options.df, df_t=None)
     return estimate if options.use_t else replace(estimate, df=math.inf, df_t=None)

@@ -1,0 +1,129 @@
+"""Driscoll and Kraay (1998): a covariance that is robust to correlation within periods and across them."""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from squarely.data import Source
+from squarely.errors import DataError, OptionError, pluralize, show_value
+from squarely.exact import Solution
+from squarely.inference.covariance.cluster_sums import ClusterSums, ClusterTable
+from squarely.inference.covariance.moving_sums import MovingSums
+from squarely.inference.covariance.options import CovarianceOptions
+from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.scan import WhitenedRows, fold_whitened_rows
+from squarely.numerics import Array
+
+_FEW_PERIODS = 10
+_PIECE = 8_192  # periods whose sums are accumulated at once: the rounding of moving sums does not grow with the periods
+
+
+def driscoll_kraay_covariance(solution: Solution, source: Source, options: CovarianceOptions) -> RobustCovariance:
+    """Return the covariance of Newey and West for the scores summed by period, from one scan.
+
+    A step goes from one period that occurs to the next one.
+
+    Raises
+    ------
+    DataError : there is one period.
+    OptionError : there are too few periods for the lags.
+    """
+    name, n, q = str(options.time), solution.moments.nobs, len(solution.factor.columns)
+
+    def step(rows: WhitenedRows) -> ClusterSums:
+        scores = rows.scores if rows.frequencies is None else rows.scores * rows.frequencies
+        return ClusterSums.of_rows({name: rows.groups[name]}, np.ascontiguousarray(scores.T), fractions=True)
+
+    table = fold_whitened_rows(solution, source, step, ClusterSums.merge, groups=[name]).to_table()
+    T = len(table.counts)
+    if T < 2:
+        raise DataError(
+            f"{name!r} of {source.label} has one value in all rows of the fit, and Driscoll-Kraay needs at least two periods. "
+            "Name another column, or use vcov='HC3' if the rows are independent."
+        )
+    lags = _read_lags(options, T)
+    order, periods = _sort(table)
+    scores = table.sums[order].T
+    sums = reduce(MovingSums.__add__, (MovingSums.of_rows(scores[:, i : i + _PIECE], lags) for i in range(0, T, _PIECE)))
+    factor = T / (T - 1) * (n - 1) / (n - q) if options.correction == "usual" else 1.0
+    return RobustCovariance(
+        cov_type="DK",
+        meat=factor * sums.bartlett(),
+        df=T - 1,
+        rank=min(q, T - 1),
+        cov_kwds={
+            "time": name,
+            "groups": {name: T},
+            "lags": lags,
+            "automatic": options.lags is None,
+            "correction": factor,
+        },
+        notes=_describe(solution, options, periods, lags),
+    )
+
+
+def _read_lags(options: CovarianceOptions, periods: int) -> int:
+    """Return the lags, by default floor(4 (T/100)^(2/9)) and at most T - 2."""
+    if options.lags is None:
+        return min(math.floor(4 * (periods / 100) ** (2 / 9)), periods - 2)
+    if periods <= options.lags + 1:
+        raise OptionError(
+            f"lags={options.lags:,} needs at least {options.lags + 2:,} periods, and {options.time!r} has {periods:,}. "
+            "Give fewer lags, or leave lags out."
+        )
+    return options.lags
+
+
+def _sort(table: ClusterTable) -> tuple[np.ndarray, Array | list[Any]]:
+    """Return the places (T,) of the periods in their order, and the sorted periods: numbers as an array, others as a list.
+
+    Numbers as text, such as those of a CSV file, are sorted by value, other text as text.
+    """
+    labels = table.labels[0].to_pylist()
+    try:
+        values = np.array(labels, dtype=np.int64 if all(isinstance(label, int) for label in labels) else np.float64)
+    except (ValueError, OverflowError):
+        order = np.array(sorted(range(len(labels)), key=labels.__getitem__))
+        return order, [labels[i] for i in order.tolist()]
+    order = np.argsort(values, kind="stable")
+    return order, values[order]
+
+
+def _describe(solution: Solution, options: CovarianceOptions, periods: Array | list[Any], lags: int) -> tuple[str, ...]:
+    n, q, T, name = solution.moments.nobs, len(solution.factor.columns), len(periods), options.time
+    usual, is_text = options.correction == "usual", isinstance(periods, list)
+    how = f"times {T:,}/{T - 1:,} * {n - 1:,}/{n - q:,}" if usual else "no factor"
+    degrees = f"t and F have {pluralize(T - 1, 'degree')} of freedom"
+    first, last = (str(periods[i]) if is_text else f"{periods[i]:.15g}" for i in (0, -1))
+    elsewhere = f"feols(vcov=DK({lags})~{name}) in R" if usual else f"vcovSCC(type='HC0', maxlag={lags}) of plm in R"
+    notes = [
+        f"Standard errors are robust to heteroscedasticity and to correlation within {name} and across it (Driscoll-Kraay, Bartlett "
+        f"weights, {pluralize(lags, 'lag')}, {T:,} periods from {first} to {last}{', sorted as text' if is_text else ''}), {how}; "
+        f"{options.describe_df(degrees)}. The same numbers: {elsewhere}."
+    ]
+    if not is_text:
+        notes += _describe_gaps(name, np.asarray(periods))
+    if T < _FEW_PERIODS:
+        notes.append(f"Driscoll-Kraay is meant for many periods: with {T} the standard errors and tests are a rough guide.")
+    slopes = q - solution.moments.design.intercept
+    if T - 1 < slopes:
+        notes.append(
+            f"{slopes:,} slopes, {T:,} periods: the covariance has rank {T - 1:,}, so F and joint tests of more than "
+            f"{pluralize(T - 1, 'constraint')} are NaN."
+        )
+    return tuple(notes)
+
+
+def _describe_gaps(name: str | None, periods: Array) -> list[str]:
+    """Say where whole numbers are further apart than elsewhere."""
+    steps = np.diff(periods)
+    gaps = np.flatnonzero(steps > steps.min()) if (periods == np.rint(periods)).all() else np.empty(0, dtype=int)
+    if not len(gaps):
+        return []
+    before, after = (show_value(int(periods[gaps[0] + i])) for i in (0, 1))
+    where = f"between {before} and {after}" if len(gaps) == 1 else f"the first between {before} and {after}"
+    return [f"{name} has {pluralize(len(gaps), 'gap')}, {where}: the periods on both sides of a gap count as neighbors."]

@@ -1,0 +1,81 @@
+"""HAC: a covariance that is robust to heteroscedasticity and to serial correlation (Newey and West 1987)."""
+
+from __future__ import annotations
+
+import math
+
+from squarely.data import Source
+from squarely.errors import OptionError, pluralize
+from squarely.exact import Solution
+from squarely.inference.covariance.automatic_lag import choose_bandwidth
+from squarely.inference.covariance.moving_sums import MovingSums
+from squarely.inference.covariance.options import CovarianceOptions
+from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.scan import WhitenedRows, fold_whitened_rows
+
+
+def require_order(options: CovarianceOptions, source: Source, *, has_frequencies: bool) -> None:
+    """Raise an OptionError if HAC is asked for and the rows have no order."""
+    if options.kind != "HAC":
+        return
+    if has_frequencies:
+        raise OptionError(
+            "vcov='HAC' and frequencies= do not go together, because the copies of a row have no order. Use vcov='HC1', or leave "
+            "frequencies out."
+        )
+    if not source.ordered:
+        raise OptionError(
+            f"vcov='HAC' needs rows in their order in time, and {source.label} has no order. Give ols order_by= with a column that "
+            "sorts them, such as order_by='time'."
+        )
+
+
+def hac_covariance(solution: Solution, source: Source, options: CovarianceOptions) -> RobustCovariance:
+    """Return the covariance of Newey and West with Bartlett weights, from one scan, and one before it for an automatic lag.
+
+    Raises
+    ------
+    OptionError : the rows have no order, or there are no more rows than lags.
+    """
+    moments, q = solution.moments, len(solution.factor.columns)
+    require_order(options, source, has_frequencies=moments.design.formula.has_frequencies)
+    n = moments.n
+    cov_kwds: dict[str, object] = {"automatic": options.lags is None}
+    if options.lags is None:
+        bandwidth = choose_bandwidth(solution, source)
+        lags, cov_kwds["bandwidth"] = math.floor(min(bandwidth, n - 1)), bandwidth
+    else:
+        lags = options.lags
+    if lags >= n:
+        raise OptionError(f"lags={lags:,} needs more than {pluralize(n, 'row')}. Give fewer, or leave lags out.")
+
+    def step(rows: WhitenedRows) -> MovingSums:
+        return MovingSums.of_rows(rows.scores, lags)
+
+    sums = fold_whitened_rows(solution, source, step, MovingSums.__add__)
+    factor = n / (n - q) if options.correction == "usual" else 1.0
+    return RobustCovariance(
+        cov_type="HAC",
+        meat=factor * sums.bartlett(),
+        df=n - q,
+        rank=q,
+        cov_kwds={"lags": lags, **cov_kwds, "correction": factor},
+        notes=_describe(solution, options, lags),
+    )
+
+
+def _describe(solution: Solution, options: CovarianceOptions, lags: int) -> tuple[str, ...]:
+    n, df = solution.moments.n, solution.moments.n - len(solution.factor.columns)
+    usual = options.correction == "usual"
+    chosen = ", chosen by Newey and West 1994" if options.lags is None else ""
+    notes = [
+        f"Standard errors are robust to heteroscedasticity and to serial correlation (HAC: Newey-West, Bartlett weights, "
+        f"{pluralize(lags, 'lag')}{chosen}), {f'times {n:,}/{df:,}' if usual else 'no factor'}; "
+        f"{options.describe_df(f't and F have {df:,} degrees of freedom')}. The same numbers: {f'newey, lag({lags}) in Stata, ' if usual else ''}"
+        f"NeweyWest(lag={lags}, prewhite=FALSE, adjust={'TRUE' if usual else 'FALSE'}) in R, statsmodels' cov_type='HAC' with "
+        f"maxlags={lags}, use_correction={usual}."
+    ]
+    account = solution.moments.account
+    if account.read > account.used:
+        notes.append("Rows that were left out leave no gap in the order: the rows around them count as consecutive.")
+    return tuple(notes)
