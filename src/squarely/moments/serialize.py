@@ -6,13 +6,14 @@ Every value is checked as it is read. Nothing in a file is run.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from squarely.data import DetachedSource, RowAccount, Source
-from squarely.design import Design, formula_of, learned_from_json, learned_to_json, parse_formula, parse_where
+from squarely.design import Design, formula_of, learned_from_json, learned_to_json, parse_formula, parse_weights, parse_where
 from squarely.moments.engine.gram import EngineRecord
 from squarely.moments.moments import Moments
 from squarely.numerics import Array
@@ -31,6 +32,8 @@ def moments_to_json(moments: Moments, source: Source) -> dict[str, Any]:
         "formula": formula.text,
         "arrays": None if formula.names is None else {"X": list(formula.names), "y": formula.response.text},
         "intercept": formula.intercept,
+        "weights": formula.weights and formula.weights.text,
+        "has_frequencies": formula.has_frequencies,
         "where": design.where.text if design.where else None,
         "source": {
             "label": source.label,
@@ -64,6 +67,9 @@ def moments_from_json(document: Mapping[str, Any], label: str) -> tuple[Moments,
         formula = parse_formula(as_text(document["formula"]), source.dot_columns)
     else:
         formula = formula_of([as_text(n) for n in arrays["X"]], as_text(arrays["y"]), intercept=as_bool(document["intercept"]))
+    weights = as_optional(document.get("weights"), as_text)  # earlier versions lack them
+    if weights is not None:
+        formula = replace(formula, weights=parse_weights(weights), has_frequencies=as_bool(document["has_frequencies"]))
     factors, learned = learned_from_json(formula, document["learnt"])
     k = len(document["centres"])
     if k > MAX_SAVED_COLUMNS:
@@ -91,7 +97,7 @@ def moments_from_json(document: Mapping[str, Any], label: str) -> tuple[Moments,
         engine_record=as_optional(document["aggregated"], partial(read_fields, EngineRecord, engine_gram=None)),
         remarks=as_texts(document["remarks"]),
     )
-    if moments.gram[0, 0] != moments.n or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):
+    if not _is_sum_of_weights(moments) or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):
         raise ValueError("its cross-products are not those of its rows.")
     return moments, source
 
@@ -115,6 +121,14 @@ def account_from_json(written: Mapping[str, Any]) -> RowAccount:
 def upper_rows(M: Array) -> list[Array]:
     """Return the rows of a symmetric or triangular matrix from the diagonal on."""
     return [row[i:] for i, row in enumerate(M)]
+
+
+def _is_sum_of_weights(moments: Moments) -> bool:
+    """Return whether the first cross-product is the number of rows, the sum of their frequencies or a sum of weights."""
+    formula, weight = moments.design.formula, moments.weight
+    if formula.weights is None:
+        return weight == moments.n
+    return weight >= moments.n and weight.is_integer() if formula.has_frequencies else weight > 0
 
 
 def _is_gram(gram: Array) -> bool:

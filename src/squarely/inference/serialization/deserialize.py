@@ -141,8 +141,8 @@ def _read_mean(written: Any, moments: Moments, residuals: ResidualSums | None) -
     if residuals is None:  # a merged fit of an earlier version: its sum of the response is rounded
         mean = float(moments.means[-1])
         return mean, 0.0, 8 * ROUNDOFF * abs(mean)
-    design, middle = moments.design, float(moments.gram[0, -1] / moments.n)
-    return totals_of(moments.n, (design.centers[-1], design.scales[-1], middle), residuals.response_sums, 16 * ROUNDOFF)[2]
+    design, middle = moments.design, float(moments.gram[0, -1] / moments.weight)
+    return totals_of(moments.weight, (design.centers[-1], design.scales[-1], middle), residuals.response_sums, 16 * ROUNDOFF)[2]
 
 
 def _read_span(document: Mapping[str, Any], moments: Moments, factor: Factorization) -> Span | None:
@@ -164,6 +164,7 @@ def _read_residuals(written: Mapping[str, Any], size: int, q: int) -> ResidualSu
     readers: dict[str, Callable[[Any], Any]] = dict.fromkeys(RESIDUAL_KEYS, as_number)
     lengths = {"sums": size, "gradient": q, "gradient_low": q, "spread": 2, "powers": 3}
     readers |= {name: partial(as_numbers, shape=(length,)) for name, length in lengths.items()} | {"n": as_int}
+    written = {"log_weights": 0.0, **written}  # earlier versions lack it
     return ResidualSums(**{RESIDUAL_KEYS[key]: reader(written[key]) for key, reader in readers.items()})
 
 

@@ -65,7 +65,7 @@ _MERGE_KEYS = {"rows": "rows", "taken_out": "removed_rows", "shards": "shards"}
 RESIDUAL_KEYS = {
     "n": "n", "sums": "sums", "gradient": "gradient", "gradient_low": "gradient_low", "spread": "response_sums",
     "squares": "squares", "powers": "powers", "steps": "sum_squared_differences", "first": "first_residual",
-    "last": "last_residual", "top": "top",
+    "last": "last_residual", "top": "top", "log_weights": "log_weights",
 }  # fmt: skip
 
 
