@@ -65,6 +65,15 @@ def test_frequencies_of_r():
     assert_values(case, numbers | robust)
 
 
+@pytest.mark.parametrize("option", [{"weights": "w"}, {"frequencies": "k"}, {"weights": "I(1 / w)"}])
+def test_saved_fits_keep_their_weights(tmp_path, option):
+    fit = sq.ols("y ~ x + g", rows(), **option)
+    fit.save(tmp_path / "fit.json")
+    loaded = sq.load(tmp_path / "fit.json")
+    assert repr(loaded.as_dict()) == repr(fit.as_dict())
+    assert (loaded.predict(rows()) == fit.predict(rows())).all()
+
+
 def test_rows_without_weight_are_counted():
     data = rows()
     data.loc[:4, "w"], data.loc[5:7, "w"] = 0.0, np.nan

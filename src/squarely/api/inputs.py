@@ -79,7 +79,7 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
     With fold="auto", the rows are read after all if the moments of the engine are too inexact for `solve`.
     """
     formula, source = open_inputs(inputs)
-    formula = replace(_weigh_rows(inputs, formula), groups=inputs.covariance.groups)
+    formula = replace(formula, groups=inputs.covariance.groups)
     remarks: tuple[str, ...] = ()
     if inputs.order_by is not None:
         if not isinstance(inputs.order_by, str):
@@ -169,6 +169,11 @@ def require_complete(inputs: ModelInputs, moments: Moments, source: Source) -> N
 
 def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
     """Parse the formula and open the rows, or raise an error if the inputs do not go together."""
+    formula, source = _open_model(inputs)
+    return _weigh_rows(inputs, formula), source
+
+
+def _open_model(inputs: ModelInputs) -> tuple[Formula, Source]:
     if not isinstance(inputs.intercept, bool | np.bool_):
         raise OptionError(f"intercept={show_value(inputs.intercept)} is not a boolean. Give True or False.")
     if inputs.loader is not None:

@@ -11,13 +11,9 @@ from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from squarely.api.inputs import ModelInputs, compute_moments, open_training, parse_row_filter, require_complete
-from squarely.data import Source, is_aggregate_only, pass_counter, silent
-from squarely.design import learn_from_rows
+from squarely.api.inputs import ModelInputs
+from squarely.api.run_training import run_closed_form, run_training, sweep_one_split
 from squarely.errors import ConvergenceWarning, OptionError, short_traceback, suggest_name
-from squarely.exact import solve_least_squares
-from squarely.moments import Moments, StandardizedProblem, fold_on_device, fold_products, gather_moments
-from squarely.numerics import Array
 from squarely.types import (
     Data,
     Dtype,
@@ -36,7 +32,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from squarely.descent import CheckpointPolicy, Grid, ProcessGroup, Sweep, Training, TrainingOptions
+    from squarely.descent import Sweep, Training, TrainingOptions
 
 _MAX_SAVED_COEFFICIENTS = 1_000  # of a run that is saved beside its checkpoints: a file of ten megabytes
 _ONE_RUN = ("gradient", "stream")  # options of `train` that `sweep` does not have
@@ -55,6 +51,8 @@ def train(
     where: str | None = None,
     missing: Missing = "drop",
     read: Mapping[str, object] | None = None,
+    weights: str | None = None,
+    frequencies: str | None = None,
     lr: float | Literal["auto"] = "auto",
     epochs: int = 1000,
     batch_size: int | None = None,
@@ -103,6 +101,8 @@ def train(
     Parameters
     ----------
     formula, data, X, y, intercept, where, missing, read : as in `ols`; `read` is for the file of `validation`, too.
+    weights, frequencies : as in `ols`. The loss is the weighted mean, such as sum(w r^2) / sum(w) of residuals r, and a mini-batch
+        has its unbiased estimate. The columns are standardized with weighted means and deviations.
     loader : a DataLoader, or another iterable of batches (inputs (m, p), targets (m,) or (m, 1)) of tensors, instead of formula and
         data. Nothing is standardized.
     model : a linear module to train in place, instead of a new nn.Linear.
@@ -162,7 +162,7 @@ def train(
     chosen = _read_options(arguments)
     inputs = ModelInputs.of(arguments)
     if _needs_no_torch(inputs, chosen) and (checkpoint, checkpoint_every, resume) == (None, None, False):
-        run = _train_closed_form(inputs, chosen)
+        run = run_closed_form(inputs, chosen)
         _warn_of_failure(run)
         return run
     from squarely.descent import checkpoint_policy, current_group  # here, because PyTorch takes a second to import
@@ -170,7 +170,7 @@ def train(
     group = current_group()
     policy = group.run_on_all(lambda: checkpoint_policy(checkpoint, checkpoint_every, resume))
     with ExitStack() as contexts:
-        run = _train(inputs, chosen, policy, group, contexts)
+        run = run_training(inputs, chosen, policy, group, contexts)
     if group.rank == 0:
         if policy is not None and len(run.problem.names) <= _MAX_SAVED_COEFFICIENTS:
             run.save(policy.folder)
@@ -189,6 +189,8 @@ def sweep(
     where: str | None = None,
     missing: Missing = "drop",
     read: Mapping[str, object] | None = None,
+    weights: str | None = None,
+    frequencies: str | None = None,
     lr: float | Literal["auto"] | Iterable[float | Literal["auto"]] = (0.01, 0.001, 0.0001),
     batch_size: int | Iterable[int | None] | None = None,
     seed: int | Iterable[int] = 0,
@@ -206,7 +208,7 @@ def sweep(
 
     Parameters
     ----------
-    formula, data, X, y, intercept, where, missing, read, validation : as in `train`.
+    formula, data, X, y, intercept, where, missing, read, weights, frequencies, validation : as in `train`.
     lr, batch_size, seed, momentum, weight_decay : one value or several.
     options : the other options of `train`, such as `epochs`, one value each. `gradient` and `stream` are for `train` only.
 
@@ -242,10 +244,10 @@ def sweep(
     inputs, grid = ModelInputs.of(arguments), make_grid(axes, descent.check_options)
     seeds = dict.fromkeys(run.seed for run in grid.options)
     if len(seeds) == 1 or not isinstance(validation, Real):
-        result = _sweep_one_split(inputs, grid)
+        result = sweep_one_split(inputs, grid)
     else:
         grids = [replace(grid, options=tuple(run for run in grid.options if run.seed == seed)) for seed in seeds]
-        result = descent.join_sweeps([_sweep_one_split(inputs, each) for each in grids], grid)
+        result = descent.join_sweeps([sweep_one_split(inputs, each) for each in grids], grid)
     _warn_of_failure(result.best)
     return result
 
@@ -273,78 +275,3 @@ def _warn_of_failure(run: Training) -> None:
     """Warn of a run whose loss diverged or is not a number, in the line that called `train` or `sweep`."""
     if run.has_failed:
         warnings.warn(run.notes[-1], ConvergenceWarning, stacklevel=4)  # `short_traceback` is a frame, too
-
-
-@pass_counter("training rows", "residuals")
-def _sweep_one_split(inputs: ModelInputs, grid: Grid) -> Sweep:
-    from squarely import descent
-
-    with ExitStack() as contexts:
-        formula, source, held_out = open_training(inputs, grid.options[0].seed, contexts)
-        moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))
-        _require_complete_validation(inputs, moments, held_out)
-        sweep = descent.train_grid(moments, source, grid, validation=held_out)
-        optimum = _optimum(moments, source)
-        return sweep if optimum is None else descent.with_predictions(sweep, optimum)
-
-
-@pass_counter("training rows", "residuals")
-def _train_closed_form(inputs: ModelInputs, options: TrainingOptions) -> Training:
-    """Train without PyTorch and without rows."""
-    from squarely import descent
-
-    options = replace(options, device="cpu")
-    with ExitStack() as contexts:
-        formula, source, _ = open_training(inputs, options.seed, contexts)
-        moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))
-        run, optimum = descent.train_closed_form(moments, source, options), _optimum(moments, source)
-    return run if optimum is None else descent.with_prediction(run, optimum(run.problem))
-
-
-@pass_counter("training rows", "residuals")
-def _train(
-    inputs: ModelInputs, options: TrainingOptions, policy: CheckpointPolicy | None, group: ProcessGroup, contexts: ExitStack
-) -> Training:
-    """Train; only then solve for the optimum, which the predicted curve needs."""
-    from squarely import descent
-
-    options = group.run_on_all(
-        lambda: descent.check_options(replace(options, device=group.resolve_device(options.device)), inputs.model)
-    )
-    with silent(group.rank > 0):
-        formula, source, held_out = group.run_on_all(lambda: open_training(inputs, options.seed, contexts, group.size))
-        shard = group.shard(source)
-        if is_aggregate_only(source):  # an engine sums up all rows at once
-            moments = compute_moments(inputs, formula, source, in_engine=True)
-        else:
-            design = group.run_on_all(lambda: learn_from_rows(formula, source, parse_row_filter(inputs)))
-            on_device = options.device != "cpu" and options.engine != "rows"
-            fold = fold_on_device(options.device) if on_device else fold_products
-            moments = gather_moments(design, source, descent.all_reduce_fold(fold, shard, group, options))
-            require_complete(inputs, moments, source)
-        _require_complete_validation(inputs, moments, held_out)
-        run = descent.train(
-            moments, source, (options,), validation=held_out, model=inputs.model, policy=policy, process_group=group, shard=shard
-        )[0]
-    if group.rank > 0 or run.status == "not finite":
-        return run  # one process draws the curve; none does if the rows may have changed
-    optimum = _optimum(moments, source)
-    return run if optimum is None else descent.with_prediction(run, optimum(run.problem))
-
-
-def _require_complete_validation(inputs: ModelInputs, moments: Moments, held_out: Source | None) -> None:
-    """Raise a DataError if missing="raise" and rows to validate on have gaps."""
-    if held_out is not None and inputs.missing == "raise" and inputs.loader is None:
-        from squarely.descent import account_rows
-
-        require_complete(inputs, replace(moments, account=account_rows(moments.design, held_out)), held_out)
-
-
-def _optimum(moments: Moments, source: Source) -> Callable[[StandardizedProblem], Array] | None:
-    """Solve for the optimum and return it as a function of the units; None if it is not unique or there are too few rows."""
-    if moments.n <= len(moments.design.names):
-        return None
-    solution = solve_least_squares(moments, source)
-    if solution.factor.dependencies:
-        return None
-    return lambda problem: problem.from_scaled(solution.scaled_params[0], moments.design)

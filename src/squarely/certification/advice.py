@@ -214,9 +214,12 @@ def _judge_expected(case: Discrepancy) -> tuple[Verdict, str]:
 
 
 def _target_excess(case: Discrepancy) -> float:
-    """Return the excess loss at which n (L - L*) / sigma^2 <= tau^2: every combination of coefficients is within tau."""
+    """Return the excess loss at which n (L - L*) / sigma^2 <= tau^2: every combination of coefficients is within tau.
+
+    With weights, n is their sum.
+    """
     problem = case.run.problem
-    return case.tau**2 * case.fit.mse_resid / float(problem.scale[-1]) ** 2 / problem.n
+    return case.tau**2 * case.fit.mse_resid / float(problem.scale[-1]) ** 2 / (problem.n * problem.mean_weight)
 
 
 def _count_epochs(case: Discrepancy, descent: theory.Descent) -> int | None:

@@ -107,7 +107,8 @@ class Discrepancy:
                 X = np.column_stack([np.ones(len(X)), X])
             size = np.abs(y - X @ w)
             weight = options.delta / np.maximum(size, options.delta) if options.loss == "huber" else 0.5 / (size + smooth)
-            return np.column_stack([X.T @ (X * weight[:, None]), X.T @ (weight * y + tilt)])
+            row_weights = 1.0 if block.weights is None else block.weights
+            return np.column_stack([X.T @ (X * (row_weights * weight)[:, None]), X.T @ (row_weights * (weight * y + tilt))])
 
         for _ in range(_MAX_SCANS):
             total = fold_blocks(moments.design, source, step, np.add, np.zeros((len(w), len(w) + 1)))

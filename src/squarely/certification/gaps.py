@@ -17,6 +17,7 @@ from squarely.reprs import short_repr
 class GradientAtSolution:
     """The loss (1/n) ||X w - y||^2 and its gradient (2/n) X'(X w - y) (p,) at the trained w, in float64 and standardized units.
 
+    With weights, rows count as often as their relative weights.
     `basis` is "rows", and the engine that has them, if one does; or "moments", where a loaded fit and a loaded run have no rows.
     """
 
@@ -72,13 +73,14 @@ def _gradient_in_engine(gram: EngineGram, source: Source, problem: StandardizedP
 @scan_purpose("gradient")
 def _gradient_on_rows(design: Design, source: Source, problem: StandardizedProblem, w: Array) -> GradientAtSolution:
     intercept = design.intercept
-    weights, bias = (w[1:], w[0]) if intercept else (w, 0.0)
+    slopes, bias = (w[1:], w[0]) if intercept else (w, 0.0)
 
     def step(block: Block) -> Array:
         table = problem.columns(block.values)
-        residual = table[:, :-1] @ weights + bias - table[:, -1]
+        residual = table[:, :-1] @ slopes + bias - table[:, -1]
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverged has an infinite loss
-            return np.concatenate([[residual @ residual, residual.sum()], table[:, :-1].T @ residual])
+            r = residual if block.weights is None else residual * problem.relative_weights(block.weights)
+            return np.concatenate([[r @ residual, r.sum()], table[:, :-1].T @ r])
 
-    total = fold_blocks(design, source, step, np.add, np.zeros(len(weights) + 2)) / problem.n
+    total = fold_blocks(design, source, step, np.add, np.zeros(len(slopes) + 2)) / problem.n
     return GradientAtSolution(loss=float(total[0]), gradient=2.0 * (total[1:] if intercept else total[2:]))

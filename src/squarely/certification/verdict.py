@@ -15,6 +15,7 @@ from squarely.certification.discrepancy import Discrepancy, join_sentences
 from squarely.certification.gaps import DistanceBound, GradientAtSolution, gradient_at
 from squarely.certification.rounding import describe_small_gap, rounding_gap
 from squarely.data import DetachedSource
+from squarely.design import Formula
 from squarely.errors import InputError, OptionError, pluralize, read_float, short_traceback, show_value
 from squarely.inference import Fit
 from squarely.moments import Moments, standardize_moments
@@ -106,7 +107,8 @@ def _has_same_rows(a: Moments, b: Moments) -> bool:
 
     The causes of dropped rows are not compared: NULL in a file is NaN in a frame, and the row is dropped in both.
     """
-    if a.account.read != b.account.read or a.n != b.n:
+    one, other = a.design.formula, b.design.formula
+    if a.account.read != b.account.read or (a.n, a.nobs) != (b.n, b.nobs) or (one.weights is None) != (other.weights is None):
         return False
     sd = np.sqrt(a.variances)
     size = np.abs(a.means) + sd
@@ -128,7 +130,8 @@ def _measure(fit: Fit, run: Training) -> tuple[GradientAtSolution, DistanceBound
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverged may be infinitely far away
             excess = theory.excess(lam, lam.vectors.T @ (w - optimum))
     else:  # there is no single optimum to subtract from w, but its loss is known
-        excess = max(slope.loss - fit.solution.ssr / (fit.nobs * float(problem.scale[-1]) ** 2), 0.0)
+        least = fit.solution.ssr / (fit.solution.moments.weight * float(problem.scale[-1]) ** 2)
+        excess = max(slope.loss - least, 0.0)
     rounding = largest_gap(2 * np.spacing(np.abs(run.coefficients)), fit.standard_errors)  # of the coefficients as doubles
     distance, bound = theory.distance_bound(lam, slope.gradient)
     in_se = theory.standard_errors_bound(lam, slope.gradient, slope.loss, fit.nobs, fit.nobs - fit.rank) + rounding
@@ -139,6 +142,8 @@ def _judge(case: Discrepancy, reach: float, *, same: bool) -> tuple[Verdict, str
     """Return the verdict and its cause in sentences. The cause that explains most comes first."""
     fit, run, near = case.fit, case.run, case.max_gap <= case.tau
     if not same:
+        if difference := _describe_weights(fit.design.formula, run.moments.design.formula):
+            return "different rows", difference
         return "different rows", (
             f"The fit used {pluralize(fit.nobs, 'row')} and the run {pluralize(run.moments.n, 'row')}, or other values in them, "
             "so their answers may differ. Give both the same data: squarely.ols(formula, run.source) fits the rows of the run."
@@ -156,6 +161,15 @@ def _judge(case: Discrepancy, reach: float, *, same: bool) -> tuple[Verdict, str
             "differ. Let the loader give every row once an epoch."
         )
     return explain_gap(case)
+
+
+def _describe_weights(fit: Formula, run: Formula) -> str:
+    """Say that one of both is weighted and the other is not; nothing otherwise."""
+    if (fit.weights is None) == (run.weights is None):
+        return ""
+    weighted, name, other = (fit, "fit", "run") if fit.weights else (run, "run", "fit")
+    option = ", ".join(f"{key}={text!r}" for key, text in weighted.weights_option.items())
+    return f"The {name} has {option}, and the {other} has no weights, so their answers differ. Give both the same weights."
 
 
 def _judge_failure(case: Discrepancy, *, near: bool) -> tuple[Verdict, str] | None:

@@ -142,7 +142,8 @@ def _run_loop(
         return finish_loop(state, run_moments_loop(flat, problem, state, options), start, read, evaluate)
     signals = SignalHandler()
     if flat is None:
-        gradient = all_reduce_gradient(new_gradient(options, state.model), state.model, group, signals)
+        own = new_gradient(options, state.model, weighted=data.is_weighted)
+        gradient = all_reduce_gradient(own, state.model, group, signals)
     else:
         gradient = quadratic_gradient(flat, problem)
     with mark_local_errors(), ExitStack() as stack:

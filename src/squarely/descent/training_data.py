@@ -50,6 +50,11 @@ class TrainingData:
         """The rows of this process."""
         return self.source if self.shard is None else self.shard
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether rows have weights or frequencies."""
+        return self.moments.design.formula.weights is not None
+
     def resolve_batch_size(self, options: TrainingOptions) -> tuple[TrainingOptions, tuple[str, ...]]:
         """Replace a batch size of n rows or more by full batches, and say what changed."""
         size, n = options.batch_size, self.moments.n
@@ -168,18 +173,30 @@ class TrainingData:
         if key not in self.tables:
             with scan_purpose(purpose):
                 problem = self.problems[options.standardize].problem
-                load = partial(load_batches, self.moments.design, problem, source, options)
+                # Validation rows are averaged with their weights: their own mean is one, as for rows without weights.
+                own_mean = purpose == "validation rows" and self.process_group.is_single
+                load = partial(load_batches, self.moments.design, problem, source, options, own_mean=own_mean)
                 self.tables[key] = self.process_group.run_on_all(load)
         return self.tables[key]
 
     def _gradient_noise(self, run_theory: TheoryInputs, *, is_streamed: bool) -> theory.Noise:
-        """Return what single rows add to the gradient: from the rows if that is cheap, else as for Gaussian columns."""
+        """Return what single rows add to the gradient: from the rows if that is cheap, else as for Gaussian columns.
+
+        Weights are read in any case: the cross-products do not say how they differ.
+        """
         problem, lam = run_theory.problem, run_theory.spectrum
-        if self.user_objects.loader is not None or is_streamed or noise_cost(problem) > _MAX_NOISE_COST:
+        is_costly = is_streamed or noise_cost(problem) > _MAX_NOISE_COST
+        if self.user_objects.loader is not None or (is_costly and not self.is_weighted):
             return run_theory.gradient_noise()
         w = theory.fixed_point(lam, problem.h)
         return fold_gradient_noise(
-            self.moments.design, self.local, problem, lam, w, all_reduce=self.process_group.all_reduce_arrays
+            self.moments.design,
+            self.local,
+            problem,
+            lam,
+            w,
+            gaussian=is_costly,
+            all_reduce=self.process_group.all_reduce_arrays,
         )
 
 

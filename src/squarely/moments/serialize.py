@@ -98,8 +98,7 @@ def moments_from_json(document: Mapping[str, Any], label: str) -> tuple[Moments,
         engine_record=as_optional(document["aggregated"], partial(read_fields, EngineRecord, engine_gram=None)),
         remarks=as_texts(document["remarks"]),
     )
-    is_total = moments.gram[0, 0] == moments.n if weights is None else 0 < moments.weight < np.inf
-    if not is_total or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):
+    if not _is_sum_of_weights(moments) or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):
         raise ValueError("its cross-products are not those of its rows.")
     return moments, source
 
@@ -123,6 +122,14 @@ def account_from_json(written: Mapping[str, Any]) -> RowAccount:
 def upper_rows(M: Array) -> list[Array]:
     """Return the rows of a symmetric or triangular matrix from the diagonal on."""
     return [row[i:] for i, row in enumerate(M)]
+
+
+def _is_sum_of_weights(moments: Moments) -> bool:
+    """Return whether the first cross-product is the number of rows, the sum of their frequencies or a sum of weights."""
+    formula, weight = moments.design.formula, moments.weight
+    if formula.weights is None:
+        return weight == moments.n
+    return weight >= moments.n and weight.is_integer() if formula.has_frequencies else weight > 0
 
 
 def _is_gram(gram: Array) -> bool:

@@ -28,6 +28,9 @@ class StandardizedProblem:
     h : (p,), (2/n) X'y in standardized columns, so that the gradient at w is H w - h.
     y2 : the mean of the squared standardized response (1 with an intercept).
     n : number of rows.
+    nobs : number of observations: the rows, or the sum of their frequencies.
+    mean_weight : the mean of the weights or frequencies, 1 without. A row counts `relative_weights` times in every mean, so that
+        the loss is a weighted mean: sum(w r^2) / sum(w).
     """
 
     __repr__ = short_repr
@@ -40,6 +43,8 @@ class StandardizedProblem:
     h: Array
     y2: float
     n: int
+    nobs: int
+    mean_weight: float = 1.0
 
     @property
     def shift(self) -> Array:
@@ -50,6 +55,10 @@ class StandardizedProblem:
     def intercept(self) -> bool:
         """Whether the first coefficient is an intercept."""
         return len(self.names) == len(self.scale)
+
+    def relative_weights(self, weights: Array) -> Array:
+        """Divide weights (m,) by the mean weight of all rows."""
+        return weights / self.mean_weight
 
     def columns(self, values: Array, j: int | slice | np.ndarray = slice(None)) -> Array:
         """Standardize values (m, k) of the variables, values (m,) of the variable j, or values (m,) of the variables j (m,)."""
@@ -124,4 +133,15 @@ def identity_scaling(moments: Moments) -> StandardizedProblem:
 def _problem_of(moments: Moments, S: Array, *, center: Array, offset: Array, scale: Array) -> StandardizedProblem:
     """Return the problem whose columns, the response last, have the second moments S (p + 1, p + 1)."""
     H, h, y2 = 2.0 * S[:-1, :-1], 2.0 * S[:-1, -1], float(S[-1, -1])
-    return StandardizedProblem(names=moments.design.names, center=center, offset=offset, scale=scale, H=H, h=h, y2=y2, n=moments.n)
+    return StandardizedProblem(
+        names=moments.design.names,
+        center=center,
+        offset=offset,
+        scale=scale,
+        H=H,
+        h=h,
+        y2=y2,
+        n=moments.n,
+        nobs=moments.nobs,
+        mean_weight=moments.weight / moments.n,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -17,7 +17,7 @@ from squarely.descent.process_group import SINGLE_PROCESS, ProcessGroup
 from squarely.design import Design, iter_blocks
 from squarely.moments import StandardizedProblem
 
-TensorBatch = tuple[torch.Tensor, torch.Tensor]  # inputs (m, features) and labels (m, 1)
+TensorBatch = tuple[torch.Tensor, ...]  # inputs (m, features), labels (m, 1) and, if rows have weights, relative weights (m, 1)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,6 +31,12 @@ class InMemoryBatches:
     replacement: bool = False  # whether rows are drawn independently
     group: ProcessGroup = SINGLE_PROCESS
     counts: tuple[int, ...] = ()  # rows of each process, in the order of the source; empty for a single process
+    weights: torch.Tensor | None = None  # relative weights (m, 1)
+
+    @property
+    def tables(self) -> TensorBatch:
+        """All rows of this process as one batch."""
+        return (self.X, self.y) if self.weights is None else (self.X, self.y, self.weights)
 
     @property
     def n(self) -> int:
@@ -50,14 +56,14 @@ class InMemoryBatches:
     def batches(self, epoch: int, size: int, skip: int = 0) -> Iterator[TensorBatch]:
         """Yield the rows of an epoch in batches, in the order that seed and epoch decide."""
         if size >= self.n and not self.replacement:
-            return iter([] if skip else [(self.X, self.y)])
+            return iter([] if skip else [self.tables])
         order = epoch_order(epoch, self.n, self.seed, replacement=self.replacement) if self.shuffle else None
         gather = self._gather_range if self.group.is_single else self._gather_shard
         return gather_in_chunks(self.n, size, skip, ROWS_PER_GATHER, lambda at: gather(order, at, size))
 
     def sequential(self) -> Iterator[TensorBatch]:
         """Yield all rows of this process at once."""
-        return iter([(self.X, self.y)])
+        return iter([self.tables])
 
     def batches_per_epoch(self, size: int) -> int:
         """Return the number of batches in an epoch."""
@@ -68,8 +74,8 @@ class InMemoryBatches:
         return min(size, self.n - number * size)
 
     def _gather_range(self, order: np.ndarray | None, at: slice, size: int) -> Iterable[TensorBatch]:
-        X, y = (self.X[at], self.y[at]) if order is None else (take_rows(self.X, order[at]), take_rows(self.y, order[at]))
-        return zip(X.split(size), y.split(size), strict=True)
+        tables = [table[at] if order is None else take_rows(table, order[at]) for table in self.tables]
+        return zip(*(table.split(size) for table in tables), strict=True)
 
     def _gather_shard(self, order: np.ndarray | None, at: slice, size: int) -> Iterable[TensorBatch]:
         """Cut the rows of this process out of the batches of all."""
@@ -77,7 +83,7 @@ class InMemoryBatches:
         local = np.flatnonzero((places >= 0) & (places < len(self.X)))
         sizes = np.diff(np.searchsorted(local, [*range(0, len(places), size), len(places)])).tolist()
         rows = places[local]
-        return zip(take_rows(self.X, rows).split(sizes), take_rows(self.y, rows).split(sizes), strict=True)
+        return zip(*(take_rows(table, rows).split(sizes) for table in self.tables), strict=True)
 
 
 def gather_in_chunks(
@@ -109,14 +115,23 @@ def epoch_order(epoch: int, n: int, seed: int, *, replacement: bool = False) -> 
 
 
 def load_batches(
-    design: Design, problem: StandardizedProblem, source: Source, options: TrainingOptions
+    design: Design, problem: StandardizedProblem, source: Source, options: TrainingOptions, *, own_mean: bool = False
 ) -> tuple[InMemoryBatches, RowAccount]:
-    """Read rows into memory, standardized in float64: X (n, features) and y (n, 1) with dtype and device of the options."""
-    values, account = [], RowAccount()
+    """Read rows into memory, standardized in float64: X (n, features) and y (n, 1) with dtype and device of the options.
+
+    Weights are relative to the mean weight of the problem, or with `own_mean` to that of these rows.
+    """
+    values, weights, account = [], [], RowAccount()
     for block in iter_blocks(design, source):
         values.append(block.values)
+        weights += [] if block.weights is None else [block.weights]
         account += block.account
     table = problem.columns(np.concatenate(values)) if values else np.empty((0, len(problem.scale)))  # (n, k)
     with torch.inference_mode(False):  # else the tensors could not take part in a gradient
         tensor = torch.from_numpy(table).to(device=options.device, dtype=DTYPES[options.dtype])
-        return InMemoryBatches(tensor[:, :-1].contiguous(), tensor[:, -1:].contiguous()), account
+        batches = InMemoryBatches(tensor[:, :-1].contiguous(), tensor[:, -1:].contiguous())
+        if weights:
+            column = np.concatenate(weights)[:, None]
+            relative = column / column.mean() if own_mean else problem.relative_weights(column)
+            batches = replace(batches, weights=torch.from_numpy(relative).to(tensor))
+        return batches, account

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, repeat, starmap
 
 import numpy as np
@@ -64,7 +65,7 @@ class StreamedBatches:
         return self.problem.n if self.complete_count is None else self.complete_count
 
     def batches(self, epoch: int, size: int, skip: int = 0) -> Iterator[TensorBatch]:
-        """Yield X (m, features) and y (m, 1) of every row once, in batches of `size` of which the last may be short.
+        """Yield X (m, features), y (m, 1) and any weights (m, 1) of every row once, in batches of `size` of which the last may be short.
 
         The first `skip` batches are left out.
 
@@ -78,8 +79,7 @@ class StreamedBatches:
             yield batch
             done += 1
         for _ in range(done, self.batches_per_epoch(size)):  # a process that has no more rows waits for the others
-            X = torch.empty((0, self.features), dtype=self.dtype, device=self.device)
-            yield X, X.new_empty((0, 1))
+            yield tuple(table.to(self.device) for table in self._new_buffer(0))
 
     def sequential(self) -> Iterator[TensorBatch]:
         """Yield all rows in the order of the source, in chunks that fit into memory."""
@@ -128,31 +128,37 @@ class StreamedBatches:
         """
         limit = min(capacity, self.local_n)
 
-        def new_buffer() -> TensorBatch:
-            X = torch.empty((limit, self.features), dtype=self.dtype, device="cpu")
-            return X, X.new_empty((limit, 1))
-
+        new_buffer = partial(self._new_buffer, limit)
         buffers = cycle([new_buffer(), new_buffer()]) if reused else starmap(new_buffer, repeat(()))
         rows_at_once = max(_CELLS_PER_BLOCK // self.design.layout.cells, 1)
         count = filled = 0
-        X, y = next(buffers)
+        tables = next(buffers)
         with closing(iter_blocks(self.design, self.source, size=rows_at_once, parts=parts)) as blocks:
             for block in blocks:
                 at = 0
                 while at < block.size and count + at < self.local_n:
-                    stop = min(at + len(X) - filled, block.size)
-                    _write(self.problem, block, slice(at, stop), X[filled:], y[filled:])
+                    stop = min(at + len(tables[0]) - filled, block.size)
+                    _write(self.problem, block, slice(at, stop), *(table[filled:] for table in tables))
                     filled, at = filled + stop - at, stop
-                    if filled == len(X):
-                        yield X.to(self.device), y.to(self.device)
-                        X, y = (table[: self.local_n - count - at] for table in next(buffers))
+                    if filled == len(tables[0]):
+                        yield tuple(table.to(self.device) for table in tables)
+                        tables = tuple(table[: self.local_n - count - at] for table in next(buffers))
                         filled = 0
                 count += block.size
         require_count(self.source, self.local_n, count)
 
+    def _new_buffer(self, rows: int) -> TensorBatch:
+        X = torch.empty((rows, self.features), dtype=self.dtype, device="cpu")
+        columns = 1 if self.design.formula.weights is None else 2
+        return X, *(X.new_empty((rows, 1)) for _ in range(columns))
 
-def _write(problem: StandardizedProblem, block: Block, at: slice, X: torch.Tensor, y: torch.Tensor) -> None:
-    """Standardize some rows of a block in float64, column by column, into the first rows of X and y."""
+
+def _write(
+    problem: StandardizedProblem, block: Block, at: slice, X: torch.Tensor, y: torch.Tensor, *weights: torch.Tensor
+) -> None:
+    """Standardize some rows of a block in float64, column by column, into the first rows of X, y and the relative weights."""
+    if block.weights is not None:
+        weights[0][: at.stop - at.start, 0] = torch.from_numpy(problem.relative_weights(block.weights[at]))
     m, layout = at.stop - at.start, block.layout
     table, response = X[:m].numpy(), y[:m].numpy()
     with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite
@@ -173,8 +179,8 @@ def _cut(buffer: TensorBatch, order: np.ndarray | None, size: int, skip: int) ->
 
     def gather(at: slice) -> Iterator[TensorBatch]:
         with torch.inference_mode(False):  # else the tensors could not take part in a gradient
-            X, y = (table[at] if order is None else take_rows(table, order[at]) for table in buffer)
-        return zip(X.split(size), y.split(size), strict=True)
+            tables = [table[at] if order is None else take_rows(table, order[at]) for table in buffer]
+        return zip(*(table.split(size) for table in tables), strict=True)
 
     return gather_in_chunks(len(buffer[0]), size, skip, _ROWS_PER_GATHER, gather)
 

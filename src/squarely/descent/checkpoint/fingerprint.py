@@ -65,6 +65,7 @@ def fingerprint_of(
     run = {
         "formula": formula.text,
         "where": design.where.text if design.where else None,
+        **formula.weights_option,
         "recipe": {
             field.name: describe_class(getattr(options, field.name)) for field in fields(options) if field.name not in excluded
         },
@@ -120,10 +121,10 @@ def require_same_run(checkpoint: Checkpoint, now: RunFingerprint, epochs: int, l
     KeyError, TypeError, ValueError : its values do not fit together.
     """
     was = checkpoint.run
-    for name in ("formula", "where"):
-        if was[name] != now.run[name]:
+    for name in ("formula", "where", "weights", "frequencies"):
+        if was.get(name) != now.run.get(name):  # checkpoints of earlier versions have no weights
             raise OptionError(
-                f"The checkpoint {label!r} has {name}={was[name]!r}, and this run has {now.run[name]!r}. "
+                f"The checkpoint {label!r} has {name}={was.get(name)!r}, and this run has {now.run.get(name)!r}. "
                 "Give the same, or another folder."
             )
     changed = [

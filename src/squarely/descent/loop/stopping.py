@@ -80,7 +80,7 @@ def diverged_reason(losses: Sequence[float]) -> StopReason:
 def bound_distance(problem: StandardizedProblem, lam: theory.Spectrum, read: Callable[[], Array]) -> float:
     """Bound the distance to the optimum, in standard errors, by the gradient H w - h in float64; it needs no optimum."""
     w = read()
-    return theory.standard_errors_bound(lam, problem.H @ w - problem.h, problem.loss(w), problem.n, problem.n - len(w))
+    return theory.standard_errors_bound(lam, problem.H @ w - problem.h, problem.loss(w), problem.nobs, problem.nobs - len(w))
 
 
 def _run_callbacks(state: LoopState, options: TrainingOptions, values: Mapping[str, float]) -> StopReason | None:

@@ -102,9 +102,9 @@ def _run_batches(
     size, before = min(options.batch_size or rows.n, rows.n), state.epoch * steps_per_epoch(rows, options)
     if not state.batch:
         state.total.zero_()
-    for inputs, labels in rows.batches(state.epoch, size, state.batch):
-        m = rows.count_batch_rows(state.batch, size, len(labels))  # the last batch may be short
-        loss = gradient([(inputs, labels)], m)
+    for batch in rows.batches(state.epoch, size, state.batch):
+        m = rows.count_batch_rows(state.batch, size, len(batch[1]))  # the last batch may be short
+        loss = gradient([batch], m)
         state.total.add_(loss, alpha=m)
         _update(state, options, None)
         if state.scheduler is not None and options.scheduler_per == "batch":
@@ -138,7 +138,8 @@ def new_evaluate(
     The mean squared error follows from cross-products, so streamed rows are not read twice. `read` returns the coefficients (p,).
     """
     unit = float(inputs.theory.problem.scale[-1])  # of the response
-    measure_on = partial(measure, state.model, new_criterion(options), metrics=options.metrics, unit=unit)
+    criterion = new_criterion(options, weighted=moments.design.formula.weights is not None)
+    measure_on = partial(measure, state.model, criterion, metrics=options.metrics, unit=unit)
     reads_rows = isinstance(inputs.batches, InMemoryBatches) or options.loss != "mse" or "mae" in options.metrics
 
     def measure_training_rows() -> dict[str, float]:

@@ -19,9 +19,11 @@ from squarely.moments import StandardizedProblem
 Gradient = Callable[[Iterable[TensorBatch], int], torch.Tensor]
 
 
-def new_gradient(options: TrainingOptions, model: nn.Module) -> Gradient:
+def new_gradient(options: TrainingOptions, model: nn.Module, *, weighted: bool) -> Gradient:
     """Return the gradient that the options choose."""
-    return _closed_form_gradient(model) if options.gradient == "closed" else _autograd_gradient(model, new_criterion(options))
+    if options.gradient == "closed":
+        return _closed_form_gradient(model)
+    return _autograd_gradient(model, new_criterion(options, weighted=weighted))
 
 
 def _autograd_gradient(model: nn.Module, criterion: nn.Module) -> Gradient:
@@ -31,9 +33,9 @@ def _autograd_gradient(model: nn.Module, criterion: nn.Module) -> Gradient:
         for parameter in parameters:
             parameter.grad = None  # as zero_grad() does
         total: Any = None
-        for inputs, labels in chunks:
+        for inputs, labels, *weights in chunks:
             outputs = as_column(model(inputs))  # (m, 1)
-            loss = criterion(outputs, labels)  # mean over m rows
+            loss = criterion(outputs, labels, *weights)  # mean over m rows
             if len(labels) != n:
                 loss = loss * (len(labels) / n)  # its part of the mean over all n
             loss.backward()
@@ -44,16 +46,16 @@ def _autograd_gradient(model: nn.Module, criterion: nn.Module) -> Gradient:
 
 
 def _closed_form_gradient(model: Any) -> Gradient:
-    """L = (1/n) sum r^2 with r = X w + b - y: dL/dw = (2/n) X'r and dL/db = (2/n) sum r."""
+    """L = (1/n) sum r^2 with r = X w + b - y: dL/dw = (2/n) X'r and dL/db = (2/n) sum r; with weights, these times the rows."""
     weight, bias = model.linear.weight, model.linear.bias
     w, b = weight.detach(), None if bias is None else bias.detach()  # the same memory without a graph
 
     def gradient(chunks: Iterable[TensorBatch], n: int) -> torch.Tensor:
         total: Any = None
-        for inputs, labels in chunks:
+        for inputs, labels, *weights in chunks:
             r = functional.linear(inputs, w, b).sub_(labels)  # (m, 1)
-            flat = r.view(-1)
-            slopes, level, squares = torch.mm(r.t(), inputs), r.sum(0), torch.dot(flat, flat)
+            weighted = r * weights[0] if weights else r
+            slopes, level, squares = torch.mm(weighted.t(), inputs), weighted.sum(0), torch.dot(weighted.view(-1), r.view(-1))
             if total is None:
                 weight.grad, total = slopes, squares
                 if bias is not None:

@@ -39,10 +39,10 @@ def measure_distance(
     decay), where least squares has no single one, and where there is no standard error: too few rows, or data on a line exactly.
     """
     decays = [group.weight_decay for group in options.parameter_groups] or [options.weight_decay]
-    w, df_resid = result.end, problem.n - len(problem.names)
+    w, df_resid = result.end, problem.nobs - len(problem.names)
     if options.loss != "mse" or any(decays) or result.stop_reason.status in FAILED or not np.isfinite(w).all():
         return None
-    distance = theory.standard_errors_away(run_theory.spectrum, problem.H @ w - problem.h, problem.loss(w), problem.n, df_resid)
+    distance = theory.standard_errors_away(run_theory.spectrum, problem.H @ w - problem.h, problem.loss(w), problem.nobs, df_resid)
     return distance if math.isfinite(distance) else None
 
 
@@ -148,7 +148,7 @@ def _advise_by_theory(
     """Say after how many epochs the run would be within the tolerance, at its learning rate and at the best one."""
     lam, tolerance = run_theory.spectrum, stop_distance(options) or TOLERANCE
     optimum = theory.fixed_point(lam, problem.h)
-    c, target = lam.vectors.T @ (result.start - optimum), tolerance**2 * problem.loss(optimum) / (problem.n - len(problem.names))
+    c, target = lam.vectors.T @ (result.start - optimum), tolerance**2 * problem.loss(optimum) / (problem.nobs - len(problem.names))
     best = float(run_theory.rate_and_limit[0]) if run_theory.rate_and_limit is not None else descent.lr
     needed, at_best = (theory.epochs_until(lam, c, replace(descent, lr=lr), target) for lr in (descent.lr, best))
     if needed is not None and needed <= options.epochs:

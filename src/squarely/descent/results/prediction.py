@@ -35,7 +35,7 @@ def _check_dependencies(moments: Moments, problem: StandardizedProblem, spectrum
         return None
     V = spectrum.vectors[:, : spectrum.flat_directions]
     names = np.array(["Intercept", *(column.name for column in moments.design.columns)])
-    rounding = math.sqrt(moments.n * spectrum.flat_threshold / 2)  # a squared length along a direction is n lam / 2
+    rounding = math.sqrt(moments.weight * spectrum.flat_threshold / 2)  # a squared length along a direction is n lam / 2
     return Check(
         dropped_columns=np.zeros(0, dtype=int),
         weights=V if problem.intercept else np.vstack([np.zeros(spectrum.flat_directions), V]),

@@ -114,7 +114,7 @@ def theory_batches(options: TrainingOptions, n: int) -> theory.Batches:
 
 
 def _with_batches(run_theory: RunTheory, options: TrainingOptions, problem: StandardizedProblem, noise: theory.Noise) -> RunTheory:
-    batches, n = theory_batches(options, problem.n), problem.n
+    batches, n = theory_batches(options, problem.n), problem.nobs
     limit = theory.batch_lr_limit(noise, batches.batch_size, options.descent)
     run_theory = replace(run_theory, noise=noise, batches=batches, lr_limit=limit, floor=None)
     if not options.shuffle or options.weight_decay or options.scheduler is not None or options.average is not None:

@@ -170,27 +170,33 @@ def _train_epoch(problem: BatchedProblem, active: ActiveRuns, options: TrainingO
     W, G, total = active.tensors["W"], active.tensors["G"], active.tensors["W"].new_zeros(S, R)
     stretch = max(_ROWS_PER_GATHER // (size * S), 1) * size
     for start in range(0, n, stretch):
-        X, y = _gather_rows(rows, orders, start, start + stretch)  # (S, p, m) and (S, 1, m)
+        X, y, w = _gather_rows(rows, orders, start, start + stretch)  # (S, p, m), (S, 1, m) and (S, 1, m) or None
         for low in range(0, y.shape[-1], size):
             x, labels = X[:, :, low : low + size], y[:, :, low : low + size]
             m = labels.shape[-1]
             r = torch.baddbmm(labels.expand(S, R, m), W, x, beta=-1)
             slope = rows.loss.slope(r)
-            torch.baddbmm(G, slope, x.transpose(1, 2), beta=0, alpha=rows.loss.slope_factor / m, out=G)
-            total += rows.loss.total(r, slope)
+            weights = None if w is None else w[:, :, low : low + size]
+            pull = slope if weights is None else slope * weights
+            torch.baddbmm(G, pull, x.transpose(1, 2), beta=0, alpha=rows.loss.slope_factor / m, out=G)
+            total += rows.loss.total(r, slope, weights)
             active.update()
     return total.view(-1).div_(n)
 
 
-def _gather_rows(rows: RowsEvaluator, orders: np.ndarray | None, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gather part of every order: (S, p, m) and (S, 1, m)."""
+def _gather_rows(
+    rows: RowsEvaluator, orders: np.ndarray | None, start: int, stop: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Gather part of every order: X (S, p, m), y (S, 1, m) and any weights (S, 1, m)."""
+    w = rows.weights
     if orders is None:
-        return rows.X[:, start:stop].unsqueeze(0), rows.y[start:stop].view(1, 1, -1)
+        part_of_w = None if w is None else w[start:stop].view(1, 1, -1)
+        return rows.X[:, start:stop].unsqueeze(0), rows.y[start:stop].view(1, 1, -1), part_of_w
     part = orders[:, start:stop]
     S, m = part.shape
     index = torch.from_numpy(part.reshape(-1)).to(rows.y.device)
     X, y = rows.X.index_select(1, index).view(-1, S, m), rows.y.index_select(0, index)
-    return X.transpose(0, 1), y.view(S, 1, m)
+    return X.transpose(0, 1), y.view(S, 1, m), None if w is None else w.index_select(0, index).view(S, 1, m)
 
 
 def _finish_runs(active: ActiveRuns, tables: RunTensors, epoch: int, *, is_last: bool) -> dict[int, LoopResult]:

@@ -37,22 +37,23 @@ class ResidualLoss:
         """Return the derivative without `slope_factor`: r, clipped to delta for Huber."""
         return r if self.delta is None else r.clamp(-self.delta, self.delta)
 
-    def total(self, r: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-        """Sum r^2, or slope (r - slope / 2), over the last axis; overwrites r."""
+    def total(self, r: torch.Tensor, slope: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+        """Sum r^2, or slope (r - slope / 2), over the last axis, times relative weights; overwrites r."""
         losses = r.square_() if self.delta is None else r.sub_(slope, alpha=0.5).mul_(slope)
-        return losses.sum(-1)
+        return losses.sum(-1) if weights is None else losses.mul_(weights).sum(-1)
 
 
 @dataclass(eq=False, slots=True)
 class RowsEvaluator:
     """The `Evaluate` of all rows, in blocks that bound memory: r = X w - y, g = slope_factor / n X'slope(r).
 
-    `X` (p, n) has the columns as rows, that of the intercept first; `y` is (n,).
+    `X` (p, n) has the columns as rows, that of the intercept first; `y` is (n,), and so are relative weights, if any.
     """
 
     X: torch.Tensor
     y: torch.Tensor
     loss: ResidualLoss
+    weights: torch.Tensor | None = None
     buffers: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -61,7 +62,8 @@ class RowsEvaluator:
         assert isinstance(rows, InMemoryBatches)  # noqa: S101  # runs on streamed rows are trained one by one
         X = rows.X.t()
         X = torch.cat([torch.ones_like(X[:1]), X]) if intercept else X.contiguous()
-        return cls(X, rows.y.reshape(-1), ResidualLoss(options.delta if options.loss == "huber" else None))
+        weights = None if rows.weights is None else rows.weights.reshape(-1)
+        return cls(X, rows.y.reshape(-1), ResidualLoss(options.delta if options.loss == "huber" else None), weights)
 
     def __call__(self, W: torch.Tensor, G: torch.Tensor | None) -> torch.Tensor:
         """Return the mean loss (K,), and write the gradient (K, p) to G."""
@@ -70,10 +72,11 @@ class RowsEvaluator:
         for start in range(0, n, block):
             X, y = self.X[:, start : start + block], self.y[start : start + block]
             r = torch.addmm(y.expand(K, len(y)), W, X, beta=-1, out=self._residual_buffer(K, len(y)))
-            slope = self.loss.slope(r)
+            slope, weights = self.loss.slope(r), None if self.weights is None else self.weights[start : start + block]
             if G is not None:
-                torch.addmm(G, slope, X.t(), beta=1 if start else 0, alpha=self.loss.slope_factor / n, out=G)
-            total += self.loss.total(r, slope)
+                pull = slope if weights is None else slope * weights
+                torch.addmm(G, pull, X.t(), beta=1 if start else 0, alpha=self.loss.slope_factor / n, out=G)
+            total += self.loss.total(r, slope, weights)
         return total.div_(n)
 
     def _residual_buffer(self, K: int, m: int) -> torch.Tensor:

@@ -60,6 +60,11 @@ class Formula:
         return self.response_and_offsets | ({self.weights.text: self.weights.expression} if self.weights else {})
 
     @property
+    def weights_option(self) -> dict[str, str]:
+        """The text of the weights by the name of their option, "weights" or "frequencies"; empty without weights."""
+        return {"frequencies" if self.has_frequencies else "weights": self.weights.text} if self.weights else {}
+
+    @property
     def response_and_offsets(self) -> dict[str, Expression]:
         """The expressions of what is not in X, by their texts."""
         return {numeric.text: numeric.expression for numeric in (self.response, *self.offsets)}

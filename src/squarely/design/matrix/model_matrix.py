@@ -155,7 +155,7 @@ def _checked_weights(design: Design, batch: Batch, evaluated: EvaluatedBatch, so
     formula, weights = design.formula, evaluated.weights
     if formula.weights is None or weights is None:
         return None
-    what = "frequencies" if formula.has_frequencies else "weights"
+    what = next(iter(formula.weights_option))
     wrong = weights < 0
     advice = "Give numbers of at least 0."
     if formula.has_frequencies:

@@ -153,8 +153,8 @@ def _read_mean(written: Any, moments: Moments, residuals: ResidualSums | None) -
     if residuals is None:  # a merged fit of an earlier version: its sum of the response is rounded
         mean = float(moments.means[-1])
         return mean, 0.0, 8 * ROUNDOFF * abs(mean)
-    design, middle = moments.design, float(moments.gram[0, -1] / moments.n)
-    return totals_of(moments.n, (design.centers[-1], design.scales[-1], middle), residuals.response_sums, 16 * ROUNDOFF)[2]
+    design, middle = moments.design, float(moments.gram[0, -1] / moments.weight)
+    return totals_of(moments.weight, (design.centers[-1], design.scales[-1], middle), residuals.response_sums, 16 * ROUNDOFF)[2]
 
 
 def _read_span(document: Mapping[str, Any], moments: Moments, factor: Factorization) -> Span | None:
