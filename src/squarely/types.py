@@ -24,6 +24,7 @@ Duplicates = Literal["raise", "keep"]
 Unseen = Literal["error", "nan"]
 RankDeficient = Literal["nan", "allow"]
 Correction = Literal["usual", "none", "min"]
+Interval = Literal["confidence", "prediction"]
 
 Loss = Literal["mse", "l1", "huber", "quantile"]
 Metric = Literal["mse", "rmse", "mae", "r2"]
@@ -122,6 +123,16 @@ class Predict(Protocol):
     def __call__(self, new: PolarsFrame, **options: Unpack[PredictOptions]) -> pl.Series: ...
     @overload
     def __call__(self, new: Data | None = None, **options: Unpack[PredictOptions]) -> Any: ...
+    @overload
+    def __call__(
+        self,
+        new: Data | None = None,
+        *,
+        interval: Interval,
+        level: float = 0.95,
+        weights: str | float | None = None,
+        **options: Unpack[PredictOptions],
+    ) -> Any: ...
 
 
 def typed_predict(method: Callable[..., Any]) -> Predict:

@@ -36,8 +36,8 @@ ORDER = {
         "training_data", "trainer", "sweep",
     ],
     "inference": [
-        "normality prediction preview scan", "covariance", "statistics", "summary serialization merge", "coefficients",
-        "hypotheses", "fit",
+        "normality preview scan", "covariance", "statistics", "summary serialization merge", "coefficients",
+        "hypotheses predictions", "fit",
     ],
 }  # fmt: skip
 

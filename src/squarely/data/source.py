@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, grouped_digits_pattern, parses_as_number
 from squarely.data.header_hints import header_hint
-from squarely.data.pandas_io import PandasReadCall, to_series
+from squarely.data.pandas_io import PandasReadCall, to_frame, to_series
 from squarely.data.query import ColumnInfo, Engine, Query, Row
 from squarely.data.tree_reduce import Branch
 from squarely.errors import DataError, suggest_name
@@ -179,11 +179,11 @@ class Source(ABC):
         """Return the result of the first partition alone; None if that would cost as much as all of them."""
         return None
 
-    def with_column(self, name: str, columns: Columns, work: Callable[[Source], Iterator[Array]]) -> Any:
-        """Return the user's table with one more column of doubles, computed by the processes that hold the rows.
+    def with_columns(self, names: Sequence[str], columns: Columns, work: Callable[[Source], Iterator[Array]]) -> Any:
+        """Return the user's table with k more columns of doubles, computed by the processes that hold the rows.
 
-        `work` receives a partition as in `reduce_partitions`, and yields an array (m,) of values for each batch. No row is
-        transferred, and the table may be lazy. A library whose columns know their table returns the column alone.
+        `work` receives a partition as in `reduce_partitions`, and yields an array (k, m) of values for each batch. No row is
+        transferred, and the table may be lazy. A library whose columns know their table returns the new columns alone.
         """
         raise NotImplementedError(f"{self.label} is not partitioned")
 
@@ -249,6 +249,10 @@ class Source(ABC):
     def column(self, values: Array, name: str) -> Any:
         """Return values (n,), one for each row, as a column of the library that holds the rows, by default pandas."""
         return to_series(values, self.index(np.arange(len(values))), name)
+
+    def frame(self, columns: Mapping[str, Array]) -> Any:
+        """Return columns (n,), one value for each row, as a frame of the library that holds the rows, by default pandas."""
+        return to_frame(dict(columns), self.index(np.arange(len(next(iter(columns.values()))))))
 
 
 class DerivedSource(Source):

@@ -24,6 +24,7 @@ from squarely.design.formula.expression import (
     Standardize,
     column_names,
     evaluate,
+    standardizations_in,
 )
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
 from squarely.design.formula.formula import Formula, formula_of, needs_backticks, parse_formula, parse_weights
@@ -42,9 +43,20 @@ from squarely.design.learning.in_engine import learn_in_engine
 from squarely.design.learning.pilot import map_first_block
 from squarely.design.learning.plan import DesignPlan, describe_pass, no_rows_error, plan_design, require_named
 from squarely.design.matrix.block import Block, IndicatorColumn, ScaledBlock, dense_table, scaled_blocks, take_indicators
+from squarely.design.matrix.dependencies import Check
 from squarely.design.matrix.model_matrix import fold_blocks, iter_blocks
-from squarely.design.matrix.prediction import Check, LinearPredictor, iter_predictions, predict_batches, require_rank_deficient
+from squarely.design.matrix.prediction import (
+    LinearPredictor,
+    PredictedRows,
+    iter_fitted_rows,
+    iter_predictions,
+    predict_batches,
+    predict_columns,
+    require_rank_deficient,
+    warn,
+)
 from squarely.design.matrix.prediction_file import require_other_file, write_predictions
+from squarely.design.matrix.standard_errors import StandardErrors
 from squarely.design.merging.recoding import Combination, Product, indicators, products, recode, with_sum_contrasts
 from squarely.design.merging.union import require_compatible, union_of, without_levels
 from squarely.design.rounding import RoundingModel, add_bounds, is_zero_factor, multiply_bound, product_bound

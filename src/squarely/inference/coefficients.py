@@ -122,7 +122,7 @@ class CoefficientStatistics(Statistics):
 
         Raises
         ------
-        OptionError : alpha is not between 0 and 1.
+        OptionError : alpha is not above 0, or is above 0.5.
         """
         require_alpha(alpha)
         low, high = confidence_limits(self.solution.params, self.standard_errors, self.df_of_t, alpha)
@@ -141,7 +141,39 @@ class CoefficientStatistics(Statistics):
         return to_series(values, list(self.design.names))
 
 
-def require_alpha(alpha: object) -> None:
-    """Raise an OptionError unless alpha is between 0 and 1."""
-    if not isinstance(alpha, Real) or not 0.0 < float(alpha) < 1.0:
-        raise OptionError(f"alpha={show_value(alpha)} is not between 0 and 1. For limits at 95 % use alpha=0.05.")
+def require_alpha(alpha: Any) -> None:
+    """Raise an OptionError unless alpha, which is one minus the level of limits, is above 0 and at most 0.5.
+
+    >>> require_alpha(0.95)
+    Traceback (most recent call last):
+    squarely.errors.OptionError: alpha=0.95 would give limits at the level of 5 %. For 95 % limits write alpha=0.05.
+    """
+    if not _is_fraction(alpha):
+        raise OptionError(f"alpha={show_value(alpha)} is not between 0 and 1. For 95 % limits write alpha=0.05.")
+    if alpha > 0.5:
+        raise OptionError(
+            f"alpha={show_value(alpha)} would give limits at the level of {100 - 100 * float(alpha):.6g} %. "
+            f"For {100 * float(alpha):.6g} % limits write alpha={1 - float(alpha):.6g}."
+        )
+
+
+def require_level(level: Any, name: str = "level") -> None:
+    """Raise an OptionError unless the level of limits is at least 0.5 and below 1; `name` is that of the option.
+
+    >>> require_level(95)
+    Traceback (most recent call last):
+    squarely.errors.OptionError: level=95 is not between 0 and 1. Write 0.95.
+    """
+    if not _is_fraction(level):
+        right = float(level) / 100 if isinstance(level, int | float) and 50 <= level < 100 else 0.95
+        raise OptionError(f"{name}={show_value(level)} is not between 0 and 1. Write {right:.6g}.")
+    if level < 0.5:
+        raise OptionError(
+            f"{name}={show_value(level)} would give limits at the level of {100 * float(level):.6g} %. "
+            f"For {100 - 100 * float(level):.6g} % limits write {1 - float(level):.6g}."
+        )
+
+
+def _is_fraction(value: Any) -> bool:
+    is_number = isinstance(value, Real)  # as a name: mypy compares no Real with a float
+    return is_number and bool(0.0 < value < 1.0)

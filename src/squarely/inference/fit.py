@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from squarely.data import Source, open_new_rows, scan_purpose, to_series
-from squarely.design import iter_predictions, predict_batches, require_other_file, write_predictions
+from squarely.data import Source
+from squarely.design import require_other_file
 from squarely.errors import InputError, short_traceback
-from squarely.exact import Solution, read_residuals
+from squarely.exact import Solution
 from squarely.inference.covariance.estimate import estimate_covariance
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.robust import RobustCovariance
-from squarely.inference.hypotheses.methods import HypothesisTests
 from squarely.inference.covariance.statsmodels_names import StatsmodelsCovariance
+from squarely.inference.hypotheses.methods import HypothesisTests
 from squarely.inference.merge import detach_source, merge_solutions
-from squarely.inference.prediction import make_predictor
+from squarely.inference.predictions.methods import RowStatistics
 from squarely.inference.serialization.deserialize import solution_from_json
 from squarely.inference.serialization.serialize import solution_to_json
 from squarely.inference.statistics import (
@@ -27,38 +27,24 @@ from squarely.inference.statistics import (
 )
 from squarely.inference.summary.page import summary_page
 from squarely.inference.summary.plain_numbers import to_plain_numbers
-from squarely.numerics import Array
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.storage.disk import write_text
-from squarely.types import Correction, Data, Duplicates, RankDeficient, Unseen, typed_predict
+from squarely.types import Correction, Duplicates
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from squarely.show import Page
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
-class Fit(HypothesisTests, StatsmodelsCovariance):
+class Fit(HypothesisTests, StatsmodelsCovariance, RowStatistics):
     """A linear regression by least squares, made by `squarely.ols`.
 
-    The numbers are documented in `Statistics`, and what the coefficients have in `CoefficientStatistics`.
+    The numbers are documented in `Statistics`, what the coefficients have in `CoefficientStatistics`,
+    and what the rows have in `RowStatistics`.
     """
 
     __signature__ = NO_SIGNATURE
     __dir__ = public_dir("constant_response", "design", "df_of_t", "predictions", "robust", "solution", "source")
-
-    @property
-    def resid(self) -> pd.Series:
-        """The residuals (n,) of the rows used, labeled like the data. Reads the rows again."""
-        _, residuals, index = self._read_residuals()
-        return to_series(residuals, index)
-
-    @property
-    def fittedvalues(self) -> pd.Series:
-        """The predictions (n,) for the rows used, labeled like the data. Reads the rows again."""
-        response, residuals, index = self._read_residuals()
-        return to_series(response - residuals, index)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -101,73 +87,6 @@ class Fit(HypothesisTests, StatsmodelsCovariance):
         """
         options = read_covariance_options(vcov, cluster=cluster, time=time, lags=lags, correction=correction, use_t=use_t, df=df)
         return infer(self.solution, self.source, options)
-
-    @typed_predict
-    @short_traceback
-    @scan_purpose("predictions")
-    def predict(
-        self,
-        new: Data | None = None,
-        *,
-        read: Mapping[str, object] | None = None,
-        unseen: Unseen = "error",
-        rank_deficient: RankDeficient = "nan",
-    ) -> Any:
-        """Predict the response for new rows: one value a row, in the library that the rows are in.
-
-        A Spark DataFrame gets a column "predicted"; a Dask DataFrame gives a lazy Series with the partitions and index of the
-        frame. Both predict where the rows are, when they are computed. Without new rows, return the fitted values. A row with a
-        missing predictor gives NaN. A condition `where=` applies to the fit only.
-
-        If the fit has dropped a column, a dependency holds in every row of the fit, such as d = x + 2. The fit does not determine
-        a prediction for a row that breaks it: such a row gives NaN, and a warning counts them. A dropped column may be absent from
-        the new rows: its dependency is then assumed, with a warning.
-
-        Parameters
-        ----------
-        new : rows, as `ols` takes them; they need not have the response.
-        read : how to read files of new rows, as in `ols`.
-        unseen : for a level that the fit does not have, "error" raises an error that names it, and "nan" predicts NaN.
-        rank_deficient : for a row that breaks the dependency of a dropped column, "nan" predicts NaN, and "allow" predicts from the
-            columns that were not dropped. The latter depends on the order of terms and on the reference levels.
-
-        Raises
-        ------
-        DataError : a column is absent or cannot be used, or a level is new.
-        """
-        if new is None:
-            return self.fittedvalues
-        source = open_new_rows(new, self.design.formula.names, read)
-        return predict_batches(make_predictor(self.solution, rank_deficient), source, unseen=unseen)
-
-    def predictions(self, source: Source, *, unseen: Unseen = "error", rank_deficient: RankDeficient = "nan") -> Iterator[Array]:
-        """Predict as `predict` does, yielding an array (m,) for each batch of rows of a source."""
-        rows = open_new_rows(source, self.design.formula.names)
-        return iter_predictions(make_predictor(self.solution, rank_deficient), rows, unseen=unseen)
-
-    @short_traceback
-    @scan_purpose("predictions")
-    def write_predictions(
-        self,
-        new: Data,
-        path: str | os.PathLike[str],
-        *,
-        keep: Sequence[str] | str = (),
-        read: Mapping[str, object] | None = None,
-        unseen: Unseen = "error",
-        rank_deficient: RankDeficient = "nan",
-    ) -> int:
-        """Predict as `predict` does, write the predictions to a file batch by batch, and return the number of rows.
-
-        Its columns are `row`, counted from 1, those of the data in `keep`, such as ["id"] or "all", and `predicted`, which is empty
-        for NaN. The name ends in .csv, .parquet, .arrow, .feather or .jsonl. The file is complete or not written.
-
-        Raises
-        ------
-        DataError : as `predict`; or the file cannot be written, or is the file of the data.
-        """
-        source = open_new_rows(new, self.design.formula.names, read)
-        return write_predictions(make_predictor(self.solution, rank_deficient), source, path, keep=keep, unseen=unseen)
 
     @short_traceback
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -245,9 +164,6 @@ class Fit(HypothesisTests, StatsmodelsCovariance):
 
     def __repr__(self) -> str:
         return f"<Fit {self.design.formula.text!r}: n={self.nobs}, R-squared {self.rsquared:.3f}; print(fit.summary())>"
-
-    def _read_residuals(self) -> tuple[Array, Array, Any]:
-        return read_residuals(self.solution.moments, self.source, self.solution.factor.columns, self.solution.scaled_params)
 
 
 _NOT_ROBUST = "Standard errors are classical: robust ones need all rows at once."

@@ -94,13 +94,13 @@ class DaskSource(Source):
         """Return these columns alone, so that Dask reads no others; the first column if only rows are counted."""
         return self._frame[list(names) or list(self.columns)[:1]]
 
-    def with_column(self, name: str, columns: Columns, work: Callable[[Source], Iterator[Array]]) -> Any:
-        """Return a lazy Dask Series with the partitions and the index of the frame."""
+    def with_columns(self, names: Sequence[str], columns: Columns, work: Callable[[Source], Iterator[Array]]) -> Any:
+        """Return a lazy Dask DataFrame, or a Series of one name, with the partitions and the index of the frame."""
         description = describe_columns(self, columns)
         selected = self._select_columns(description.columns)
         client_with_modules(selected, self.label)
-        meta = pd.Series([], index=self._frame._meta.index, dtype=float, name=name)
-        return selected.map_partitions(_add_column, cloudpickle.dumps((description, work)), name, meta=meta)
+        meta = _label_columns(np.empty((len(names), 0)), self._frame._meta.index, names)
+        return selected.map_partitions(_make_columns, cloudpickle.dumps((description, work, names)), meta=meta)
 
     def kind(self, name: str) -> Kind:
         """Return what a column holds; rows are read if Dask knows only that they are objects or categories."""
@@ -144,11 +144,17 @@ def _merge_packed(payloads: Sequence[bytes], packed: bytes) -> bytes:
     return merge_payloads(payloads, pickle.loads(packed))  # noqa: S301  # from the user's own process
 
 
-def _add_column(frame: Any, packed: bytes, name: str, partition_info: Mapping[str, Any] | None = None) -> Any:
-    columns, work = pickle.loads(packed)  # noqa: S301  # from the user's own process
+def _make_columns(frame: Any, packed: bytes, partition_info: Mapping[str, Any] | None = None) -> Any:
+    columns, work, names = pickle.loads(packed)  # noqa: S301  # from the user's own process
     number = partition_info["number"] if partition_info else 0
-    values = [np.empty(0), *work(PartitionSource(columns, _read_partition(frame, columns, number), number))]
-    return pd.Series(np.concatenate(values), index=frame.index, name=name)
+    values = [np.empty((len(names), 0)), *work(PartitionSource(columns, _read_partition(frame, columns, number), number))]
+    return _label_columns(np.concatenate(values, axis=1), frame.index, names)
+
+
+def _label_columns(values: Array, index: Any, names: Sequence[str]) -> Any:
+    if len(names) == 1:
+        return pd.Series(values[0], index=index, name=names[0])
+    return pd.DataFrame(dict(zip(names, values, strict=True)), index=index)
 
 
 def _read_partition(frame: Any, columns: PartitionColumns, number: int) -> Iterator[pa.RecordBatch]:

@@ -23,7 +23,7 @@ from squarely.data.engines.spark_executors import (
     merge_udf,
     partition_udf,
     to_arrow_rows,
-    with_column_udf,
+    with_columns_udf,
 )
 from squarely.data.query import Engine, Row
 from squarely.data.source import Columns, Source, require_columns
@@ -108,18 +108,21 @@ class SparkSource(QuerySource):
             columns = [f"v{self._names.index(name)}" for name in names]
             return self._frame.select(columns).limit(rows).toArrow().rename_columns(list(names))
 
-    def with_column(self, name: str, columns: Columns, work: Callable[[Source], Iterator[Array]]) -> Any:
-        """Return the DataFrame with a further column of doubles, which is computed when its rows are."""
-        if name.lower() in {other.lower() for other in self._names}:
-            raise DataError(f"{self.label} has a column {name!r} already. Rename it: df.withColumnRenamed({name!r}, 'other').")
+    def with_columns(self, names: Sequence[str], columns: Columns, work: Callable[[Source], Iterator[Array]]) -> Any:
+        """Return the DataFrame with further columns of doubles, which are computed when its rows are."""
+        if taken := [name for name in names if name.lower() in {other.lower() for other in self._names}]:
+            raise DataError(
+                f"{self.label} has a column {taken[0]!r} already. Rename it: df.withColumnRenamed({taken[0]!r}, 'other')."
+            )
         from pyspark.sql.types import DoubleType, StructField, StructType
 
         self._require_python_types(*columns)
         described, places = describe_columns(self, columns), [self._names.index(each) for each in (*columns[0], *columns[1])]
         with translate_spark_errors():
             add_py_files(self._frame.sparkSession, is_connect=self._is_connect)
-            schema = StructType([*self._frame.schema.fields, StructField("made", DoubleType())])
-            return self._frame.mapInArrow(with_column_udf(described, places, work), schema).toDF(*self._names, name)
+            made = [f"made{i}" for i in range(len(names))]
+            schema = StructType([*self._frame.schema.fields, *(StructField(each, DoubleType()) for each in made)])
+            return self._frame.mapInArrow(with_columns_udf(described, places, work, made), schema).toDF(*self._names, *names)
 
     def sort_by(self, name: str) -> Source:
         """Return the rows in the order of a column that is different in every row; each scan sorts them again."""

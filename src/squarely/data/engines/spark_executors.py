@@ -41,19 +41,19 @@ def merge_udf(merge: Callable[[Any, Any], Any]) -> Callable[[pa.Table], pa.Table
     return block
 
 
-def with_column_udf(
-    description: PartitionColumns, places: Sequence[int], work: Callable[[Source], Iterator[Array]]
+def with_columns_udf(
+    description: PartitionColumns, places: Sequence[int], work: Callable[[Source], Iterator[Array]], names: Sequence[str]
 ) -> Callable[[BatchIterator], BatchIterator]:
-    """Return a function that adds a column to a partition's batches; `work` reads the columns at `places`."""
+    """Return a function that adds columns to a partition's batches; `work` reads the columns at `places`."""
 
     def part(batches: BatchIterator) -> BatchIterator:
         waiting: deque[pa.RecordBatch] = deque()
         for values in work(PartitionSource(description, _queue_batches(batches, places, waiting), _get_partition_id())):
             start = 0
-            while start < len(values):
+            while start < values.shape[1]:
                 batch = waiting.popleft()
-                column = pa.array(values[start : start + batch.num_rows])
-                yield pa.RecordBatch.from_arrays([*batch.columns, column], names=[*batch.schema.names, "made"])
+                made = map(pa.array, values[:, start : start + batch.num_rows])
+                yield pa.RecordBatch.from_arrays([*batch.columns, *made], names=[*batch.schema.names, *names])
                 start += batch.num_rows
 
     return part

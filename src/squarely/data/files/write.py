@@ -25,7 +25,7 @@ def write_columns(
 ) -> None:
     """Write columns to a .csv, .parquet, .arrow, .feather or .jsonl file; NaN becomes NULL, in CSV an empty field.
 
-    The first batch determines names and types. Other columns of the same rows are written before the last one. The rows go to a
+    The first batch determines names and types. Other columns of the same rows are written after the first one. The rows go to a
     temporary file beside the target, which replaces it at the end.
 
     Raises
@@ -71,7 +71,7 @@ def _write_batches(part: Path, suffix: str, batches: Iterable[Mapping[str, np.nd
 def _put_beside(
     batches: Iterator[pa.RecordBatch], names: Sequence[str], others: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Add columns of the same rows, which come in batches of other sizes, before the last column of each batch."""
+    """Add columns of the same rows, which come in batches of other sizes, after the first column of each batch."""
     ahead = next(others, None)
     types = [pa.null() for _ in names] if ahead is None else [_plain_type(field.type) for field in ahead.schema]
     schema = pa.schema(list(zip(names, types, strict=True)))
@@ -88,8 +88,8 @@ def _put_beside(
         table = pa.Table.from_batches([pa.RecordBatch.from_arrays(columns, schema=schema) for columns in cast], schema)
         beside = {name: table.column(i).combine_chunks() for i, name in enumerate(names)}
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-        name, last = columns.popitem()
-        yield pa.RecordBatch.from_pydict({**columns, **beside, name: last})
+        first = batch.schema.names[0]
+        yield pa.RecordBatch.from_pydict({first: columns.pop(first), **beside, **columns})
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

@@ -6,7 +6,7 @@ A source is read many times and a stream of Arrow batches only once, so a stream
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -68,3 +68,6 @@ class ArrowSource(InMemorySource):
 
     def column(self, values: Array, name: str) -> pa.ChunkedArray:
         return pa.chunked_array([pa.array(values)])
+
+    def frame(self, columns: Mapping[str, Array]) -> pa.Table:
+        return pa.table(dict(columns))

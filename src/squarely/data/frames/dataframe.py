@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -40,6 +40,11 @@ class DataFrameSource(InMemorySource):
         if nw.maybe_get_index(self._frame) is not None:
             return super().column(values, name)
         return nw.new_series(name, values, backend=self._frame.implementation).to_native()
+
+    def frame(self, columns: Mapping[str, np.ndarray]) -> Any:
+        if nw.maybe_get_index(self._frame) is not None:
+            return super().frame(columns)
+        return nw.from_dict(dict(columns), backend=self._frame.implementation).to_native()
 
     def index(self, rows: np.ndarray) -> Any:
         index = nw.maybe_get_index(self._frame)

@@ -85,6 +85,16 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class PartialBlock:
+    """Some columns of X on m rows: the dense ones by position, and blocks of indicators at `grouped` positions."""
+
+    dense: Mapping[int, DenseColumn]
+    grouped: np.ndarray
+    indicators: Sequence[IndicatorColumn]
+    size: int
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ScaledBlock:
     """Some rows of a block, centered and scaled, one column in each row of the tables.
 

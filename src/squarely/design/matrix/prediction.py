@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, compress
 from typing import Any, get_args
@@ -13,109 +13,23 @@ import numpy as np
 
 from squarely.data import Batch, Source, map_batches, require_columns
 from squarely.design.design import Design, RowInputs, row_inputs
-from squarely.design.matrix.block import DenseColumn, IndicatorColumn, take_indicators
+from squarely.design.formula.expression import column_names, evaluate
+from squarely.design.formula.factors import Numeric
+from squarely.design.matrix.block import PartialBlock, take_indicators
+from squarely.design.matrix.dependencies import ALLOW_HINT, Check, join_texts
 from squarely.design.matrix.model_matrix import (
     dense_columns,
     evaluate_batch,
+    iter_blocks,
     level_codes,
     offset_of,
     require_known,
     values_with_bounds,
 )
-from squarely.errors import join_words, pluralize, require_one_of
-from squarely.numerics import ROUNDOFF, Array, Pair, dd_add, dd_multiply, low_part
+from squarely.design.matrix.standard_errors import StandardErrors
+from squarely.errors import DataError, join_words, require_one_of
+from squarely.numerics import Array, Pair, dd_add, dd_multiply, low_part
 from squarely.types import RankDeficient, Unseen
-
-_ROUNDING = 32.0  # roundoffs that a stored value may be off by: it is itself the result of some arithmetic
-_MOST_LISTED = 6
-_ALLOW_HINT = "rank_deficient='allow' predicts such rows too."
-
-
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class _Columns:
-    """The columns of X that are read, on m rows: the dense ones by position, and blocks of indicators at `grouped` positions."""
-
-    dense: Mapping[int, DenseColumn]
-    grouped: np.ndarray
-    indicators: Sequence[IndicatorColumn]
-    size: int
-
-
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Check:
-    """The D dependencies in all rows of a fit, one for each dropped column: z @ weights = 0 for z = [1, (x - center) / scale].
-
-    Attributes
-    ----------
-    dropped_columns : (D,) the positions in `design.columns` of the dropped columns; none where no column was dropped for them.
-    weights : (p + 1, D) for [1, x_1 ... x_p]: one for the dropped column, minus its combination of the others.
-    errors : (D,) bounds of |z @ weights| in a row of the fit.
-    standard_error_scale : (p + 1,) times `errors`, bounds of the errors of the weights.
-    centers, scales : (p + 1,) of [1, x_1 ... x_p].
-    messages : (D,) the sentence for each of them. `reason` the part of a warning before those that are broken.
-    """
-
-    dropped_columns: np.ndarray
-    weights: Array
-    errors: Array
-    standard_error_scale: Array
-    centers: Array
-    scales: Array
-    messages: tuple[str, ...]
-    zeros: tuple[bool, ...] = ()
-    reason: str = "The fit dropped a column for each dependency that they break"
-
-    def broken_rows(self, columns: _Columns) -> np.ndarray:
-        """Return which rows (m,) break which dependency (D,): none that the rounding of its values and of the weights explains."""
-        ones = np.ones(columns.size)
-        z, magnitude = {0: ones}, {0: ones}  # the scaled dense columns, and what their rounding is relative to
-        for j, (x, low) in columns.dense.items():
-            center, scale = self.centers[j + 1], self.scales[j + 1]
-            z[j + 1] = ((x - center) if low is None else (x - center) + low) / scale
-            magnitude[j + 1] = (np.abs(x) + abs(center)) / scale
-        grouped = columns.grouped + 1  # indicators are not centered
-
-        def total(terms: Mapping[int, Array], weights: Array, *, absolute: bool = False) -> Array:
-            value = np.zeros(columns.size)
-            for j, x in terms.items():
-                if weights[j]:
-                    value += x * weights[j]
-            scaled = weights[grouped] / self.scales[grouped]
-            for indicator in columns.indicators if scaled.any() else ():
-                term = take_indicators(scaled, indicator)
-                value += np.abs(term) if absolute else term
-            return value
-
-        reach = total({j: np.abs(x) for j, x in z.items()}, self.standard_error_scale, absolute=True)
-        broken = np.zeros((columns.size, len(self.messages)), dtype=bool)
-        for i, weights in enumerate(self.weights.T):
-            tolerance = _ROUNDING * ROUNDOFF * total(magnitude, np.abs(weights), absolute=True) + self.errors[i] * (1.0 + reach)
-            broken[:, i] = ~(np.abs(total(z, weights)) <= tolerance)
-        return broken
-
-    def without_columns(self, removed: np.ndarray) -> Check:
-        """Return the check without the dependencies of some dropped columns, marked by (D,)."""
-        return replace(
-            self,
-            dropped_columns=self.dropped_columns[~removed],
-            weights=self.weights[:, ~removed],
-            errors=self.errors[~removed],
-            messages=tuple(compress(self.messages, ~removed)),
-            zeros=tuple(compress(self.zeros, ~removed)),
-        )
-
-    def warning(self, rows: int, counts: np.ndarray) -> str:
-        """Describe how many rows have no prediction, and which dependencies they break, in how many rows each (D,)."""
-        broken = [f"{text} ({pluralize(int(n), 'row')})" for text, n in zip(self.messages, counts, strict=True) if n]
-        return (
-            f"{pluralize(rows, 'row')} {'has' if rows == 1 else 'have'} no prediction but NaN: the rows of the fit do not "
-            f"determine one. {self.reason}: {_join_texts(broken)}. {_ALLOW_HINT}"
-        )
-
-
-def _join_texts(texts: Sequence[str]) -> str:
-    more = len(texts) - _MOST_LISTED
-    return "; ".join(texts[:_MOST_LISTED]) + (f"; and {more:,} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -130,6 +44,7 @@ class LinearPredictor:
     level : the prediction at the center. `slopes`, `center` (q,), those of the columns.
     check : the dependencies that a row must satisfy to be predicted, or None.
     low_parts : the low parts of `level` and `slopes`; with them, terms that cancel are added in double-double.
+    errors : what the standard errors follow from, or None for predictions alone. `weights` of the rows, or None.
     """
 
     design: Design
@@ -139,6 +54,8 @@ class LinearPredictor:
     center: Array
     check: Check | None = None
     low_parts: tuple[float, Array] | None = None
+    errors: StandardErrors | None = None
+    weights: Numeric | None = None
 
     @property
     def columns_read(self) -> Sequence[int]:
@@ -154,6 +71,30 @@ class LinearPredictor:
             {numeric.text: numeric.expression for numeric in self.design.formula.offsets},
         )
 
+    @property
+    def reads(self) -> tuple[list[str], list[str]]:
+        """The columns of the data that are read, as numbers and as labels."""
+        inputs, weights = self.inputs, [] if self.weights is None else column_names(self.weights.expression)
+        return list(dict.fromkeys((*inputs.numbers, *(name.name for name in weights)))), list(inputs.labels)
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class PredictedRows:
+    """The predictions for the m rows of a batch.
+
+    Attributes
+    ----------
+    values : (m,) NaN where there is none.
+    errors : (m,) their standard errors, as estimates of the mean of the response; empty if the predictor has none.
+    weights : (m,) NaN for a missing one; None if the predictor has none.
+    broken : which of the r complete rows break which dependency (r, D); None if none is checked.
+    """
+
+    values: Array
+    errors: Array
+    weights: Array | None = None
+    broken: np.ndarray | None = None
+
 
 def predict_batches(predictor: LinearPredictor, source: Source, *, unseen: str = "error") -> Any:
     """Predict every row of a source: a column in the library that holds the rows.
@@ -161,21 +102,41 @@ def predict_batches(predictor: LinearPredictor, source: Source, *, unseen: str =
     If the source is partitioned, the result is its table with a further column "predicted", computed where the rows are. Raises
     DataError and OptionError as `iter_predictions`.
     """
+    if source.partitioned:
+        return predict_columns(predictor, source, ["predicted"], lambda rows: [rows.values], unseen=unseen)
+    batches = (rows.values for rows in iter_predictions(predictor, source, unseen=unseen))
+    return source.column(np.concatenate([np.empty(0), *batches]), "predicted")
+
+
+def predict_columns(
+    predictor: LinearPredictor,
+    source: Source,
+    names: Sequence[str],
+    make_columns: Callable[[PredictedRows], Sequence[Array]],
+    *,
+    unseen: str = "error",
+) -> Any:
+    """Return the columns that a function makes of the predictions of a batch, (m,) each, as a frame in the library of the rows.
+
+    If the source is partitioned, the result is as that of `Source.with_columns`.
+    """
     if not source.partitioned:
-        return source.column(np.concatenate([np.empty(0), *iter_predictions(predictor, source, unseen=unseen)]), "predicted")
+        tables = [np.stack(make_columns(rows)) for rows in iter_predictions(predictor, source, unseen=unseen)]
+        table = np.concatenate([np.empty((len(names), 0)), *tables], axis=1)
+        return source.frame(dict(zip(names, table, strict=True)))
     predictor = _drop_unavailable_checks(predictor, source)
-    inputs = predictor.inputs
     require_one_of("unseen", unseen, get_args(Unseen))
-    require_columns(source, [*inputs.numbers, *inputs.labels])
+    columns = predictor.reads
+    require_columns(source, [*columns[0], *columns[1]])
     if predictor.check is not None:  # the rows are predicted later and elsewhere, so they cannot be counted here
-        _warn(
-            f"A row that breaks {_join_texts(predictor.check.messages)} is predicted as NaN: the rows of the fit do not determine "
-            f"it. {_ALLOW_HINT}"
+        warn(
+            f"A row that breaks {join_texts(predictor.check.messages)} is predicted as NaN: the rows of the fit do not determine "
+            f"it. {ALLOW_HINT}"
         )
-    return source.with_column(
-        "predicted",
-        (inputs.numbers, inputs.labels),
-        lambda part: (y for y, _ in _iter_checked_batches(predictor, part, unseen=unseen)),
+    return source.with_columns(
+        names,
+        columns,
+        lambda part: (np.stack(make_columns(rows)) for rows in _iter_checked_batches(predictor, part, unseen=unseen)),
     )
 
 
@@ -184,7 +145,7 @@ def require_rank_deficient(rank_deficient: str) -> None:
     require_one_of("rank_deficient", rank_deficient, get_args(RankDeficient))
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
     """Warn at the line of the user's code that made the call."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("squarely.", "contextlib")):
@@ -204,15 +165,15 @@ def _drop_unavailable_checks(predictor: LinearPredictor, source: Source) -> Line
     if not removed.any():
         return predictor
     names = dict.fromkeys(chain.from_iterable(absent))
-    _warn(
+    warn(
         f"{source.label} has no column {join_words([*map(repr, names)])}, so the predictions assume what held in every "
-        f"row of the fit: {_join_texts([*compress(predictor.check.messages, removed)])}."
+        f"row of the fit: {join_texts([*compress(predictor.check.messages, removed)])}."
     )
     return replace(predictor, check=None if removed.all() else predictor.check.without_columns(removed))
 
 
-def iter_predictions(predictor: LinearPredictor, source: Source, *, unseen: str = "error") -> Iterator[Array]:
-    """Predict every row of a source, one array (m,) for each batch. Rows with a gap give NaN.
+def iter_predictions(predictor: LinearPredictor, source: Source, *, unseen: str = "error") -> Iterator[PredictedRows]:
+    """Predict every row of a source, batch by batch. Rows with a gap give NaN.
 
     Rows that the check finds undetermined give NaN too; a warning after the last batch counts them.
 
@@ -222,16 +183,32 @@ def iter_predictions(predictor: LinearPredictor, source: Source, *, unseen: str 
     require_one_of("unseen", unseen, get_args(Unseen))
     predictor = _drop_unavailable_checks(predictor, source)
     rows, counts = 0, np.zeros(1, dtype=int)
-    for values, broken in _iter_checked_batches(predictor, source, unseen=unseen):
-        if broken is not None:
-            rows, counts = rows + int(broken.any(axis=1).sum()), counts + broken.sum(axis=0)
-        yield values
+    for predicted in _iter_checked_batches(predictor, source, unseen=unseen):
+        if predicted.broken is not None:
+            rows, counts = rows + int(predicted.broken.any(axis=1).sum()), counts + predicted.broken.sum(axis=0)
+        yield predicted
     if rows and predictor.check is not None:
-        _warn(predictor.check.warning(rows, counts))
+        warn(predictor.check.warning(rows, counts))
 
 
-def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen: str) -> Iterator[tuple[Array, np.ndarray | None]]:
-    """Yield the predictions (m,) of each batch, and which of its r complete rows break which dependency (r, D)."""
+def iter_fitted_rows(predictor: LinearPredictor, source: Source) -> Iterator[tuple[np.ndarray, PredictedRows, float]]:
+    """Predict the rows that a fit has used, with its weights.
+
+    Yield their positions (m,) in the source, the predictions, and the weighted sum of these without offset, about the center.
+    """
+    design = predictor.design
+    for rows in iter_blocks(design, source):
+        dense = dict(zip(design.layout.dense[:-1].tolist(), rows.dense, strict=False))  # without the response
+        block = PartialBlock(dense=dense, grouped=design.layout.grouped, indicators=rows.indicators, size=rows.size)
+        total = _add_columns(predictor, block)
+        errors = _errors_of(predictor, block)
+        values = total if rows.offset is None else total + rows.offset
+        weights, centered = None if design.formula.has_frequencies else rows.weights, total - design.centers[-1]
+        total_sum = centered.sum() if rows.weights is None else np.dot(rows.weights, centered)
+        yield rows.rows, PredictedRows(values=values, errors=errors, weights=weights), float(total_sum)
+
+
+def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen: str) -> Iterator[PredictedRows]:
     design, check, inputs = predictor.design, predictor.check, predictor.inputs
     columns_read = set(predictor.columns_read)
     zeros = [
@@ -242,53 +219,84 @@ def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen:
     ]
     positions = [j for j in design.layout.dense[:-1].tolist() if j in columns_read]
 
-    def step(batch: Batch) -> tuple[Array, np.ndarray | None]:
+    def step(batch: Batch) -> PredictedRows:
         codes = level_codes(design, inputs, batch)
         if unseen == "error":
             require_known(design, batch, codes, batch.complete_mask(inputs.numbers, inputs.labels), source)
         known = np.all([np.ones(batch.size, dtype=bool), *(code != -2 for code in codes.values())], axis=0)
         evaluated = evaluate_batch(batch, inputs, design.learned, known, codes)
         values, indicators = dense_columns(design, evaluated, columns_read)
-        columns = _Columns(
+        block = PartialBlock(
             dense=dict(zip(positions, values, strict=True)),
             grouped=design.layout.grouped,
             indicators=indicators,
             size=evaluated.account.used,
         )
-        total, offset = _add_columns(predictor, columns), offset_of(design, evaluated)
+        total, offset = _add_columns(predictor, block), offset_of(design, evaluated)
         total = total if offset is None else total + offset[0]
         broken = None
         if check is not None:
-            broken = check.broken_rows(columns)
+            broken = check.broken_rows(block)
             for i, text in zeros:
                 x, bound = values_with_bounds(design, evaluated, text)
                 broken[np.abs(x) <= bound, i] = False
-        predicted = np.full(batch.size, np.nan)
-        predicted[evaluated.row_mask] = total if broken is None else np.where(broken.any(axis=1), np.nan, total)
-        return predicted, broken
+        undetermined = None if broken is None else np.asarray(broken.any(axis=1))
+        errors = _errors_of(predictor, block)
+        return PredictedRows(
+            values=_place(total, evaluated.row_mask, undetermined),
+            errors=_place(errors, evaluated.row_mask, undetermined) if len(errors) else errors,
+            weights=None if predictor.weights is None else _weights_of(predictor.weights, batch, source),
+            broken=broken,
+        )
 
-    return map_batches(source, inputs.numbers, inputs.labels, step)
+    return map_batches(source, *predictor.reads, step)
 
 
-def _add_columns(predictor: LinearPredictor, columns: _Columns) -> Array:
-    selected, low, grouped = list(predictor.selected), predictor.low_parts, columns.grouped
+def _errors_of(predictor: LinearPredictor, block: PartialBlock) -> Array:
+    return np.empty(0) if predictor.errors is None else predictor.errors.of(predictor.design, predictor.selected, block)
+
+
+def _place(values: Array, mask: np.ndarray, undetermined: np.ndarray | None) -> Array:
+    """Return values (r,) of the rows in a mask (m,) as (m,), NaN for the other rows and for undetermined ones."""
+    placed = np.full(len(mask), np.nan)
+    placed[mask] = values if undetermined is None else np.where(undetermined, np.nan, values)
+    return placed
+
+
+def _weights_of(weights: Numeric, batch: Batch, source: Source) -> Array:
+    """Return the weights (m,) of the rows of a batch, NaN for a missing one, or raise a DataError for one below zero."""
+    columns = {name.name: batch.numbers[name.name].values for name in column_names(weights.expression)}
+    with np.errstate(all="ignore"):
+        values = np.broadcast_to(evaluate(weights.expression, columns, {})[0], batch.size)
+    wrong = np.flatnonzero((values < 0) | np.isinf(values))
+    if len(wrong):
+        row = source.row_number(batch.start + int(wrong[0]))
+        raise DataError(
+            f"weights={weights.text!r} is {values[wrong[0]]:g} in data row {row:,} of {source.label}. Give finite numbers of at "
+            "least 0."
+        )
+    return values
+
+
+def _add_columns(predictor: LinearPredictor, block: PartialBlock) -> Array:
+    selected, low, grouped = list(predictor.selected), predictor.low_parts, block.grouped
     weights, center, weights_low = np.zeros((3, len(predictor.design.columns)))
     weights[selected], center[selected] = predictor.slopes, predictor.center
-    total = np.full(columns.size, predictor.level - center[grouped] @ weights[grouped])
+    total = np.full(block.size, predictor.level - center[grouped] @ weights[grouped])
     chosen = set(selected)
-    dense = [(x, e, j) for j, (x, e) in columns.dense.items() if j in chosen]
+    dense = [(x, e, j) for j, (x, e) in block.dense.items() if j in chosen]
     if low is None:
         for x, e, j in dense:
             total += ((x - center[j]) if e is None else (x - center[j]) + e) * weights[j]
-        for indicator in columns.indicators:
+        for indicator in block.indicators:
             total += take_indicators(weights[grouped], indicator)
         return total
     weights_low[selected] = low[1]
-    pair: Pair = total, np.full(columns.size, low[0])
+    pair: Pair = total, np.full(block.size, low[0])
     for x, e, j in dense:
         centered = dd_add((x, low_part(x, e)), (np.full_like(x, -center[j]), np.zeros_like(x)))
         pair = dd_add(pair, dd_multiply(centered, (weights[j], weights_low[j])))
-    for indicator in columns.indicators:
+    for indicator in block.indicators:
         ones = replace(indicator, values=None)
         term = take_indicators(weights[grouped], ones), take_indicators(weights_low[grouped], ones)
         if indicator.values is not None:

@@ -110,7 +110,7 @@ def _describe(solution: Solution, options: CovarianceOptions, periods: Array | l
     if T < _FEW_PERIODS:
         notes.append(f"Driscoll-Kraay is meant for many periods: with {T} the standard errors and tests are a rough guide.")
     slopes = q - solution.moments.design.intercept
-    if T - 1 < slopes:
+    if slopes > T - 1:
         notes.append(
             f"{slopes:,} slopes, {T:,} periods: the covariance has rank {T - 1:,}, so F and joint tests of more than "
             f"{pluralize(T - 1, 'constraint')} are NaN."

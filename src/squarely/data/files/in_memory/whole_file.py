@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -21,3 +21,6 @@ class WholeFileSource(ArrowSource):
 
     def column(self, values: Array, name: str) -> Any:
         return Source.column(self, values, name)
+
+    def frame(self, columns: Mapping[str, Array]) -> Any:
+        return Source.frame(self, columns)

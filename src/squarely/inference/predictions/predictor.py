@@ -1,11 +1,15 @@
-"""The linear predictor of a solution."""
+"""The linear predictor of a solution, and what the standard errors of its predictions follow from."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from squarely.design import LinearPredictor, require_rank_deficient
+from squarely.design import LinearPredictor, StandardErrors, require_rank_deficient
 from squarely.exact import Solution, check_of
+from squarely.inference.coefficients import CoefficientStatistics
+from squarely.inference.scan import whitening_matrix
 from squarely.numerics import two_sum
 
 _CANCELLATION_RATIO = 1e3  # terms of a prediction this much larger than the scale of the response lose digits in doubles
@@ -34,3 +38,22 @@ def make_predictor(solution: Solution, rank_deficient: str) -> LinearPredictor:
         center=design.column_centers[at],
         check=check_of(solution) if rank_deficient == "nan" else None,
     )
+
+
+def standard_errors_of(fit: CoefficientStatistics) -> StandardErrors:
+    """Return F with |F'z| the standard error of the prediction for scaled columns z: F F' is the covariance of their coefficients.
+
+    With W W' = (X'X)^-1 of the scaled columns it is s W, and a robust fit with the meat M has W times a root of M.
+    """
+    solution, robust = fit.solution, fit.robust
+    F, undefined = whitening_matrix(solution), None
+    if robust is None:
+        F = math.sqrt(fit.mse_resid) * F
+    else:
+        values, vectors = np.linalg.eigh(robust.meat)
+        F = solution.moments.design.scales[-1] * (F @ (vectors * np.sqrt(np.maximum(values, 0.0))))
+        undefined = robust.undefined
+    if not solution.moments.design.intercept:
+        F = np.vstack([np.zeros((1, F.shape[1])), F])
+        undefined = None if undefined is None else np.append(False, undefined)
+    return StandardErrors(root=F, undefined=undefined)
