@@ -250,6 +250,10 @@ class Source(ABC):
         """Return values (n,), one for each row, as a column of the library that holds the rows, by default pandas."""
         return to_series(values, self.index(np.arange(len(values))), name)
 
+    def from_table(self, table: pa.Table, rows: np.ndarray) -> Any:
+        """Return a table of the rows at some positions as a frame of the library that holds the rows, by default pandas."""
+        return table.to_pandas().set_axis(self.index(rows))
+
 
 class DerivedSource(Source):
     """A source made of another one, `parent`, with the same columns."""
@@ -303,13 +307,6 @@ def with_row_positions(batches: Iterable[pa.RecordBatch], first: int = 0) -> Ite
     for batch in batches:
         yield first, batch
         first += batch.num_rows
-
-
-def skip_rows(batches: Iterable[pa.RecordBatch], count: int) -> Iterator[pa.RecordBatch]:
-    """Yield consecutive batches without the first `count` rows."""
-    for first, batch in with_row_positions(batches):
-        if first + batch.num_rows > count:
-            yield batch.slice(max(count - first, 0))
 
 
 def total_rows(counts: Sequence[int | None]) -> int | None:

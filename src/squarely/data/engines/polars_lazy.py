@@ -59,6 +59,9 @@ class PolarsLazySource(QuerySource):
     def column(self, values: Any, name: str) -> Any:
         return self._polars.Series(name, values)
 
+    def from_table(self, table: pa.Table, rows: Any) -> Any:
+        return self._polars.from_arrow(table)
+
     def sum_squared_differences(self, query: Query, column: str) -> float:
         difference = self._polars.col(column) - self._polars.col(column).shift(1)
         with self._translate_errors():

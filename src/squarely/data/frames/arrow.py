@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, declared_levels, is_ordered, kind_of, schema_columns
@@ -68,3 +70,6 @@ class ArrowSource(InMemorySource):
 
     def column(self, values: Array, name: str) -> pa.ChunkedArray:
         return pa.chunked_array([pa.array(values)])
+
+    def from_table(self, table: pa.Table, rows: np.ndarray) -> Any:
+        return table

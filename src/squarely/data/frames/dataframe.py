@@ -41,6 +41,11 @@ class DataFrameSource(InMemorySource):
             return super().column(values, name)
         return nw.new_series(name, values, backend=self._frame.implementation).to_native()
 
+    def from_table(self, table: pa.Table, rows: np.ndarray) -> Any:
+        if nw.maybe_get_index(self._frame) is not None:
+            return super().from_table(table, rows)
+        return nw.DataFrame.from_arrow(table, backend=self._frame.implementation).to_native()
+
     def index(self, rows: np.ndarray) -> Any:
         index = nw.maybe_get_index(self._frame)
         return rows if index is None else index[rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from squarely.data.frames.arrow import ArrowSource
@@ -21,3 +22,6 @@ class WholeFileSource(ArrowSource):
 
     def column(self, values: Array, name: str) -> Any:
         return Source.column(self, values, name)
+
+    def from_table(self, table: pa.Table, rows: np.ndarray) -> Any:
+        return Source.from_table(self, table, rows)
