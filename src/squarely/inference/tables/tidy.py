@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Any
 
@@ -136,5 +137,5 @@ def _influence(h: Array, u: Array, mse: float, df: int, rank: int) -> list[Array
     rest = np.where(is_one, np.nan, 1 - h)
     with np.errstate(divide="ignore", invalid="ignore"):
         standardized = u / np.sqrt(mse * rest)
-        without = (mse * df - np.where(is_one, 0.0, u**2 / rest)) / (df - 1)
+        without = (mse * df - np.where(is_one, 0.0, u**2 / rest)) / (df - 1 or math.nan)
         return [np.where(is_one, 1.0, h), np.sqrt(np.maximum(without, 0.0)), standardized**2 * h / rest / rank, standardized]
