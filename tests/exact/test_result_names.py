@@ -33,10 +33,10 @@ def test_the_table_of_a_fit_is_that_of_statsmodels(results):
     smf = pytest.importorskip("statsmodels.formula.api")
     theirs = smf.ols(FORMULA, ROWS).fit()
     table = results["fit"].table
-    assert list(table.columns) == ["coef", "std_err", "t", "p_value", "conf_low", "conf_high", "digits", "digits_std_err"]
-    for ours, other in {"coef": "params", "std_err": "bse", "t": "tvalues", "p_value": "pvalues"}.items():
+    assert list(table.columns) == ["coef", "std_err", "t", "p", "ci_lower", "ci_upper", "digits", "digits_std_err"]
+    for ours, other in {"coef": "params", "std_err": "bse", "t": "tvalues", "p": "pvalues"}.items():
         assert_close(table[ours], getattr(theirs, other), rtol=1e-7)
-    assert_close(table[["conf_low", "conf_high"]], theirs.conf_int(), rtol=1e-7)
+    assert_close(table[["ci_lower", "ci_upper"]], theirs.conf_int(), rtol=1e-7)
 
 
 def test_the_table_of_a_run(results):

@@ -32,6 +32,7 @@ from squarely.data.scan.fold import fold_parts, iter_batches, map_batches
 from squarely.data.scan.grouped import GroupedStore, Labels, concat_labels, encode_labels, fractional_label_error
 from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
+from squarely.data.scan.stored_columns import read_stored_columns
 from squarely.data.source import (
     BATCH_ROWS,
     Source,

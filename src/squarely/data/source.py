@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from squarely.data.dtypes import Kind, Level, grouped_digits_pattern, parses_as_number
 from squarely.data.header_hints import header_hint
-from squarely.data.pandas_io import PandasReadCall, to_frame, to_series
+from squarely.data.pandas_io import PandasReadCall, to_series
 from squarely.data.query import ColumnInfo, Engine, Query, Row
 from squarely.data.tree_reduce import Branch
 from squarely.errors import DataError, suggest_name
@@ -252,7 +252,12 @@ class Source(ABC):
 
     def frame(self, columns: Mapping[str, Array]) -> Any:
         """Return columns (n,), one value for each row, as a frame of the library that holds the rows, by default pandas."""
-        return to_frame(dict(columns), self.index(np.arange(len(next(iter(columns.values()))))))
+        table = pa.table(dict(columns))
+        return self.from_table(table, np.arange(len(table)))
+
+    def from_table(self, table: pa.Table, rows: np.ndarray) -> Any:
+        """Return a table of the rows at some positions as a frame of the library that holds the rows, by default pandas."""
+        return table.to_pandas().set_axis(self.index(rows))
 
 
 class DerivedSource(Source):
@@ -307,13 +312,6 @@ def with_row_positions(batches: Iterable[pa.RecordBatch], first: int = 0) -> Ite
     for batch in batches:
         yield first, batch
         first += batch.num_rows
-
-
-def skip_rows(batches: Iterable[pa.RecordBatch], count: int) -> Iterator[pa.RecordBatch]:
-    """Yield consecutive batches without the first `count` rows."""
-    for first, batch in with_row_positions(batches):
-        if first + batch.num_rows > count:
-            yield batch.slice(max(count - first, 0))
 
 
 def total_rows(counts: Sequence[int | None]) -> int | None:

@@ -130,7 +130,7 @@ class CoefficientStatistics(Statistics):
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row for each coefficient: coef, std_err, t, p_value, conf_low and conf_high (95 %), digits and digits_std_err."""
+        """One row for each coefficient: coef, std_err, t, p, ci_lower and ci_upper (95 %), digits and digits_std_err."""
         return to_frame(coefficient_table(self, self.solution), list(self.design.names))
 
     def cov_params(self) -> pd.DataFrame:

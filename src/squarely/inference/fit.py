@@ -27,6 +27,7 @@ from squarely.inference.statistics import (
 )
 from squarely.inference.summary.page import summary_page
 from squarely.inference.summary.plain_numbers import to_plain_numbers
+from squarely.inference.tables.tidy import TidyFrames
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.storage.disk import write_text
 from squarely.types import Correction, Duplicates
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
-class Fit(HypothesisTests, StatsmodelsCovariance, RowStatistics):
+class Fit(HypothesisTests, StatsmodelsCovariance, RowStatistics, TidyFrames):
     """A linear regression by least squares, made by `squarely.ols`.
 
     The numbers are documented in `Statistics`, what the coefficients have in `CoefficientStatistics`,

@@ -6,7 +6,7 @@ reading dollars and backslashes in the fragment as mathematics.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import zip_longest
 
 from squarely.show.text import escape_controls
@@ -17,6 +17,7 @@ _NAME = f"{_CELL}font-weight:normal;text-align:left;white-space:pre-wrap;max-wid
 _VALUE = f"{_CELL}text-align:right;white-space:pre-wrap;max-width:24em;overflow-wrap:break-word"
 _NUMBER = f"{_CELL}text-align:right;white-space:pre"
 _RULE = ";font-weight:bold;border-bottom:1px solid"  # in the color of the text
+_RULE_ABOVE = ";border-top:1px solid"
 _PROSE = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
@@ -38,14 +39,15 @@ def render_pairs(left: Sequence[tuple[str, str]], right: Sequence[tuple[str, str
     return _wrap_table("<tbody>", *(_wrap_row(cell for pair in row for cell in _render_pair(*pair)) for row in rows), "</tbody>")
 
 
-def render_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Render a table of numbers with a header; the first column names the row."""
+def render_table(header: Sequence[str], rows: Iterable[Sequence[str]], rules: Collection[int] = ()) -> str:
+    """Render a table of numbers with a header, and a rule above the rows at `rules`; the first column names the row."""
     styles = [_NAME, *[_NUMBER] * (len(header) - 1)]
     head = [_render_element("th", text, scope="col", style=style + _RULE) for text, style in zip(header, styles, strict=True)]
-    body = [
-        [_render_element("th", name, scope="row", style=_NAME), *(_render_element("td", text, style=_NUMBER) for text in texts)]
-        for name, *texts in rows
-    ]
+    body = []
+    for i, (name, *texts) in enumerate(rows):
+        rule = _RULE_ABOVE if i in rules else ""
+        cells = (_render_element("td", text, style=_NUMBER + rule) for text in texts)
+        body.append([_render_element("th", name, scope="row", style=_NAME + rule), *cells])
     return _wrap_table("<thead>", _wrap_row(head), "</thead>", "<tbody>", *map(_wrap_row, body), "</tbody>")
 
 

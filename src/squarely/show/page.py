@@ -6,14 +6,18 @@ HTML, and the notebook decides.
 
 from __future__ import annotations
 
+import csv
+import io
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
+from types import ModuleType
 
 from rich.cells import cell_len
 
-from squarely.show.html import render_page, render_pairs, render_table
+from squarely.show import html, latex, markdown
 from squarely.show.text import align_left, align_right, escape_controls, wrap_text
 
 WIDTH = 78
@@ -32,17 +36,27 @@ class KeyValueTable:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text with a header; the first column names the row and is left-aligned."""
+    """Rows of text with a header; the first column names the row and is left-aligned. `rules`: rows with a rule above them."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    rules: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of results, for printing or a notebook.
+    r"""A page of results, for printing or a notebook.
 
-    A title, sentences that lead, blocks from top to bottom, sentences below them, numbered notes.
+    A title, sentences that lead, blocks from top to bottom, sentences below them, numbered notes. `as_text`, `as_html`,
+    `as_latex` and `as_csv` have the names of statsmodels.
+
+    >>> page = Page("", [Table(("", "coef"), [("I(x**2)", "-0.5")])])
+    >>> print(page.as_markdown(), page.as_csv(), sep="\n")
+    |  | coef |
+    | :-- | --: |
+    | I(x\*\*2) | -0.5 |
+    ,coef
+    I(x**2),-0.5
     """
 
     title: str
@@ -75,12 +89,50 @@ class Page:
         """Return the page with the first and last rows of long tables, for a notebook."""
         return replace(self, blocks=[_shorten(block) if isinstance(block, Table) else block for block in self.blocks])
 
-    def _repr_html_(self) -> str:
+    def as_html(self) -> str:
+        """Return the page as a fragment of HTML without script or color."""
+        return self._render(html)
+
+    def as_latex(self) -> str:
+        r"""Return the page as LaTeX, to be read with \input; it needs \usepackage{booktabs}."""
+        return self._render(latex)
+
+    def as_markdown(self) -> str:
+        """Return the page as Markdown with tables, for GitHub, notebooks and Pandoc."""
+        return self._render(markdown)
+
+    def as_csv(self) -> str:
+        """Return the page as comma-separated lines: the title, the tables with an empty line after each, the sentences."""
+        texts = io.StringIO()
+        writer = csv.writer(texts, lineterminator="\n")
+        for line in [self.title, *self.lead] if self.title else self.lead:
+            writer.writerow([escape_controls(line)])
+        for block in self.blocks:
+            writer.writerows([escape_controls(cell.strip()) for cell in row] for row in _list_rows(block))
+            writer.writerow([])
+        for line in (*self.footer, *self.notes):
+            writer.writerow([escape_controls(line)])
+        return texts.getvalue().rstrip("\n")
+
+    def _render(self, markup: ModuleType) -> str:
         tables = [
-            render_pairs(block.left, block.right) if isinstance(block, KeyValueTable) else render_table(block.header, block.rows)
+            markup.render_pairs(block.left, block.right)
+            if isinstance(block, KeyValueTable)
+            else markup.render_table(block.header, block.rows, block.rules)
             for block in self.blocks
         ]
-        return render_page(self.title, tables, lead=self.lead, footer=self.footer, notes=self.notes)
+        text: str = markup.render_page(self.title, tables, lead=self.lead, footer=self.footer, notes=self.notes)
+        return text
+
+    def _repr_html_(self) -> str:
+        return self.as_html()
+
+
+def _list_rows(block: KeyValueTable | Table) -> list[Sequence[str]]:
+    if isinstance(block, Table):
+        return [block.header, *block.rows]
+    pairs = zip_longest(block.left, block.right, fillvalue=("", "")) if block.right else ((pair, ()) for pair in block.left)
+    return [(*a, *b) for a, b in pairs]
 
 
 def _shorten(table: Table) -> Table:
@@ -88,7 +140,8 @@ def _shorten(table: Table) -> Table:
     if hidden <= 0:
         return table
     gap = (f"... {hidden:,} more: print the summary", *[""] * (len(table.header) - 1))
-    return replace(table, rows=[*table.rows[:_SHOWN_ROWS], gap, *table.rows[-_SHOWN_ROWS:]])
+    rules = [i if i <= _SHOWN_ROWS else i - hidden + 1 for i in table.rules if not _SHOWN_ROWS < i < _SHOWN_ROWS + hidden]
+    return replace(table, rows=[*table.rows[:_SHOWN_ROWS], gap, *table.rows[-_SHOWN_ROWS:]], rules=rules)
 
 
 def terminal_width() -> int:
@@ -139,7 +192,7 @@ def _lay_out_table(block: Table, width: int) -> list[str]:
     lines: list[str] = []
     for first, last in _split_columns(least, width):
         part = [[row[0], *row[first + 1 : last + 1]] for row in cells]
-        lines += [*(["-" * width] if lines else []), *_lay_out_columns(part, least[first:last], width)]
+        lines += [*(["-" * width] if lines else []), *_lay_out_columns(part, least[first:last], width, block.rules)]
     return lines
 
 
@@ -154,16 +207,15 @@ def _split_columns(least: Sequence[int], available: int) -> Iterator[tuple[int, 
     yield first, len(least)
 
 
-def _lay_out_columns(cells: Sequence[Sequence[str]], least: Sequence[int], width: int) -> list[str]:
-    """Lay out a header and rows. A name too long for its column gets separate lines."""
+def _lay_out_columns(cells: Sequence[Sequence[str]], least: Sequence[int], width: int, rules: Sequence[int]) -> list[str]:
+    """Lay out a header and rows, with rules above some of them. A name too long for its column gets separate lines."""
     available = width - sum(least)
     name_width = max((cell_len(name) for name, *_ in cells if cell_len(name) <= available), default=0)
     extra, rest = divmod(max(width - name_width - sum(least), 0), max(len(least), 1))
     widths = [column + extra + (i < rest) for i, column in enumerate(least)]
-    lines = []
+    lines, rule = [], "-" * width
     for name, *row in cells:
         name_lines = wrap_text(name, width) if cell_len(name) > name_width else []
         numbers = "".join(align_right(cell, column) for cell, column in zip(row, widths, strict=True))
         lines.append([*name_lines, (align_left("" if name_lines else name, name_width) + numbers).rstrip()])
-    header, *rows = lines
-    return [*header, "-" * width, *(line for row in rows for line in row)]
+    return [line for i, row in enumerate(lines) for line in ([rule] * (i == 1 or i - 1 in rules) + row)]

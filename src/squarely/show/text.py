@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import Literal
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-Place = Literal["terminal", "html", "figure"]
+Place = Literal["terminal", "html", "figure", "latex", "markdown"]
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", **{sign: f"\\{sign}" for sign in "{}$&#_%"},
+}  # fmt: skip
+_LATEX_SIGN = re.compile(f"[{re.escape(''.join(_LATEX))}]")
+# An underscore inside a word, and a bracket that begins no link, are plain text, and names are easier to read without backslashes.
+_MARKDOWN_SIGN = re.compile(r"[\\`*<>|&$~#^]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[])")
 
 
 def escape_controls(text: object, place: Place = "terminal") -> str:
     r"""Make text safe for the place where it is shown.
 
     Control characters, terminal escapes and direction marks become visible escapes. For HTML, its special characters are escaped,
-    and the dollar, which Markdown around the HTML would take for a formula. For a figure, the dollar is escaped.
+    and the dollar, which Markdown around the HTML would take for a formula. For a figure, the dollar is escaped. For LaTeX and
+    Markdown, the signs are escaped that have a meaning there.
 
     >>> escape_controls("a\x1b[31mb"), escape_controls("a<b>$", "html"), escape_controls("$x", "figure")
     ('a\\x1b[31mb', 'a&lt;b&gt;&#36;', '\\$x')
+    >>> print(escape_controls("I(std_err**2)", "latex"), escape_controls("I(std_err**2)", "markdown"))
+    I(std\_err**2) I(std_err\*\*2)
     """
     plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
     if place == "html":
         return html.escape(plain).replace("$", "&#36;")
+    if place == "latex":
+        return _LATEX_SIGN.sub(lambda match: _LATEX[match[0]], plain)
+    if place == "markdown":
+        return _MARKDOWN_SIGN.sub(r"\\\g<0>", plain)
     return plain.replace("$", r"\$") if place == "figure" else plain
 
 

@@ -65,8 +65,8 @@ class DuckDBSource(QuerySource):
     def column(self, values: Array, name: str) -> pa.ChunkedArray:
         return pa.chunked_array([pa.array(values)])
 
-    def frame(self, columns: Mapping[str, Array]) -> pa.Table:
-        return pa.table(dict(columns))
+    def from_table(self, table: pa.Table, rows: Any) -> pa.Table:
+        return table
 
     def _position(self, name: str) -> str:
         return f"#{self._names.index(name) + 1}"

@@ -59,8 +59,8 @@ class PolarsLazySource(QuerySource):
     def column(self, values: Any, name: str) -> Any:
         return self._polars.Series(name, values)
 
-    def frame(self, columns: Mapping[str, Any]) -> Any:
-        return self._polars.DataFrame(dict(columns))
+    def from_table(self, table: pa.Table, rows: Any) -> Any:
+        return self._polars.from_arrow(table)
 
     def sum_squared_differences(self, query: Query, column: str) -> float:
         difference = self._polars.col(column) - self._polars.col(column).shift(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -41,10 +41,10 @@ class DataFrameSource(InMemorySource):
             return super().column(values, name)
         return nw.new_series(name, values, backend=self._frame.implementation).to_native()
 
-    def frame(self, columns: Mapping[str, np.ndarray]) -> Any:
+    def from_table(self, table: pa.Table, rows: np.ndarray) -> Any:
         if nw.maybe_get_index(self._frame) is not None:
-            return super().frame(columns)
-        return nw.from_dict(dict(columns), backend=self._frame.implementation).to_native()
+            return super().from_table(table, rows)
+        return nw.DataFrame.from_arrow(table, backend=self._frame.implementation).to_native()
 
     def index(self, rows: np.ndarray) -> Any:
         index = nw.maybe_get_index(self._frame)

@@ -15,7 +15,7 @@ from squarely.inference.statistics import Statistics, confidence_limits, p_value
 from squarely.numerics import Array
 
 _ATTRIBUTES = {
-    "params": "coef", "bse": "std_err", "tvalues": "t", "pvalues": "p_value", "digits": "digits", "digits_bse": "digits_std_err",
+    "params": "coef", "bse": "std_err", "tvalues": "t", "pvalues": "p", "digits": "digits", "digits_bse": "digits_std_err",
 }  # fmt: skip
 _SCALARS = [
     field.name for field in fields(Statistics) if field.name not in {"constant_response", "normality", "standard_errors", "df_of_t"}
@@ -30,9 +30,9 @@ def coefficient_table(statistics: Statistics, solution: Solution) -> dict[str, A
         "coef": params,
         "std_err": standard_errors,
         "t": t_values(params, standard_errors),
-        "p_value": p_values(params, standard_errors, statistics.df_of_t),
-        "conf_low": low,
-        "conf_high": high,
+        "p": p_values(params, standard_errors, statistics.df_of_t),
+        "ci_lower": low,
+        "ci_upper": high,
         "digits": solution.digits,
         "digits_std_err": solution.digits_bse,
     }
@@ -42,7 +42,7 @@ def to_plain_numbers(statistics: Statistics, solution: Solution, robust: RobustC
     """Return every number but the covariances, under the names of the attributes of a fit."""
     table = coefficient_table(statistics, solution)
     columns = {attribute: table[column] for attribute, column in _ATTRIBUTES.items()}
-    columns["conf_int"] = np.column_stack([table["conf_low"], table["conf_high"]])
+    columns["conf_int"] = np.column_stack([table["ci_lower"], table["ci_upper"]])
     moments, merged = solution.moments, solution.merge_record
     design, account = moments.design, moments.account
     return {

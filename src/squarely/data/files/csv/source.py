@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 
@@ -31,7 +31,7 @@ from squarely.data.files.csv.text.text_pipe import has_pipes
 from squarely.data.files.local_file import LocalFile
 from squarely.data.files.read_options import ReadOptions
 from squarely.data.query import keyboard_interrupts
-from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source, skip_rows
+from squarely.data.source import BATCH_ROWS, DECIMAL_COMMA, Source, with_row_positions
 from squarely.errors import DataError, option_hint, show_value
 
 # The words for an empty field, as in R and pandas: each is counted as "null" in the row account.
@@ -155,7 +155,7 @@ class CsvSource(Source):
         if self._check.found is None and self._text.is_gzip and has_pipes():
             for signs in ((), _NOT_IN_NUMBERS):  # odd signs are rare, and take time
                 with suppress(*_ENGINE_ERRORS):
-                    for batch in skip_rows(self._query_pipe(*self._write_query(places, texts, signs), is_final=bool(signs)), rows):
+                    for batch in _skip_rows(self._query_pipe(*self._write_query(places, texts, signs), is_final=bool(signs)), rows):
                         yield batch
                         rows += batch.num_rows
                 if self._check.found is not None:
@@ -163,7 +163,7 @@ class CsvSource(Source):
                     return
         self._check_bytes()
         try:
-            yield from skip_rows(self._query(*self._write_query(places, texts, self._odd_signs)), rows)
+            yield from _skip_rows(self._query(*self._write_query(places, texts, self._odd_signs)), rows)
         except _ENGINE_ERRORS as error:
             self._file.require_unchanged()
             raise self._explain_error(error, places) from error
@@ -328,3 +328,10 @@ class CsvSource(Source):
             return next(((row, text) for row, (text, is_bad) in enumerate(values, 1) if is_bad and text is not None), None)
         except _ENGINE_ERRORS:
             return None  # the file breaks for another reason, which the caller reports in the engine's own words
+
+
+def _skip_rows(batches: Iterable[pa.RecordBatch], count: int) -> Iterator[pa.RecordBatch]:
+    """Yield consecutive batches without the first `count` rows."""
+    for first, batch in with_row_positions(batches):
+        if first + batch.num_rows > count:
+            yield batch.slice(max(count - first, 0))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from squarely.data.frames.arrow import ArrowSource
@@ -22,5 +23,5 @@ class WholeFileSource(ArrowSource):
     def column(self, values: Array, name: str) -> Any:
         return Source.column(self, values, name)
 
-    def frame(self, columns: Mapping[str, Array]) -> Any:
-        return Source.frame(self, columns)
+    def from_table(self, table: pa.Table, rows: np.ndarray) -> Any:
+        return Source.from_table(self, table, rows)

@@ -1,0 +1,1 @@
+"""Fits as tables: the frames of broom, and several fits side by side."""
