@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from squarely.errors import InputError, MissingExtraError, pluralize
 from squarely.show.contours import Contours, draw_contours
 from squarely.show.palette import COLORS, DASHES, pick_shade
-from squarely.show.text import escape_controls
+from squarely.show.statistical_marks import Band, Cells, Intervals, draw_band, draw_cells, draw_intervals
+from squarely.show.text import escape_controls, wrap_text
+from squarely.storage.disk import writable_path
 
 if TYPE_CHECKING:
     from squarely.show.figure import Figure
@@ -20,6 +23,7 @@ _LABEL_HEIGHT = 0.055  # of the height of a panel
 _MAX_SHIFT = 2.5  # label heights from the end of a curve to its label, beyond which a legend is clearer
 _MAX_INSIDE = 6  # labels of a legend within the panel; a longer one is beside it
 _FEW_DECADES = 2.5  # a log axis that spans less has ticks within its decades
+_NOTE_WIDTH = 100  # characters of a line below the title
 _GRAY = "#555555"
 
 
@@ -60,18 +64,22 @@ class Point:
     symbol: str = "o"
 
 
+Mark = Curve | Level | Point | Contours | Band | Cells | Intervals
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     """One pair of axes and its marks. The y axis begins at `bottom` and ends at `top`, if they are given; `whole_x` is for counts.
 
-    With `label_ends` the labels of curves are at their right ends, if they do not overlap there, and else in a legend. `note` is a
-    sentence below the title.
+    With `label_ends` the labels of curves are at their right ends, if they do not overlap there, and else in a legend. `note` has
+    sentences below the title. `rows` are names instead of a scale of y, at 0, 1, ... from the top. `y_limits` are the ends of y.
+    `height` is in inches.
     """
 
     title: str
     x_label: str
     y_label: str
-    marks: Sequence[Curve | Level | Point | Contours]
+    marks: Sequence[Mark]
     log_y: bool = False
     log_x: bool = False
     whole_x: bool = False
@@ -79,25 +87,39 @@ class Panel:
     bottom: float | None = None
     label_ends: bool = False
     note: str = ""
+    rows: Sequence[str] = ()
+    y_limits: tuple[float, float] | None = None
+    height: float = 4.4
 
 
 def draw(panels: Sequence[Panel], ax: Any = None) -> Any:
     """Draw panels side by side and return the Figure; or draw them into the user's axes, one or several, and return these."""
-    try:
-        from squarely.show.figure import Figure
-    except ImportError:
-        raise MissingExtraError("Drawing a figure", "matplotlib", "plots") from None
+    module = _import_figure()
     if ax is not None:
         return _draw_into(panels, ax)
-    figure = Figure(sum(map(_width, panels)) if len(panels) > 1 else 1.25 * _width(panels[0]), 4.4)
+    figure = module.Figure(sum(map(_width, panels)) if len(panels) > 1 else 1.25 * _width(panels[0]), max(p.height for p in panels))
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_panel(axes, panel)
     return figure
 
 
+def require_figure_file(path: str | os.PathLike[str]) -> None:
+    """Raise an error, before the work for a figure begins, if its file could not be written."""
+    _import_figure().require_figure_path(path)
+    writable_path(path)
+
+
+def _import_figure() -> Any:
+    try:
+        from squarely.show import figure
+    except ImportError:
+        raise MissingExtraError("Drawing a figure", "matplotlib", "plots") from None
+    return figure
+
+
 def _width(panel: Panel) -> float:
     """Return the width of a panel in inches, with room for a long legend beside it."""
-    named = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Curve | Level))
+    named = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Curve | Level | Intervals))
     return 8.4 if named > _MAX_INSIDE and not panel.label_ends else 6.4
 
 
@@ -105,7 +127,7 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
     """Write a figure as PNG to `folder`, which is created if it does not exist, and return the path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
-    figure.savefig(path, dpi=150)
+    figure.save(path)
     return path
 
 
@@ -125,10 +147,11 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
     title, x_label, y_label = (escape_controls(text, "figure") for text in (panel.title, panel.x_label, panel.y_label))
     x_scale, y_scale = ("log" if is_log else "linear" for is_log in (panel.log_x, panel.log_y))
     axes.set(xlabel=x_label, ylabel=y_label, xscale=x_scale, yscale=y_scale)
-    axes.set_title(title, pad=20 if panel.note else None)
-    if panel.note:
-        note = escape_controls(panel.note, "figure")
-        axes.annotate(note, (0.5, 1.0), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", ha="center", **_SMALL)
+    note = [escape_controls(line, "figure") for line in wrap_text(panel.note, _NOTE_WIDTH) if line]
+    axes.set_title(title, pad=8 + 12 * len(note) if note else None)
+    if note:
+        place = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
+        axes.annotate("\n".join(note), (0.5, 1.0), ha="center", **place, **_SMALL)
     axes.margins(y=0.07)
     for mark in panel.marks:
         _draw_data(axes, mark)
@@ -154,6 +177,12 @@ def _draw_data(axes: Any, mark: object) -> None:
         _draw_curve(axes, mark)
     elif isinstance(mark, Contours):
         draw_contours(axes, mark)
+    elif isinstance(mark, Band):
+        draw_band(axes, mark)
+    elif isinstance(mark, Cells):
+        draw_cells(axes, mark)
+    elif isinstance(mark, Intervals):
+        draw_intervals(axes, mark)
 
 
 _SMALL = {"fontsize": "small", "color": _GRAY}
@@ -179,6 +208,11 @@ def _limit_heights(axes: Any, panel: Panel) -> None:
         axes.set_ylim(lowest - 0.05 * (panel.top - lowest), panel.top)
     if panel.bottom is not None:
         axes.set_ylim(bottom=panel.bottom)
+    if panel.y_limits is not None:
+        axes.set_ylim(*panel.y_limits)
+    if panel.rows:
+        axes.set_yticks(range(len(panel.rows)), [escape_controls(name, "figure") for name in panel.rows])
+        axes.set_ylim(len(panel.rows) - 0.5, -0.5)
 
 
 def _draw_level(axes: Any, level: Level) -> None:
@@ -232,7 +266,7 @@ def _label_curves(axes: Any, panel: Panel) -> None:
         label, color = escape_controls(curves[i].label, "figure"), _color_of(curves[i])
         axes.annotate(label, (1.0, height), xycoords="axes fraction", va="center", color=color, annotation_clip=False)
     drawn = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    labels = [mark.label for mark in panel.marks if isinstance(mark, Level)]
+    labels = [mark.label for mark in panel.marks if isinstance(mark, Level | Band | Intervals)]
     labels = [curve.label for i, curve in enumerate(curves) if i not in heights] + labels
     named = [label for label in (escape_controls(label, "figure") for label in labels) if label in drawn]
     if named:
