@@ -37,7 +37,7 @@ ORDER = {
     ],
     "inference": [
         "normality prediction preview scan", "covariance", "statistics", "summary serialization merge", "coefficients",
-        "hypotheses", "fit",
+        "hypotheses figures", "fit",
     ],
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from squarely.exact import Solution, read_residuals
 from squarely.inference.covariance.estimate import estimate_covariance
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.figures.plot import Figures
 from squarely.inference.hypotheses.methods import HypothesisTests
 from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.prediction import make_predictor
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
-class Fit(HypothesisTests):
+class Fit(Figures, HypothesisTests):
     """A linear regression by least squares, made by `squarely.ols`.
 
     The numbers are documented in `Statistics`, and what the coefficients have in `CoefficientStatistics`.
