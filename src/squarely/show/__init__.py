@@ -9,4 +9,4 @@ from squarely.show.page import KeyValueTable, Page, Table, terminal_width
 from squarely.show.panels import Curve, Level, Mark, Panel, Point, draw, require_figure_file, save
 from squarely.show.progress import Stage, new_progress
 from squarely.show.statistical_marks import Band, Cells, Intervals
-from squarely.show.text import escape_controls
+from squarely.show.text import cut_middle, escape_controls

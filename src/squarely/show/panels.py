@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from squarely.errors import InputError, MissingExtraError, pluralize
 from squarely.show.contours import Contours, draw_contours
 from squarely.show.palette import COLORS, DASHES, pick_shade
 from squarely.show.statistical_marks import Band, Cells, Intervals, draw_band, draw_cells, draw_intervals
-from squarely.show.text import escape_controls, wrap_text
+from squarely.show.text import cut_middle, escape_controls, legend_label, wrap_text
 from squarely.storage.disk import writable_path
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ _LABEL_HEIGHT = 0.055  # of the height of a panel
 _MAX_SHIFT = 2.5  # label heights from the end of a curve to its label, beyond which a legend is clearer
 _MAX_INSIDE = 6  # labels of a legend within the panel; a longer one is beside it
 _FEW_DECADES = 2.5  # a log axis that spans less has ticks within its decades
+_MANY_DOTS = 1_000  # beyond which they are smaller and paler
+_SHORT_NAME = 16  # characters of the name of a row that leave the panel its width
 _NOTE_WIDTH = 100  # characters of a line below the title
+_NAME_WIDTHS = (80, 80, 50)  # characters of title, x label and y label
 _GRAY = "#555555"
 
 
@@ -72,7 +76,7 @@ class Panel:
     """One pair of axes and its marks. The y axis begins at `bottom` and ends at `top`, if they are given; `whole_x` is for counts.
 
     With `label_ends` the labels of curves are at their right ends, if they do not overlap there, and else in a legend. `note` has
-    sentences below the title. `rows` are names instead of a scale of y, at 0, 1, ... from the top. `y_limits` are the ends of y.
+    lines below the title. `rows` are names instead of a scale of y, at 0, 1, ... from the top. `y_limits` are the ends of y.
     `height` is in inches.
     """
 
@@ -119,8 +123,10 @@ def _import_figure() -> Any:
 
 def _width(panel: Panel) -> float:
     """Return the width of a panel in inches, with room for a long legend beside it."""
-    named = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Curve | Level | Intervals))
-    return 8.4 if named > _MAX_INSIDE and not panel.label_ends else 6.4
+    named = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Curve | Level))
+    beside = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Intervals))
+    is_wide = beside or max(map(len, panel.rows), default=0) > _SHORT_NAME or (named > _MAX_INSIDE and not panel.label_ends)
+    return 8.4 if is_wide else 6.4
 
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
@@ -144,10 +150,12 @@ def _draw_into(panels: Sequence[Panel], ax: Any) -> Any:
 
 
 def _draw_panel(axes: Any, panel: Panel) -> None:
-    title, x_label, y_label = (escape_controls(text, "figure") for text in (panel.title, panel.x_label, panel.y_label))
+    texts = ((panel.title, _NAME_WIDTHS[0]), (panel.x_label, _NAME_WIDTHS[1]), (panel.y_label, _NAME_WIDTHS[2]))
+    title, x_label, y_label = (escape_controls(cut_middle(text, width), "figure") for text, width in texts)
     x_scale, y_scale = ("log" if is_log else "linear" for is_log in (panel.log_x, panel.log_y))
     axes.set(xlabel=x_label, ylabel=y_label, xscale=x_scale, yscale=y_scale)
-    note = [escape_controls(line, "figure") for line in wrap_text(panel.note, _NOTE_WIDTH) if line]
+    sentences = (wrap_text(escape_controls(line, "figure"), _NOTE_WIDTH) for line in panel.note.splitlines())
+    note = list(chain.from_iterable(sentences))
     axes.set_title(title, pad=8 + 12 * len(note) if note else None)
     if note:
         place = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
@@ -190,10 +198,12 @@ _ON_WHITE = {"bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, 
 
 
 def _draw_curve(axes: Any, curve: Curve) -> None:
-    label = escape_controls(curve.label, "figure") or None
+    label = legend_label(curve.label) or None
     color = _color_of(curve)
     if curve.dots:
-        axes.scatter(curve.x, curve.y, s=18, color=color, alpha=0.55, linewidths=0, label=label, zorder=2)
+        size = min(1.0, math.sqrt(_MANY_DOTS / max(len(curve.x), 1)))
+        style = {"s": 18 * size, "alpha": max(0.55 * size, 0.3), "linewidths": 0}
+        axes.scatter(curve.x, curve.y, color=color, label=label, zorder=2, **style)
     elif curve.dashed:
         axes.plot(curve.x, curve.y, color="black", linewidth=1.0, linestyle=(0, (4, 5)), label=label, zorder=4)
     else:
@@ -211,12 +221,12 @@ def _limit_heights(axes: Any, panel: Panel) -> None:
     if panel.y_limits is not None:
         axes.set_ylim(*panel.y_limits)
     if panel.rows:
-        axes.set_yticks(range(len(panel.rows)), [escape_controls(name, "figure") for name in panel.rows])
+        axes.set_yticks(range(len(panel.rows)), [escape_controls(cut_middle(name), "figure") for name in panel.rows])
         axes.set_ylim(len(panel.rows) - 0.5, -0.5)
 
 
 def _draw_level(axes: Any, level: Level) -> None:
-    label, style = escape_controls(level.label, "figure"), {"color": _GRAY, "linewidth": 1.0, "zorder": 1}
+    label, style = legend_label(level.label), {"color": _GRAY, "linewidth": 1.0, "zorder": 1}
     if level.across == "x":
         axes.axvline(level.value, label=label, linestyle=(0, (6, 2, 1, 2)), **style)
         return
@@ -268,9 +278,10 @@ def _label_curves(axes: Any, panel: Panel) -> None:
     drawn = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     labels = [mark.label for mark in panel.marks if isinstance(mark, Level | Band | Intervals)]
     labels = [curve.label for i, curve in enumerate(curves) if i not in heights] + labels
-    named = [label for label in (escape_controls(label, "figure") for label in labels) if label in drawn]
+    named = [label for label in map(legend_label, labels) if label in drawn]
     if named:
-        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(named) > _MAX_INSIDE else {}
+        is_outside = len(named) > _MAX_INSIDE or bool(panel.rows)
+        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if is_outside else {}
         axes.legend([drawn[name] for name in named], named, frameon=False, **outside)
 
 

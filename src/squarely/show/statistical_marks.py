@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from squarely.show.palette import COLORS
-from squarely.show.text import escape_controls
+from squarely.show.text import escape_controls, legend_label
 
 _GRAYS = (0.86, 0.15)  # of a cell with one row, and of the cell with the most rows
 _SYMBOLS = ("o", "s", "D", "^", "v", "P")
@@ -54,7 +54,7 @@ class Intervals:
 
 def draw_band(axes: Any, band: Band) -> None:
     """Draw a band below the curves."""
-    color, label = COLORS[band.color % len(COLORS)], escape_controls(band.label, "figure")
+    color, label = COLORS[band.color % len(COLORS)], legend_label(band.label)
     axes.fill_between(band.x, band.low, band.high, color=color, alpha=band.opacity, linewidth=0, label=label, zorder=2.4)
     for edge in (band.low, band.high):
         axes.plot(band.x, edge, color=color, linewidth=0.7, alpha=0.8, zorder=2.5)
@@ -73,9 +73,9 @@ def draw_cells(axes: Any, cells: Cells) -> None:
 
 def draw_intervals(axes: Any, intervals: Intervals) -> None:
     """Draw each estimate as a symbol on a line from limit to limit, and without limits the symbol alone."""
-    color, label = COLORS[intervals.color % len(COLORS)], escape_controls(intervals.label, "figure")
+    k, label = intervals.color, legend_label(intervals.label)
+    color, symbol = COLORS[k % len(COLORS)], _SYMBOLS[(k + k // len(COLORS)) % len(_SYMBOLS)]
     axes.hlines(intervals.at, intervals.low, intervals.high, color=color, linewidth=2.0, zorder=3)
-    symbol = _SYMBOLS[intervals.color % len(_SYMBOLS)]
     axes.plot(intervals.values, intervals.at, symbol, color=color, markersize=6.5, markeredgecolor="white", label=label, zorder=4)
     for height, text in zip(intervals.at, intervals.texts, strict=False):
         place = {"xycoords": axes.get_yaxis_transform(), "xytext": (6, 0), "textcoords": "offset points"}

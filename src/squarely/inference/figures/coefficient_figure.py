@@ -11,7 +11,7 @@ import numpy as np
 from squarely.errors import InputError, OptionError, join_words, pluralize, show_value
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.statistics import confidence_limits
-from squarely.show import Intervals, Level, Panel
+from squarely.show import Intervals, Level, Panel, cut_middle
 
 ALPHA = 0.05
 _MOST_ROWS = 60
@@ -32,14 +32,17 @@ class _Estimate:
     def __str__(self) -> str:
         if math.isnan(self.value):
             return "dropped"
-        return (
-            f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]" if math.isfinite(self.width) else f"{self.value:.4g} (no limits)"
-        )
+        limits = f"[{_digits(self.low)}, {_digits(self.high)}]" if math.isfinite(self.width) else "(no limits)"
+        return f"{_digits(self.value)} {limits}"
 
     @property
     def width(self) -> float:
         """The distance of the limits; NaN if there are none."""
         return self.high - self.low
+
+
+def _digits(value: float) -> str:
+    return f"{value:#.4g}".rstrip(".").replace("-", "−")
 
 
 _Estimates = Mapping[str, _Estimate]
@@ -51,7 +54,7 @@ def coefficient_panel(fits: Sequence[CoefficientStatistics], names: Sequence[str
     Raises
     ------
     InputError : there is no fit, or one of them is not a fit.
-    OptionError : `names` are not one text for each fit.
+    OptionError : `names` are not a different text for each fit.
     """
     _require_fits(fits)
     labels = _label_fits(fits) if names is None else _checked_names(names, len(fits))
@@ -66,7 +69,7 @@ def coefficient_panel(fits: Sequence[CoefficientStatistics], names: Sequence[str
         y_label="",
         marks=[Level(0.0, "", across="x"), *marks],
         rows=rows,
-        note=" ".join(_notes(fits, estimates, rows, is_scaled=is_scaled)),
+        note="\n".join(_notes(fits, estimates, rows, is_scaled=is_scaled)),
         height=_AROUND + len(rows) * max(_ROW, _INTERVAL * len(fits)),
     )
 
@@ -84,14 +87,19 @@ def _require_fits(fits: Sequence[object]) -> None:
 
 
 def _checked_names(names: Sequence[str], count: int) -> Sequence[str]:
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names) or len(names) != count:
-        raise OptionError(f"names={show_value(names)} does not name {pluralize(count, 'fit')}. Give a list with one text for each.")
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names) or not len(set(names)) == len(names) == count:
+        raise OptionError(
+            f"names={show_value(names)} does not name {pluralize(count, 'fit')}. Give a list with a different text for each."
+        )
     return names
 
 
 def _label_fits(fits: Sequence[CoefficientStatistics]) -> list[str]:
     """Return what tells fits apart: formula, covariance and data, as far as they differ, or else their numbers."""
-    aspects = [[fit.design.formula.text for fit in fits], [fit.cov_type for fit in fits], [fit.source.label for fit in fits]]
+    sides = [fit.design.formula.text.partition("~") for fit in fits]
+    is_common = len({fit.design.response for fit in fits}) == 1  # which the title has
+    aspects = [[cut_middle(right.strip() if is_common else "".join((left, tilde, right))) for left, tilde, right in sides]]
+    aspects += [[fit.cov_type for fit in fits], [fit.source.label for fit in fits]]
     labels = [", ".join(texts) for texts in zip(*(each for each in aspects if len(set(each)) > 1), strict=True)]
     if len(set(labels)) == len(fits):
         return labels
@@ -152,9 +160,8 @@ def _notes(
     """Yield what the figure does not show by itself."""
     if len(fits) == 1:
         (fit,) = fits
-        yield f"n = {fit.nobs:,}, R-squared {fit.rsquared:.3f}."
-        if fit.robust is not None:
-            yield f"The limits follow the {fit.cov_type} covariance."
+        limits = "" if fit.robust is None else f" The limits follow the {fit.cov_type} covariance."
+        yield f"n = {fit.nobs:,}, R-squared {fit.rsquared:.3f}.{limits}"
     if is_scaled:
         yield "The units differ, so each coefficient is drawn times the standard deviation of its column" + (
             "; the numbers beside it are not." if len(fits) == 1 else "."

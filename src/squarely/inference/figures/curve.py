@@ -53,5 +53,7 @@ def fitted_curve(fit: CoefficientStatistics, name: str, ends: tuple[float, float
             se[at] = scale * np.sqrt(np.einsum("jm,jk,km->m", V, variance, V))
         if block.offset is not None:
             mean[block.rows] += block.offset
-    quantile = t_quantile(fit.df_resid_inference, alpha) if fit.df_resid_inference > 0 else np.nan
-    return FittedCurve(x=x, mean=mean, confidence=quantile * se, prediction=quantile * np.sqrt(se**2 + fit.mse_resid))
+    weight = 1.0 if design.formula.has_frequencies else solution.moments.weight / solution.moments.n
+    residual_variance = fit.mse_resid / weight  # of a row of the mean weight
+    quantile = t_quantile(fit.df_resid_inference, alpha)
+    return FittedCurve(x=x, mean=mean, confidence=quantile * se, prediction=quantile * np.sqrt(se**2 + residual_variance))

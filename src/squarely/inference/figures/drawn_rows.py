@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +17,7 @@ from squarely.moments import fold_in_threads, rows_per_block
 from squarely.numerics import Array
 
 MOST_POINTS = 10_000
+_CELLS = {50_000: 64, 500_000: 128, math.inf: 256}  # in each direction, up to so many rows: few rows leave small cells empty
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -62,7 +64,8 @@ def read_rows(solution: Solution, source: Source, name: str) -> DrawnRows:
     """
     moments = solution.moments
     design = moments.design
-    work = partial(_read_block, design=design, name=name, as_points=moments.n <= MOST_POINTS)
+    cells = 0 if moments.n <= MOST_POINTS else next(cells for rows, cells in _CELLS.items() if moments.n <= rows)
+    work = partial(_read_block, design=design, name=name, cells=cells)
     part = fold_blocks(design, source, work, _merge, _Part(), threads=fold_in_threads(design))
     require_same_rows(source, moments, part.used, np.broadcast_to(part.sums, len(moments.gram)))
     low, high = np.broadcast_to(part.low, 2).tolist(), np.broadcast_to(part.high, 2).tolist()
@@ -70,7 +73,8 @@ def read_rows(solution: Solution, source: Source, name: str) -> DrawnRows:
     return DrawnRows(x_limits=(low[0], high[0]), y_limits=(low[1], high[1]), points=points, grid=part.grid)
 
 
-def _read_block(block: Block, *, design: Design, name: str, as_points: bool) -> _Part:
+def _read_block(block: Block, *, design: Design, name: str, cells: int) -> _Part:
+    """Return the points of a block, or their grid if there is a number of cells."""
     if block.size == 0:
         return _Part()
     y = block.response if block.offset is None else block.response + block.offset
@@ -82,9 +86,9 @@ def _read_block(block: Block, *, design: Design, name: str, as_points: bool) -> 
         low=values.min(axis=1),
         high=values.max(axis=1),
     )
-    if as_points:
+    if not cells:
         return replace(part, points=[values])
-    return replace(part, grid=count_rows(*values, block.weights if design.formula.has_frequencies else None))
+    return replace(part, grid=count_rows(*values, block.weights if design.formula.has_frequencies else None, most=cells))
 
 
 def _merge(a: _Part, b: _Part) -> _Part:

@@ -7,13 +7,12 @@ and any order of merges gives the same grid.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from squarely.numerics import Array
 
-MOST_CELLS = 256  # in each direction
 _MOST_BITS = 51  # of the number of a cell, counted from zero: it is exact in a double
 
 
@@ -23,7 +22,7 @@ class Grid:
 
     Attributes
     ----------
-    counts : (a, b) for a cells along x and b cells along y, each at most `MOST_CELLS`.
+    counts : (a, b) for a cells along x and b cells along y, `most` of them at most.
     exponents : the widths of a cell along x and y are two to these.
     first : the first cell along x and y begins at this multiple of its width.
     """
@@ -31,6 +30,7 @@ class Grid:
     counts: Array
     exponents: tuple[int, int]
     first: tuple[int, int]
+    most: int
 
     def edges(self, axis: int) -> Array:
         """Return the edges (a + 1,) of the cells along an axis."""
@@ -38,13 +38,13 @@ class Grid:
         return np.ldexp(places.astype(float), self.exponents[axis])
 
 
-def count_rows(x: Array, y: Array, frequencies: Array | None) -> Grid:
-    """Count rows (m,), m > 0, each as often as its frequency, in the finest grid that has them all."""
-    exponents = tuple(_exponent(float(values.min()), float(values.max())) for values in (x, y))
+def count_rows(x: Array, y: Array, frequencies: Array | None, *, most: int) -> Grid:
+    """Count rows (m,), m > 0, each as often as its frequency, in the finest grid of `most` cells in each direction at most."""
+    exponents = tuple(_exponent(float(values.min()), float(values.max()), most) for values in (x, y))
     i, j = (_cells_of(values, exponent) for values, exponent in zip((x, y), exponents, strict=True))
     first, size = (int(i.min()), int(j.min())), (int(np.ptp(i)) + 1, int(np.ptp(j)) + 1)
     counts = np.bincount((i - first[0]) * size[1] + j - first[1], frequencies, size[0] * size[1])
-    return Grid(counts=counts.reshape(size).astype(float), exponents=(exponents[0], exponents[1]), first=first)
+    return Grid(counts=counts.reshape(size).astype(float), exponents=(exponents[0], exponents[1]), first=first, most=most)
 
 
 def merge_grids(a: Grid, b: Grid) -> Grid:
@@ -52,7 +52,7 @@ def merge_grids(a: Grid, b: Grid) -> Grid:
     for axis in (0, 1):
         exponent = max(a.exponents[axis], b.exponents[axis])
         a, b = _coarsen(a, axis, exponent), _coarsen(b, axis, exponent)
-        while _end(a, b, axis) - min(a.first[axis], b.first[axis]) > MOST_CELLS:
+        while _end(a, b, axis) - min(a.first[axis], b.first[axis]) > a.most:
             exponent += 1
             a, b = _coarsen(a, axis, exponent), _coarsen(b, axis, exponent)
     first = min(a.first[0], b.first[0]), min(a.first[1], b.first[1])
@@ -60,15 +60,15 @@ def merge_grids(a: Grid, b: Grid) -> Grid:
     for grid in (a, b):
         row, column = grid.first[0] - first[0], grid.first[1] - first[1]
         counts[row : row + grid.counts.shape[0], column : column + grid.counts.shape[1]] += grid.counts
-    return Grid(counts=counts, exponents=a.exponents, first=first)
+    return Grid(counts=counts, exponents=a.exponents, first=first, most=a.most)
 
 
-def _exponent(low: float, high: float) -> int:
-    """Return the smallest exponent with which the values from low to high are in at most `MOST_CELLS` cells."""
+def _exponent(low: float, high: float, most: int) -> int:
+    """Return the smallest exponent with which the values from low to high are in at most `most` cells."""
     exponent = math.frexp(max(abs(low), abs(high)))[1] - _MOST_BITS
     if high > low:
-        exponent = max(exponent, math.frexp(high - low)[1] - MOST_CELLS.bit_length() - 1)
-    while _cell_of(high, exponent) - _cell_of(low, exponent) >= MOST_CELLS:
+        exponent = max(exponent, math.frexp(high - low)[1] - most.bit_length() - 1)
+    while _cell_of(high, exponent) - _cell_of(low, exponent) >= most:
         exponent += 1
     return exponent
 
@@ -95,4 +95,4 @@ def _coarsen(grid: Grid, axis: int, exponent: int) -> Grid:
     first, exponents = list(grid.first), list(grid.exponents)
     first[axis], exponents[axis] = int(places[0]), exponent
     counts = np.add.reduceat(grid.counts, starts, axis=axis)
-    return Grid(counts=counts, exponents=(exponents[0], exponents[1]), first=(first[0], first[1]))
+    return replace(grid, counts=counts, exponents=(exponents[0], exponents[1]), first=(first[0], first[1]))

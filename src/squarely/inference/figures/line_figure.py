@@ -16,9 +16,9 @@ from squarely.show import Band, Cells, Curve, Mark, Panel
 
 ALPHA = 0.05
 _COLOR = 1  # vermilion, as of least squares in the demo
-_DEVIATIONS = 2.0  # on both sides of the mean, where the rows are not available
+_DEVIATIONS = 1.5  # on both sides of the mean, where the rows are not available
 _MARGIN = 0.04  # of the range of y
-_ROOM = 0.35  # of the range of rows and curve, beyond which a wide band leaves the panel
+_ROOM = 0.35  # of the range of the rows, beyond which the curve and wide bands leave the panel
 
 
 def predictors_of(fit: CoefficientStatistics) -> tuple[list[str], list[str]]:
@@ -39,7 +39,7 @@ def line_panel(fit: CoefficientStatistics, name: str) -> Panel:
     DataError : the rows are not those of the fit, or the fit has no rows and does not know between which ends to draw.
     """
     rows = read_rows(fit.solution, fit.source, name) if has_rows(fit.source) else None
-    ends = rows.x_limits if rows is not None else _ends_without_rows(fit, name)
+    ends, how = (rows.x_limits, "") if rows is not None else _ends_without_rows(fit, name)
     if not ends[0] < ends[1]:
         ends = ends[0] - 0.5, ends[1] + 0.5
     curve = fitted_curve(fit, name, ends, ALPHA)
@@ -48,7 +48,7 @@ def line_panel(fit: CoefficientStatistics, name: str) -> Panel:
         x_label=name,
         y_label=fit.design.response,
         marks=[*_row_marks(rows), *_curve_marks(curve)],
-        note=" ".join(_notes(fit, name, rows, curve)),
+        note="\n".join(_notes(fit, rows, curve, how)),
         y_limits=_y_limits(rows, curve),
         height=5.2,
     )
@@ -70,17 +70,17 @@ def _curve_marks(curve: FittedCurve) -> Iterator[Mark]:
     yield Curve(x=curve.x, y=curve.mean, color=_COLOR, label="least squares")
 
 
-def _ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[float, float]:
-    """Return the ends of the rows, if a spline or polynomial has them, or else two deviations on both sides of the mean."""
+def _ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[float, float], str]:
+    """Return the ends of the rows, if a spline or polynomial has them, or else those about the mean, and what they are."""
     design, moments = fit.design, fit.solution.moments
     for text, basis in design.learned.bases.items():
         if isinstance(argument_of(design.factors[text]), Name):
-            return (basis.low, basis.high) if isinstance(basis, Polynomial) else basis.boundary
+            return (basis.low, basis.high) if isinstance(basis, Polynomial) else basis.boundary, "over their range"
     for j, column in enumerate(design.columns):
         (text, _, i), *others = column.parts
         if isinstance(argument_of(design.factors[text]), Name) and i == 0 and not others:
-            mean, deviation = float(moments.means[j]), math.sqrt(moments.variances[j])
-            return mean - _DEVIATIONS * deviation, mean + _DEVIATIONS * deviation
+            mean, reach = float(moments.means[j]), _DEVIATIONS * math.sqrt(moments.variances[j])
+            return (mean - reach, mean + reach), f"{_DEVIATIONS:g} standard deviations to both sides of their mean"
     raise DataError(
         f"The figure needs the rows of {fit.source.label}, because this fit does not have the range of {name!r}. Fit the data "
         "again, or draw kind='coefficients'."
@@ -88,10 +88,10 @@ def _ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[float, fl
 
 
 def _y_limits(rows: DrawnRows | None, curve: FittedCurve) -> tuple[float, float] | None:
-    """Return ends of y with all rows and the curve, and with the bands as far as they are not much wider."""
+    """Return ends of y with all rows, and with the curve and the bands as far as they are not much wider."""
     if rows is None or not np.isfinite(curve.mean).any():
         return None
-    low, high = min(rows.y_limits[0], np.nanmin(curve.mean)), max(rows.y_limits[1], np.nanmax(curve.mean))
+    low, high = rows.y_limits
     half, room = np.nan_to_num(curve.prediction), _ROOM * (high - low)
     ends = max(np.nanmin(curve.mean - half), low - room), min(np.nanmax(curve.mean + half), high + room)
     low, high = min(low, ends[0]), max(high, ends[1])
@@ -99,21 +99,21 @@ def _y_limits(rows: DrawnRows | None, curve: FittedCurve) -> tuple[float, float]
     return float(low - margin), float(high + margin)
 
 
-def _notes(fit: CoefficientStatistics, name: str, rows: DrawnRows | None, curve: FittedCurve) -> Iterator[str]:
+def _notes(fit: CoefficientStatistics, rows: DrawnRows | None, curve: FittedCurve, how: str) -> Iterator[str]:
     """Yield what the figure does not show by itself."""
     formula = fit.design.formula
     yield f"n = {fit.nobs:,}, R-squared {fit.rsquared:.3f}."
     if rows is None:
-        yield "The fit has no rows to draw; the line is over the range of the rows, or two deviations around their mean."
+        yield f"The rows are not available. The line is drawn {how}."
     elif rows.grid is not None:
         yield f"Darker cells have more rows, up to {rows.grid.counts.max():,.0f}."
     elif formula.has_frequencies:
         yield "A dot stands for as many rows as its frequency."
     if not np.isfinite(curve.confidence).any():
-        why = "there are no residual degrees of freedom" if fit.df_resid == 0 else "some standard errors have no value"
-        yield f"There are no bands, because {why}."
+        yield "There are no bands, because some standard errors have no value."
         return
     if fit.robust is not None:
         yield f"The confidence band follows the {fit.cov_type} covariance; the prediction band adds one variance for all rows."
     if formula.weights is not None and not formula.has_frequencies:
-        yield "The prediction band is for a row of weight one."
+        weight = fit.solution.moments.weight / fit.solution.moments.n
+        yield f"The prediction band is for a row of the mean weight, {weight:.4g}."
