@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from squarely.show.palette import COLORS
 from squarely.show.text import escape_controls, legend_label
 
@@ -29,11 +27,12 @@ class Band:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cells:
-    """How many rows are in the cells of a grid: counts (k, m) between the edges x (m + 1,) and y (k + 1,)."""
+    """How many rows are in the cells of a grid: counts (k, m) between the edges x (m + 1,) and y (k + 1,), and the `most` of them."""
 
     x: Any
     y: Any
     counts: Any
+    most: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,9 +65,8 @@ def draw_cells(axes: Any, cells: Cells) -> None:
 
     light, dark = _GRAYS
     grays = LinearSegmentedColormap.from_list("rows", [str(light), str(dark)])
-    counts = np.ma.masked_equal(cells.counts, 0)
-    norm = LogNorm(max(float(counts.min()), 1.0), max(float(counts.max()), 2.0))
-    axes.pcolormesh(cells.x, cells.y, counts, cmap=grays, norm=norm, rasterized=True, zorder=1.5)
+    norm = LogNorm(1.0, max(cells.most, 2.0))
+    axes.pcolormesh(cells.x, cells.y, cells.counts, cmap=grays, norm=norm, rasterized=True, zorder=1.5)
 
 
 def draw_intervals(axes: Any, intervals: Intervals) -> None:

@@ -49,8 +49,8 @@ def cut_middle(text: str, width: int = 40) -> str:
 def legend_label(text: str) -> str:
     """Return the text of a legend of a figure, with a space before an underscore, because matplotlib leaves out labels with one.
 
-    >>> legend_label("_x + $")
-    ' _x + \\\\$'
+    >>> legend_label("_x"), legend_label("x")
+    (' _x', 'x')
     """
     label = escape_controls(text, "figure")
     return f" {label}" if label.startswith("_") else label

@@ -163,9 +163,8 @@ def _notes(
         limits = "" if fit.robust is None else f" The limits follow the {fit.cov_type} covariance."
         yield f"n = {fit.nobs:,}, R-squared {fit.rsquared:.3f}.{limits}"
     if is_scaled:
-        yield "The units differ, so each coefficient is drawn times the standard deviation of its column" + (
-            "; the numbers beside it are not." if len(fits) == 1 else "."
-        )
+        numbers = "; the numbers are per unit" if len(fits) == 1 else ""
+        yield f"Drawn per standard deviation of each column, because the units differ{numbers}."
     names = dict.fromkeys(name for each in estimates for name in each)
     if len(rows) < len([name for name in names if name != "Intercept"]):
         yield f"These are the {len(rows)} most significant of {len(names):,} coefficients."

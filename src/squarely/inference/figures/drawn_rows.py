@@ -17,7 +17,7 @@ from squarely.moments import fold_in_threads, rows_per_block
 from squarely.numerics import Array
 
 MOST_POINTS = 10_000
-_CELLS = {50_000: 64, 500_000: 128, math.inf: 256}  # in each direction, up to so many rows: few rows leave small cells empty
+_CELLS = {200_000: 128, math.inf: 256}  # in each direction, up to so many rows: few rows leave small cells empty
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

@@ -58,7 +58,8 @@ def _row_marks(rows: DrawnRows | None) -> Iterator[Mark]:
     if rows is not None and rows.points is not None:
         yield Curve(x=rows.points[0], y=rows.points[1], color=None, dots=True)
     elif rows is not None and rows.grid is not None:
-        yield Cells(x=rows.grid.edges(0), y=rows.grid.edges(1), counts=rows.grid.counts.T)
+        counts = rows.grid.counts.T
+        yield Cells(x=rows.grid.edges(0), y=rows.grid.edges(1), counts=np.where(counts > 0, counts, np.nan), most=counts.max())
 
 
 def _curve_marks(curve: FittedCurve) -> Iterator[Mark]:
