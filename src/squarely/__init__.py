@@ -14,7 +14,7 @@ from squarely._version import __version__
 
 if TYPE_CHECKING:
     from squarely import datasets, errors
-    from squarely.api import anova, anova_lm, load, merge, ols, preview, sweep, train
+    from squarely.api import anova, anova_lm, load, merge, ols, plot_coefficients, preview, sweep, train
     from squarely.api.both_methods import certify
     from squarely.api.progress_bar import progress
     from squarely.certification import Certificate
@@ -37,6 +37,7 @@ __all__ = [
     "load",
     "merge",
     "ols",
+    "plot_coefficients",
     "preview",
     "progress",
     "sweep",
@@ -44,7 +45,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("anova", "anova_lm", "load", "merge", "ols", "preview", "sweep", "train"), "squarely.api"),
+    **dict.fromkeys(
+        ("anova", "anova_lm", "load", "merge", "ols", "plot_coefficients", "preview", "sweep", "train"), "squarely.api"
+    ),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
     **dict.fromkeys(("DataPreview", "Fit", "Preview"), "squarely.inference"),

@@ -37,7 +37,7 @@ ORDER = {
     ],
     "inference": [
         "normality preview scan", "covariance", "statistics", "summary serialization merge", "coefficients",
-        "hypotheses predictions tables", "fit",
+        "hypotheses predictions tables", "figures", "fit",
     ],
 }  # fmt: skip
 

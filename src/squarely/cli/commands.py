@@ -45,6 +45,7 @@ from squarely.cli.options import (
 from squarely.cli.output import print_json, print_text, show
 from squarely.cli.topics import list_topics, read_topic
 from squarely.errors import ConvergenceWarning, OptionError, SquarelyError
+from squarely.show import require_figure_file
 
 app = typer.Typer(
     name="squarely",
@@ -135,6 +136,10 @@ def ols(
     precision: Precision = "auto",
     fold: Fold = "auto",
     save: Annotated[Path | None, typer.Option(help="Save the fit as JSON, for squarely predict.", rich_help_panel=OUTPUT)] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw the fit to a .png, .svg or .pdf file.", metavar="<path>", rich_help_panel=OUTPUT),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -150,14 +155,18 @@ def ols(
 ) -> None:
     """Fit by least squares and print the summary."""
     if dry_run:
-        if save is not None or test:
-            what = "--test has nothing to test" if test else "--save has nothing to save"
-            raise OptionError(f"--dry-run makes no fit, so {what}. Leave out one of them.")
+        for flag, value in {"--save": save, "--plot": plot, "--test": test}.items():
+            if value is not None:
+                raise OptionError(f"--dry-run makes no fit, so {flag} has nothing to {flag[2:]}. Leave out one of them.")
         show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
         return
+    if plot is not None:
+        require_figure_file(plot)
     fit = squarely.ols(formula, data, where=where, read=read, missing=missing, collinear=collinear, precision=precision, fold=fold)
     if save is not None:
         fit.save(save)
+    if plot is not None:
+        fit.plot().save(plot)
     show(fit, as_json=as_json, tests=[fit.f_test(each) for each in test or ()])
 
 

@@ -88,7 +88,15 @@ def all_reduce_fold(fold: Fold, shard: Source, group: ProcessGroup, options: Tra
         statistics = {"centers of the first rows": design.centers.tolist(), "scales of the first rows": design.scales.tolist()}
         values = {each.name: getattr(options, each.name) for each in fields(options) if each.name != "device"}
         plain = {name: value for name, value in values.items() if isinstance(value, str | int | float | None)}
-        group.require_same({"formula": design.formula.text, "columns": list(design.names), "weights": design.formula.weights_option, **statistics, **plain})
+        group.require_same(
+            {
+                "formula": design.formula.text,
+                "columns": list(design.names),
+                "weights": design.formula.weights_option,
+                **statistics,
+                **plain,
+            }
+        )
         gram, account = group.run_on_all(lambda: fold(design, shard))
         total = all_reduce_account(account, group)
         return group.all_reduce_arrays([gram])[0], total

@@ -15,6 +15,7 @@ from squarely.inference.covariance.estimate import estimate_covariance
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.statsmodels_names import StatsmodelsCovariance
+from squarely.inference.figures.plot import Figures
 from squarely.inference.hypotheses.methods import HypothesisTests
 from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.predictions.methods import RowStatistics
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
-class Fit(HypothesisTests, StatsmodelsCovariance, RowStatistics, TidyFrames):
+class Fit(Figures, HypothesisTests, StatsmodelsCovariance, RowStatistics, TidyFrames):
     """A linear regression by least squares, made by `squarely.ols`.
 
     The numbers are documented in `Statistics`, what the coefficients have in `CoefficientStatistics`,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from typing import Any
 
@@ -11,13 +12,15 @@ from matplotlib.backends import backend_registry
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as MatplotlibFigure
 
+from squarely.errors import OptionError, short_traceback
 from squarely.show.notebook import is_notebook, show_below_cell
+from squarely.storage.disk import local_path, write_bytes
 
 
 class Figure(MatplotlibFigure):
     """A matplotlib Figure outside pyplot: drawing one leaves the user's current figure and axes as they are.
 
-    The last expression of a notebook cell appears as a picture. `savefig` writes a file, and `show` opens a window.
+    The last expression of a notebook cell appears as a picture. `save` writes a file, and `show` opens a window.
     """
 
     def __init__(self, width: float, height: float) -> None:
@@ -29,6 +32,22 @@ class Figure(MatplotlibFigure):
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
         return buffer.getvalue()
+
+    @short_traceback
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the figure to a file whose name ends in .png, .svg, .pdf or another ending that matplotlib has.
+
+        The file is complete or not written.
+
+        Raises
+        ------
+        OptionError : the name has no such ending.
+        DataError : the file cannot be written.
+        """
+        ending = require_figure_path(path)
+        buffer = io.BytesIO()
+        self.savefig(buffer, format=ending, dpi=150)
+        write_bytes(path, buffer.getvalue())
 
     def show(self, warn: bool = True) -> None:
         """Display the figure in a notebook, or else open a window, as `matplotlib.pyplot.show` does.
@@ -45,10 +64,21 @@ class Figure(MatplotlibFigure):
             _open_window(self, canvas)
         elif warn:
             warnings.warn(
-                f"No window can open, because matplotlib's backend is {name!r}. Save the figure with .savefig('figure.png'), or "
+                f"No window can open, because matplotlib's backend is {name!r}. Save the figure with .save('figure.png'), or "
                 "use a notebook, where it appears below the cell.",
                 stacklevel=2,
             )
+
+
+def require_figure_path(path: str | os.PathLike[str]) -> str:
+    """Return the ending of the name of a figure's file, or raise an OptionError if no figure can be written as that."""
+    ending, endings = local_path(path).suffix.lower().removeprefix("."), FigureCanvasAgg.get_supported_filetypes()
+    if ending not in endings:
+        raise OptionError(
+            f"The file of a figure is {os.fspath(path)!r}, and its name tells no format. Give a name that ends in .png, .svg, .pdf "
+            "or .jpg, such as 'figure.png'."
+        )
+    return ending
 
 
 def _open_window(figure: Figure, canvas: Any) -> None:

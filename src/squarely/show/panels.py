@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squarely.errors import InputError, MissingExtraError, pluralize
 from squarely.show.contours import Contours, draw_contours
 from squarely.show.palette import COLORS, DASHES, pick_shade
-from squarely.show.text import escape_controls
+from squarely.show.statistical_marks import Band, Cells, Intervals, draw_band, draw_cells, draw_intervals
+from squarely.show.text import cut_middle, escape_controls, legend_label, wrap_text
+from squarely.storage.disk import writable_path
 
 if TYPE_CHECKING:
     from squarely.show.figure import Figure
@@ -20,6 +24,10 @@ _LABEL_HEIGHT = 0.055  # of the height of a panel
 _MAX_SHIFT = 2.5  # label heights from the end of a curve to its label, beyond which a legend is clearer
 _MAX_INSIDE = 6  # labels of a legend within the panel; a longer one is beside it
 _FEW_DECADES = 2.5  # a log axis that spans less has ticks within its decades
+_MANY_DOTS = 1_000  # beyond which they are smaller and paler
+_SHORT_NAME = 16  # characters of the name of a row that leave the panel its width
+_NOTE_WIDTH = 100  # characters of a line below the title
+_NAME_WIDTHS = (80, 80, 50)  # characters of title, x label and y label
 _GRAY = "#555555"
 
 
@@ -60,18 +68,22 @@ class Point:
     symbol: str = "o"
 
 
+Mark = Curve | Level | Point | Contours | Band | Cells | Intervals
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     """One pair of axes and its marks. The y axis begins at `bottom` and ends at `top`, if they are given; `whole_x` is for counts.
 
-    With `label_ends` the labels of curves are at their right ends, if they do not overlap there, and else in a legend. `note` is a
-    sentence below the title.
+    With `label_ends` the labels of curves are at their right ends, if they do not overlap there, and else in a legend. `note` has
+    lines below the title. `rows` are names instead of a scale of y, at 0, 1, ... from the top. `y_limits` are the ends of y.
+    `height` is in inches.
     """
 
     title: str
     x_label: str
     y_label: str
-    marks: Sequence[Curve | Level | Point | Contours]
+    marks: Sequence[Mark]
     log_y: bool = False
     log_x: bool = False
     whole_x: bool = False
@@ -79,33 +91,49 @@ class Panel:
     bottom: float | None = None
     label_ends: bool = False
     note: str = ""
+    rows: Sequence[str] = ()
+    y_limits: tuple[float, float] | None = None
+    height: float = 4.4
 
 
 def draw(panels: Sequence[Panel], ax: Any = None) -> Any:
     """Draw panels side by side and return the Figure; or draw them into the user's axes, one or several, and return these."""
-    try:
-        from squarely.show.figure import Figure
-    except ImportError:
-        raise MissingExtraError("Drawing a figure", "matplotlib", "plots") from None
+    module = _import_figure()
     if ax is not None:
         return _draw_into(panels, ax)
-    figure = Figure(sum(map(_width, panels)) if len(panels) > 1 else 1.25 * _width(panels[0]), 4.4)
+    figure = module.Figure(sum(map(_width, panels)) if len(panels) > 1 else 1.25 * _width(panels[0]), max(p.height for p in panels))
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw_panel(axes, panel)
+    return figure
+
+
+def require_figure_file(path: str | os.PathLike[str]) -> None:
+    """Raise an error, before the work for a figure begins, if its file could not be written."""
+    _import_figure().require_figure_path(path)
+    writable_path(path)
+
+
+def _import_figure() -> Any:
+    try:
+        from squarely.show import figure
+    except ImportError:
+        raise MissingExtraError("Drawing a figure", "matplotlib", "plots") from None
     return figure
 
 
 def _width(panel: Panel) -> float:
     """Return the width of a panel in inches, with room for a long legend beside it."""
     named = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Curve | Level))
-    return 8.4 if named > _MAX_INSIDE and not panel.label_ends else 6.4
+    beside = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Intervals))
+    is_wide = beside or max(map(len, panel.rows), default=0) > _SHORT_NAME or (named > _MAX_INSIDE and not panel.label_ends)
+    return 8.4 if is_wide else 6.4
 
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
     """Write a figure as PNG to `folder`, which is created if it does not exist, and return the path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
-    figure.savefig(path, dpi=150)
+    figure.save(path)
     return path
 
 
@@ -122,13 +150,16 @@ def _draw_into(panels: Sequence[Panel], ax: Any) -> Any:
 
 
 def _draw_panel(axes: Any, panel: Panel) -> None:
-    title, x_label, y_label = (escape_controls(text, "figure") for text in (panel.title, panel.x_label, panel.y_label))
+    texts = ((panel.title, _NAME_WIDTHS[0]), (panel.x_label, _NAME_WIDTHS[1]), (panel.y_label, _NAME_WIDTHS[2]))
+    title, x_label, y_label = (escape_controls(cut_middle(text, width), "figure") for text, width in texts)
     x_scale, y_scale = ("log" if is_log else "linear" for is_log in (panel.log_x, panel.log_y))
     axes.set(xlabel=x_label, ylabel=y_label, xscale=x_scale, yscale=y_scale)
-    axes.set_title(title, pad=20 if panel.note else None)
-    if panel.note:
-        note = escape_controls(panel.note, "figure")
-        axes.annotate(note, (0.5, 1.0), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", ha="center", **_SMALL)
+    sentences = (wrap_text(escape_controls(line, "figure"), _NOTE_WIDTH) for line in panel.note.splitlines())
+    note = list(chain.from_iterable(sentences))
+    axes.set_title(title, pad=8 + 12 * len(note) if note else None)
+    if note:
+        place = {"xycoords": "axes fraction", "xytext": (0, 5), "textcoords": "offset points"}
+        axes.annotate("\n".join(note), (0.5, 1.0), ha="center", **place, **_SMALL)
     axes.margins(y=0.07)
     for mark in panel.marks:
         _draw_data(axes, mark)
@@ -154,6 +185,12 @@ def _draw_data(axes: Any, mark: object) -> None:
         _draw_curve(axes, mark)
     elif isinstance(mark, Contours):
         draw_contours(axes, mark)
+    elif isinstance(mark, Band):
+        draw_band(axes, mark)
+    elif isinstance(mark, Cells):
+        draw_cells(axes, mark)
+    elif isinstance(mark, Intervals):
+        draw_intervals(axes, mark)
 
 
 _SMALL = {"fontsize": "small", "color": _GRAY}
@@ -161,10 +198,12 @@ _ON_WHITE = {"bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, 
 
 
 def _draw_curve(axes: Any, curve: Curve) -> None:
-    label = escape_controls(curve.label, "figure") or None
+    label = legend_label(curve.label) or None
     color = _color_of(curve)
     if curve.dots:
-        axes.scatter(curve.x, curve.y, s=18, color=color, alpha=0.55, linewidths=0, label=label, zorder=2)
+        size = min(1.0, math.sqrt(_MANY_DOTS / max(len(curve.x), 1)))
+        style = {"s": 18 * size, "alpha": max(0.55 * size, 0.3), "linewidths": 0}
+        axes.scatter(curve.x, curve.y, color=color, label=label, zorder=2, **style)
     elif curve.dashed:
         axes.plot(curve.x, curve.y, color="black", linewidth=1.0, linestyle=(0, (4, 5)), label=label, zorder=4)
     else:
@@ -179,10 +218,15 @@ def _limit_heights(axes: Any, panel: Panel) -> None:
         axes.set_ylim(lowest - 0.05 * (panel.top - lowest), panel.top)
     if panel.bottom is not None:
         axes.set_ylim(bottom=panel.bottom)
+    if panel.y_limits is not None:
+        axes.set_ylim(*panel.y_limits)
+    if panel.rows:
+        axes.set_yticks(range(len(panel.rows)), [escape_controls(cut_middle(name), "figure") for name in panel.rows])
+        axes.set_ylim(len(panel.rows) - 0.5, -0.5)
 
 
 def _draw_level(axes: Any, level: Level) -> None:
-    label, style = escape_controls(level.label, "figure"), {"color": _GRAY, "linewidth": 1.0, "zorder": 1}
+    label, style = legend_label(level.label), {"color": _GRAY, "linewidth": 1.0, "zorder": 1}
     if level.across == "x":
         axes.axvline(level.value, label=label, linestyle=(0, (6, 2, 1, 2)), **style)
         return
@@ -232,11 +276,12 @@ def _label_curves(axes: Any, panel: Panel) -> None:
         label, color = escape_controls(curves[i].label, "figure"), _color_of(curves[i])
         axes.annotate(label, (1.0, height), xycoords="axes fraction", va="center", color=color, annotation_clip=False)
     drawn = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    labels = [mark.label for mark in panel.marks if isinstance(mark, Level)]
+    labels = [mark.label for mark in panel.marks if isinstance(mark, Level | Band | Intervals)]
     labels = [curve.label for i, curve in enumerate(curves) if i not in heights] + labels
-    named = [label for label in (escape_controls(label, "figure") for label in labels) if label in drawn]
+    named = [label for label in map(legend_label, labels) if label in drawn]
     if named:
-        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(named) > _MAX_INSIDE else {}
+        is_outside = len(named) > _MAX_INSIDE or bool(panel.rows)
+        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if is_outside else {}
         axes.legend([drawn[name] for name in named], named, frameon=False, **outside)
 
 

@@ -52,6 +52,26 @@ def align_left(text: str, width: int) -> str:
     return set_cell_size(text, width - 1) + "…"
 
 
+def cut_middle(text: str, width: int = 40) -> str:
+    """Cut text to `width` characters: an ellipsis takes the place of its middle, because names differ at their ends.
+
+    >>> cut_middle("C(origin)[japan]", 11), cut_middle("weight")
+    ('C(ori…apan]', 'weight')
+    """
+    half = (width - 1) // 2
+    return text if len(text) <= width else f"{text[: width - 1 - half]}…{text[len(text) - half :]}"
+
+
+def legend_label(text: str) -> str:
+    """Return the text of a legend of a figure, with a space before an underscore, because matplotlib leaves out labels with one.
+
+    >>> legend_label("_x"), legend_label("x")
+    (' _x', 'x')
+    """
+    label = escape_controls(text, "figure")
+    return f" {label}" if label.startswith("_") else label
+
+
 def wrap_text(text: str, width: int, indent: str = "") -> list[str]:
     """Wrap text at spaces into lines of at most `width` cells, and indent those after the first.
 

@@ -52,14 +52,24 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     ------
     DataError : the file cannot be written, or the text is longer than `read_text` accepts.
     """
-    target = writable_path(path)
     if len(text) > _MAX_CHARACTERS:
         raise DataError(
             f"{str(path)!r} was not written: it would have {len(text):,} characters, and the limit is {_MAX_CHARACTERS:,}."
         )
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file atomically: a file at the path is replaced once all of the content is on disk.
+
+    Raises
+    ------
+    DataError : the file cannot be written.
+    """
+    target = writable_path(path)
     try:
         with replacement(target) as part:
-            _write_synced(part, text.encode("utf-8"))
+            _write_synced(part, content)
     except OSError as error:
         raise DataError(f"{str(path)!r} was not written: {error.strerror or error}. A file of this name is unchanged.") from error
 

@@ -153,9 +153,7 @@ class StreamedBatches:
         return X, *(X.new_empty((rows, 1)) for _ in range(columns))
 
 
-def _write(
-    problem: StandardizedProblem, block: Block, at: slice, X: torch.Tensor, y: torch.Tensor, *weights: torch.Tensor
-) -> None:
+def _write(problem: StandardizedProblem, block: Block, at: slice, X: torch.Tensor, y: torch.Tensor, *weights: torch.Tensor) -> None:
     """Standardize some rows of a block in float64, column by column, into the first rows of X, y and the relative weights."""
     if block.weights is not None:
         weights[0][: at.stop - at.start, 0] = torch.from_numpy(problem.relative_weights(block.weights[at]))

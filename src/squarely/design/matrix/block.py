@@ -49,6 +49,7 @@ class Block:
     row_mask : which rows of the batch these are.
     account : the account of the rows of this batch.
     groups : the columns of `Formula.groups`, by name, in these rows.
+    columns : the columns (m,) of numbers of the data that the formula reads, by name.
     weights : (m,) the weights or frequencies of these rows, all above zero; None for one each.
     rounding_squares : returns the sums of squares (k,) of bounds of the rounding of each column; None if there is no rounding.
     ends : returns for the f `Design.cancellation_factors` the ends (2, f) between which a constant value lies; None if f is 0.
@@ -63,6 +64,7 @@ class Block:
     row_mask: np.ndarray
     account: RowAccount
     groups: Mapping[str, CategoricalColumn] = field(default_factory=dict)
+    columns: Mapping[str, Array] = field(default_factory=dict)
     weights: Array | None = None
     rounding_squares: Callable[[], Array] | None = None
     ends: Callable[[], Array] | None = None

@@ -138,6 +138,7 @@ def _block(design: Design, source: Source, batch: Batch) -> Block:
         layout=design.layout,
         offset=None if offset is None else offset[0] + offset[1],
         first_row=batch.start,
+        columns=evaluated.columns,
         row_mask=evaluated.row_mask,
         account=evaluated.account,
         groups={

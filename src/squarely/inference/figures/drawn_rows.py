@@ -1,0 +1,103 @@
+"""The rows of a fit in the plane of one predictor and the response: as points, or counted in a grid if there are many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from squarely.data import DetachedSource, Source, is_aggregate_only, scan_purpose
+from squarely.design import Block, Design, dense_table, fold_blocks, scaled_blocks
+from squarely.exact import Solution, require_same_rows, sum_columns
+from squarely.inference.figures.grid import Grid, count_rows, merge_grids
+from squarely.moments import fold_in_threads, rows_per_block
+from squarely.numerics import Array
+
+MOST_POINTS = 10_000
+_CELLS = {200_000: 128, math.inf: 256}  # in each direction, up to so many rows: few rows leave small cells empty
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class DrawnRows:
+    """The rows of a fit.
+
+    Attributes
+    ----------
+    x_limits, y_limits : the ends of the predictor and of the response.
+    points : (2, n) predictor and response of each row; None if there are more than `MOST_POINTS`.
+    grid : the counts of rows instead; None if there are points.
+    """
+
+    x_limits: tuple[float, float]
+    y_limits: tuple[float, float]
+    points: Array | None
+    grid: Grid | None
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class _Part:
+    """What some rows give: their number, sums of scaled columns, ends (2, 2) of x and y, and points or a grid."""
+
+    used: int = 0
+    sums: Array | float = 0.0
+    low: Array | float = np.inf
+    high: Array | float = -np.inf
+    points: Sequence[Array] = ()
+    grid: Grid | None = None
+
+
+def has_rows(source: Source) -> bool:
+    """Return whether the rows of a source can be read one by one."""
+    return not isinstance(source, DetachedSource) and not is_aggregate_only(source)
+
+
+@scan_purpose("figure")
+def read_rows(solution: Solution, source: Source, name: str) -> DrawnRows:
+    """Scan the rows of a fit once, for the predictor `name` and the response.
+
+    Raises
+    ------
+    DataError : the rows are not those of the fit.
+    """
+    moments = solution.moments
+    design = moments.design
+    cells = 0 if moments.n <= MOST_POINTS else next(cells for rows, cells in _CELLS.items() if moments.n <= rows)
+    work = partial(_read_block, design=design, name=name, cells=cells)
+    part = fold_blocks(design, source, work, _merge, _Part(), threads=fold_in_threads(design))
+    require_same_rows(source, moments, part.used, np.broadcast_to(part.sums, len(moments.gram)))
+    low, high = np.broadcast_to(part.low, 2).tolist(), np.broadcast_to(part.high, 2).tolist()
+    points = np.concatenate(part.points, axis=1) if part.points else None
+    return DrawnRows(x_limits=(low[0], high[0]), y_limits=(low[1], high[1]), points=points, grid=part.grid)
+
+
+def _read_block(block: Block, *, design: Design, name: str, cells: int) -> _Part:
+    """Return the points of a block, or their grid if there is a number of cells."""
+    if block.size == 0:
+        return _Part()
+    y = block.response if block.offset is None else block.response + block.offset
+    values = np.stack([block.columns[name], y])
+    pieces = scaled_blocks(design, block, rows_per_block(design))
+    part = _Part(
+        used=block.size,
+        sums=sum(sum_columns(dense_table(piece, design.layout)[0]) for piece in pieces),
+        low=values.min(axis=1),
+        high=values.max(axis=1),
+    )
+    if not cells:
+        return replace(part, points=[values])
+    return replace(part, grid=count_rows(*values, block.weights if design.formula.has_frequencies else None, most=cells))
+
+
+def _merge(a: _Part, b: _Part) -> _Part:
+    grids = [grid for grid in (a.grid, b.grid) if grid is not None]
+    return _Part(
+        used=a.used + b.used,
+        sums=a.sums + b.sums,
+        low=np.minimum(a.low, b.low),
+        high=np.maximum(a.high, b.high),
+        points=[*a.points, *b.points],
+        grid=merge_grids(*grids) if len(grids) == 2 else next(iter(grids), None),
+    )

@@ -1,0 +1,120 @@
+"""The figure of a fit with one numeric predictor: rows, curve and bands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from squarely.design import Categorical, Name, Polynomial, argument_of, column_names
+from squarely.errors import DataError
+from squarely.inference.coefficients import CoefficientStatistics
+from squarely.inference.figures.curve import FittedCurve, fitted_curve
+from squarely.inference.figures.drawn_rows import DrawnRows, has_rows, read_rows
+from squarely.show import Band, Cells, Curve, Mark, Panel
+
+ALPHA = 0.05
+_COLOR = 1  # vermilion, as of least squares in the demo
+_DEVIATIONS = 1.5  # on both sides of the mean, where the rows are not available
+_MARGIN = 0.04  # of the range of y
+_ROOM = 0.35  # of the range of the rows, beyond which the curve and wide bands leave the panel
+
+
+def predictors_of(fit: CoefficientStatistics) -> tuple[list[str], list[str]]:
+    """Return the columns of the data on the right side of the formula: those of numbers, and those of categories."""
+    factors = fit.design.factors.values()
+    expressions = [argument_of(f) for f in factors if not isinstance(f, Categorical)]
+    expressions += [numeric.expression for numeric in fit.design.formula.offsets]
+    numbers = [part.name for part in column_names(*expressions)]
+    labels = [f.name.name for f in factors if isinstance(f, Categorical)]
+    return list(dict.fromkeys(numbers)), list(dict.fromkeys(labels))
+
+
+def line_panel(fit: CoefficientStatistics, name: str) -> Panel:
+    """Draw the rows over the predictor `name`, the fitted curve, and both bands.
+
+    Raises
+    ------
+    DataError : the rows are not those of the fit, or the fit has no rows and does not know between which ends to draw.
+    """
+    rows = read_rows(fit.solution, fit.source, name) if has_rows(fit.source) else None
+    ends, how = (rows.x_limits, "") if rows is not None else _ends_without_rows(fit, name)
+    if not ends[0] < ends[1]:
+        ends = ends[0] - 0.5, ends[1] + 0.5
+    curve = fitted_curve(fit, name, ends, ALPHA)
+    return Panel(
+        title=fit.design.formula.text,
+        x_label=name,
+        y_label=fit.design.response,
+        marks=[*_row_marks(rows), *_curve_marks(curve)],
+        note="\n".join(_notes(fit, rows, curve, how)),
+        y_limits=_y_limits(rows, curve),
+        height=5.2,
+    )
+
+
+def _row_marks(rows: DrawnRows | None) -> Iterator[Mark]:
+    if rows is not None and rows.points is not None:
+        yield Curve(x=rows.points[0], y=rows.points[1], color=None, dots=True)
+    elif rows is not None and rows.grid is not None:
+        counts = rows.grid.counts.T
+        yield Cells(x=rows.grid.edges(0), y=rows.grid.edges(1), counts=np.where(counts > 0, counts, np.nan), most=counts.max())
+
+
+def _curve_marks(curve: FittedCurve) -> Iterator[Mark]:
+    level = f"{100 * (1 - ALPHA):g} %"
+    for half, label, opacity in ((curve.prediction, "prediction", 0.1), (curve.confidence, "confidence", 0.35)):
+        if np.isfinite(half).any():
+            low, high = curve.mean - half, curve.mean + half
+            yield Band(x=curve.x, low=low, high=high, label=f"{level} {label} band", color=_COLOR, opacity=opacity)
+    yield Curve(x=curve.x, y=curve.mean, color=_COLOR, label="least squares")
+
+
+def _ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[float, float], str]:
+    """Return the ends of the rows, if a spline or polynomial has them, or else those about the mean, and what they are."""
+    design, moments = fit.design, fit.solution.moments
+    for text, basis in design.learned.bases.items():
+        if isinstance(argument_of(design.factors[text]), Name):
+            return (basis.low, basis.high) if isinstance(basis, Polynomial) else basis.boundary, "over their range"
+    for j, column in enumerate(design.columns):
+        (text, _, i), *others = column.parts
+        if isinstance(argument_of(design.factors[text]), Name) and i == 0 and not others:
+            mean, reach = float(moments.means[j]), _DEVIATIONS * math.sqrt(moments.variances[j])
+            return (mean - reach, mean + reach), f"{_DEVIATIONS:g} standard deviations to both sides of their mean"
+    raise DataError(
+        f"The figure needs the rows of {fit.source.label}, because this fit does not have the range of {name!r}. Fit the data "
+        "again, or draw kind='coefficients'."
+    )
+
+
+def _y_limits(rows: DrawnRows | None, curve: FittedCurve) -> tuple[float, float] | None:
+    """Return ends of y with all rows, and with the curve and the bands as far as they are not much wider."""
+    if rows is None or not np.isfinite(curve.mean).any():
+        return None
+    low, high = rows.y_limits
+    half, room = np.nan_to_num(curve.prediction), _ROOM * (high - low)
+    ends = max(np.nanmin(curve.mean - half), low - room), min(np.nanmax(curve.mean + half), high + room)
+    low, high = min(low, ends[0]), max(high, ends[1])
+    margin = _MARGIN * (high - low) or 0.5
+    return float(low - margin), float(high + margin)
+
+
+def _notes(fit: CoefficientStatistics, rows: DrawnRows | None, curve: FittedCurve, how: str) -> Iterator[str]:
+    """Yield what the figure does not show by itself."""
+    formula = fit.design.formula
+    yield f"n = {fit.nobs:,}, R-squared {fit.rsquared:.3f}."
+    if rows is None:
+        yield f"The rows are not available. The line is drawn {how}."
+    elif rows.grid is not None:
+        yield f"Darker cells have more rows, up to {rows.grid.counts.max():,.0f}."
+    elif formula.has_frequencies:
+        yield "A dot stands for as many rows as its frequency."
+    if not np.isfinite(curve.confidence).any():
+        yield "There are no bands, because some standard errors have no value."
+        return
+    if fit.robust is not None:
+        yield f"The confidence band follows the {fit.cov_type} covariance; the prediction band adds one variance for all rows."
+    if formula.weights is not None and not formula.has_frequencies:
+        weight = fit.solution.moments.weight / fit.solution.moments.n
+        yield f"The prediction band is for a row of the mean weight, {weight:.4g}."
