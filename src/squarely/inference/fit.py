@@ -14,8 +14,8 @@ from squarely.exact import Solution, read_residuals
 from squarely.inference.covariance.estimate import estimate_covariance
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.robust import RobustCovariance
-from squarely.inference.hypotheses.methods import HypothesisTests
 from squarely.inference.covariance.statsmodels_names import StatsmodelsCovariance
+from squarely.inference.hypotheses.methods import HypothesisTests
 from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.prediction import make_predictor
 from squarely.inference.serialization.deserialize import solution_from_json
