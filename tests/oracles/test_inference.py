@@ -9,6 +9,9 @@ FROM_A_FIT = (
     "ols.prestige.coef", "ols.prestige.se", "hc.prestige.HC0", "hc.prestige.HC1", "hc.prestige.HC2", "hc.prestige.HC3",
     "hc.prestige.HC4", "hc3.prestige.t", "hc3.prestige.p", "hc3.prestige.ci", "hc3.prestige.F", "hc3.prestige.cov", "sm.hc3.z",
     "sm.hc3.F", "sm.aic", "pf.HC1",
+    "cl.ca.n", "cl.ca.CR0", "cl.ca.CR1", "cl.ca.CR2", "cl.ca.CR3", "cl.ca.CR2.satt", "cl.ca.CR2.estimatr", "cl.ca.stata", "cl.ca.ci",
+    "cl.ca.w.CR1", "cl.nls.CR1", "cl.nls.CR2", "cl.nls.CR3", "cl2.inn.n", "cl2.inn.conv", "cl2.inn.min", "cl2.nls", "cl2.sal.fixw",
+    "sm.cluster", "sm.cluster-crv3", "sm.twoway", "pf.CRV1", "pf.twoway", "pf.twoway.conv",
     "wls.prestige.coef", "wls.prestige.se", "wls.prestige.fit", "wls.prestige.HC0", "wls.prestige.HC1", "wls.prestige.HC2",
     "wls.prestige.HC3", "wls.prestige.estimatr.HC2", "wls.zero.prestige", "sm.wls", "sm.wls.normality",
 )  # fmt: skip
