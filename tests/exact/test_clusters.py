@@ -12,7 +12,7 @@ from squarely.errors import DataError, OptionError
 from squarely.inference.covariance import cluster_sums
 from tests.support.checks import CARS, assert_close, need
 from tests.support.dask import dask_frame, scheduler
-from tests.support.inference_oracles import table
+from tests.support.inference_oracles import CASES, assert_values, fit_of, table
 
 KINDS = ("CR0", "CR1", "CR2", "CR3")
 FORMULA = "y ~ x + z"
@@ -111,6 +111,48 @@ def test_cr3_of_a_coefficient_that_one_cluster_decides_is_nan():
     assert any("g 3 alone decides a coefficient, which cannot be estimated without it" in note for note in fit.notes)
 
 
+# ---- the cases of tests/oracles that ask for more than standard errors
+
+
+def test_counts_of_clusters():
+    case, values = CASES["cl.ca.n"], CASES["cl.ca.n"]["values"]
+    fit = fit_of(case, cluster="county")
+    assert (fit.nobs, fit.cov_kwds["groups"]) == (values["n"], {"county": values["G"]})
+    case, values = CASES["cl2.inn.n"], CASES["cl2.inn.n"]["values"]
+    fit = fit_of(case, cluster=["company", "year"])
+    assert fit.cov_kwds["groups"] == {"company": values["G_company"], "year": values["G_year"]}
+    factor = values["G_both"] / (values["G_both"] - 1) * (values["n"] - 1) / (values["n"] - 4)
+    assert_close(fit.cov_kwds["correction"]["company, year"], factor, rtol=1e-14)
+
+
+def test_joint_tests_under_clusters():
+    case = CASES["cl.ca.F"]
+    fit = fit_of(case, cluster="county")
+    assert_values(case, {"F": fit.fvalue, "df_num": fit.df_model})
+    case = CASES["cl.ca.joint"]
+    test = fit.f_test("english = lunch = 0")
+    assert_values(case, {"F": test.fvalue, "df_num": test.df_num, "df_denom": test.df_denom, "p": test.pvalue})
+
+
+def test_cr2_with_weights():
+    case = CASES["cl.ca.w.CR2"]
+    fit = fit_of(case, weights="students", vcov="CR2", cluster="county")
+    assert_values(case, fit.bse)
+    assert fit.df_t.tolist() == [44.0] * 5
+    assert any("With weights, CR2 has no degrees of freedom for each coefficient" in note for note in fit.notes)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frequencies_are_repeated_rows(kind):
+    data = pd.DataFrame(rows()).assign(k=1 + np.arange(240) % 3)
+    repeated = data.loc[data.index.repeat(data["k"])]
+    a = sq.ols(FORMULA, data, frequencies="k", vcov=kind, cluster="g")
+    b = sq.ols(FORMULA, repeated, vcov=kind, cluster="g")
+    assert_close(a.bse, b.bse, rtol=1e-12)
+    assert_close(a.df_t, b.df_t, rtol=1e-10)
+    assert a.notes[0] == b.notes[0]
+
+
 # ---- laws
 
 
@@ -148,6 +190,8 @@ def test_units_of_columns_do_not_matter_where_the_covariance_is_repaired():
     ]
     assert_close(fits[1].tvalues, fits[0].tvalues, rtol=1e-9)
     assert [fit.cov_kwds["fixed"] for fit in fits] == [True, True]
+    raw = CASES["cl2.sal.raw"]  # what it was before
+    assert_values(raw, dict(zip([*raw["values"]][:4], fits[0].bse ** 2, strict=True)))
     assert any("smallest eigenvalue was -0.0018 of the trace" in note for note in fits[0].notes)
     assert not any("The same numbers" in note for note in fits[0].notes)
 
