@@ -12,6 +12,11 @@ CALLS = [
     ("train", "epoch", 10, r"train\(\) has no argument 'epoch'\. Did you mean 'epochs'\?"),
     ("ols", "na_values", ["?"], r"ols\(\) has no argument 'na_values'\. Use read=\{'na_values': \['\?'\]\}\."),
     ("ols", "sep", ";", r"ols\(\) has no argument 'sep'\. Use read=\{'delimiter': ';'\}\."),
+    ("ols", "cov_type", "HC3", r"ols\(\) has no argument 'cov_type'\. Write vcov='HC3' for heteroscedasticity, cluster='firm' .*"),
+    ("ols", "cov_kwds", {}, r"ols\(\) has no argument 'cov_kwds'\. Write its entries as arguments: cluster='firm' for groups.*"),
+    ("ols", "robust", True, r"ols\(\) has no argument 'robust'\. Write vcov='HC1' for the numbers of Stata, or vcov='HC3'.*"),
+    ("ols", "se_type", "HC2", r"ols\(\) has no argument 'se_type'\. Write vcov='HC2' .* or vcov='CR2', cluster='firm' .*"),
+    ("ols", "clusters", "g", r"ols\(\) has no argument 'clusters'\. Write cluster='firm' with the name of a column\."),
     ("ols", "wher", "x > 1", r"ols\(\) has no argument 'wher'\. Did you mean 'where'\?"),
 ]
 

@@ -65,7 +65,7 @@ def test_every_verdict_is_on_its_page():
 
 
 def test_every_page_is_in_the_table_of_the_readme():
-    linked = set(re.findall(r"^\| \[(docs/\w+\.md)\]", (ROOT / "README.md").read_text(), re.MULTILINE))
+    linked = set(re.findall(r"^\| \[(docs/[\w-]+\.md)\]", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert linked == {f"docs/{page.name}" for page in PAGES[1:]}
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import squarely as sq
 from squarely.errors import SquarelyError
 from squarely.show import escape_controls
+from tests.support.bad_covariances import COVARIANCES
 from tests.support.bad_data import FRAMES, VALUES
 from tests.support.bad_files import ENCODINGS, FILES
 from tests.support.bad_formulas import FORMULAS, NAMES
@@ -33,7 +34,7 @@ ROWS = [
         "name": NAMES,
         "encoding": ENCODINGS,
         "formula": FORMULAS,
-        "option": OPTIONS,
+        "option": [*OPTIONS, *COVARIANCES],
     }.items()
     for row in rows
 ]

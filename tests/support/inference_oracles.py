@@ -59,7 +59,7 @@ def number_of(fit, key, statistic):
     first, _, second = key.partition(" | ")
     if key in fit.params.index:
         main = [word for word in ("params", "tvalues", "pvalues") if statistic.startswith(word)]
-        return getattr(fit, main[0] if main else "bse")[key]
+        return fit.bse[key] ** 2 if "variances" in statistic else getattr(fit, main[0] if main else "bse")[key]
     if name in fit.params.index:
         return columns[word][name]
     if second in ("2.5 %", "97.5 %"):

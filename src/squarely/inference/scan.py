@@ -34,6 +34,7 @@ class WhitenedRows:
     positions : (m,) of the rows in the source, counted from 0.
     groups : the columns of labels that were asked for, by name.
     frequencies : (m,) how many rows each stands for, with V and residuals of one of them; None for one.
+    weights : (m,) the weights, which V and residuals have in them; None for none.
     """
 
     V: Array
@@ -41,6 +42,7 @@ class WhitenedRows:
     positions: np.ndarray
     groups: Mapping[str, CategoricalColumn]
     frequencies: Array | None = None
+    weights: Array | None = None
 
     @property
     def leverage(self) -> Array:
@@ -117,6 +119,8 @@ def _whiten(design: Design, block: Block, solution: Solution, W: Array) -> Itera
         rows = WhitenedRows(V=V, residuals=residuals, positions=positions[at], groups=groups)
         if design.formula.has_frequencies:
             rows = replace(rows, V=V / table[0], residuals=residuals / table[0], frequencies=table[0] ** 2)
+        elif design.formula.weights is not None:
+            rows = replace(rows, weights=table[0] ** 2)
         yield rows, sum_columns(table)
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from squarely.data import Source
 from squarely.errors import DataError, pluralize
 from squarely.exact import Solution
-from squarely.inference.covariance.cluster_sums import ClusterGroups, ClusterTable, Way, read_clusters
+from squarely.inference.covariance.cluster_sums import ClusterGroups, Products, Way, read_clusters
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root
 from squarely.inference.covariance.satterthwaite import AdjustedClusters, ClusterAdjuster
+from squarely.inference.covariance.weighted_cr2 import weighted_cr2_meat
 from squarely.numerics import Array
 
 _FEW_CLUSTERS = 10
@@ -26,27 +25,6 @@ _ELSEWHERE = {
 }
 
 
-@dataclass(slots=True)
-class Tally:
-    """The number of clusters, and of rows in the smallest and the largest one."""
-
-    clusters: int = 0
-    smallest: int = 0
-    largest: int = 0
-
-    def add(self, table: ClusterTable) -> None:
-        """Count the clusters of a table."""
-        if len(table.counts):
-            low, high = int(table.counts.min()), int(table.counts.max())
-            self.smallest = min(self.smallest, low) if self.clusters else low
-            self.largest = max(self.largest, high)
-            self.clusters += len(table.counts)
-
-    def __str__(self) -> str:
-        sizes = f"{self.smallest:,} to {self.largest:,} rows"
-        return f"{self.clusters:,} clusters of {pluralize(self.largest, 'row') if self.smallest == self.largest else sizes}"
-
-
 def cluster_covariance(solution: Solution, source: Source, options: CovarianceOptions) -> RobustCovariance:
     """Return the covariance of a kind, "CR0" to "CR3", for one column of clusters, from one scan.
 
@@ -55,25 +33,27 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     DataError : there is one cluster, or a label cannot be used.
     """
     kind, (name,) = options.kind, options.cluster
-    n, q = solution.moments.nobs, len(solution.factor.columns)
-    (groups,) = read_clusters(solution, source, [(name,)], products=kind in ("CR2", "CR3"))
+    n, q, formula = solution.moments.nobs, len(solution.factor.columns), solution.moments.design.formula
+    is_weighted = kind == "CR2" and formula.weights is not None and not formula.has_frequencies
+    products: Products = "none" if kind in ("CR0", "CR1") else "weighted" if is_weighted else "plain"
+    (groups,) = read_clusters(solution, source, [(name,)], products)
     adjusted = None
-    if kind in ("CR2", "CR3"):
-        adjusted, tally = adjust_scores(groups, covariance_root(solution), -0.5 if kind == "CR2" else -1.0)
-        meat = adjusted.meat
-    else:
-        meat, tally = sum_scores(groups, q)
-    G = require_clusters(tally, (name,), source).clusters
+    if products == "plain":
+        adjusted = adjust_scores(groups, covariance_root(solution), -0.5 if kind == "CR2" else -1.0)
+    meat = adjusted.meat if adjusted else weighted_cr2_meat(groups, q) if is_weighted else sum_scores(groups, q)
+    G = require_clusters(groups, (name,), source)
     usual = kind == "CR1" and options.correction == "usual"
     factor = G / (G - 1) * (n - 1) / (n - q) if usual else (G - 1) / G if kind == "CR3" else 1.0
     how = f"times {G:,}/{G - 1:,} * {n - 1:,}/{n - q:,}" if usual else f"times {G - 1:,}/{G:,}" if kind == "CR3" else "no factor"
-    tests = options.describe_df(_describe_df(kind, G))
+    tests = options.describe_df(_describe_df("CR1" if is_weighted else kind, G))
     elsewhere = _ELSEWHERE["CR0" if how == "no factor" and kind == "CR1" else kind].format(name)
     notes = [
-        f"Standard errors are robust to heteroscedasticity and to correlation within {name} ({kind}, {tally}), {how}; {tests}. "
-        f"The same numbers: {elsewhere}.",
+        f"Standard errors are robust to heteroscedasticity and to correlation within {name} ({kind}, {groups.tally}), {how}; "
+        f"{tests}. The same numbers: {elsewhere}.",
         *describe_few(solution, options, G, min(q, G - 1)),
     ]
+    if is_weighted:
+        notes.append("With weights, CR2 has no degrees of freedom for each coefficient here, so t uses those of CR1.")
     undefined = None
     if adjusted is not None and adjusted.deciding:
         undefined = adjusted.undefined if kind == "CR3" and adjusted.undefined.any() else None
@@ -90,33 +70,31 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     )
 
 
-def sum_scores(groups: ClusterGroups, q: int) -> tuple[Array, Tally]:
-    """Return the meat (q, q), the sum over clusters of s s', and the number of clusters."""
-    meat, tally = np.zeros((q, q)), Tally()
+def sum_scores(groups: ClusterGroups, q: int) -> Array:
+    """Return the meat (q, q), the sum over clusters of s s'."""
+    meat = np.zeros((q, q))
     for table in groups:
-        tally.add(table)
         meat += table.sums.T @ table.sums
-    return meat, tally
+    return meat
 
 
-def adjust_scores(groups: ClusterGroups, A: Array, power: float) -> tuple[AdjustedClusters, Tally]:
-    """Return the clusters adjusted by (I - P)^power, and their number."""
-    adjuster, tally = ClusterAdjuster(A, power), Tally()
+def adjust_scores(groups: ClusterGroups, A: Array, power: float) -> AdjustedClusters:
+    """Return the sums over the clusters, adjusted by (I - P)^power."""
+    adjuster = ClusterAdjuster(A, power)
     for table in groups:
-        tally.add(table)
         adjuster.add(table)
-    return adjuster.finish(), tally
+    return adjuster.finish()
 
 
-def require_clusters(tally: Tally, way: Way, source: Source) -> Tally:
-    """Return the tally, or raise a DataError for one cluster, which has no covariance."""
-    if tally.clusters < 2:
+def require_clusters(groups: ClusterGroups, way: Way, source: Source) -> int:
+    """Return the number of clusters, or raise a DataError for one, which has no covariance."""
+    if groups.tally.clusters < 2:
         name = " and ".join(map(repr, way))
         raise DataError(
             f"{name} of {source.label} has one value in all rows of the fit, and clusters need at least two. "
             "Name another column, or use vcov='HC3' if the rows are independent."
         )
-    return tally
+    return groups.tally.clusters
 
 
 def describe_few(solution: Solution, options: CovarianceOptions, clusters: int, rank: int) -> list[str]:
@@ -129,8 +107,8 @@ def describe_few(solution: Solution, options: CovarianceOptions, clusters: int, 
     slopes = len(solution.factor.columns) - (solution.moments.design.intercept)
     if rank < slopes:
         notes.append(
-            f"{slopes:,} slopes, {clusters:,} clusters: the covariance has rank {rank:,}, so F and joint tests of more than "
-            f"{pluralize(rank, 'constraint')} are NaN."
+            f"{slopes:,} slopes, {clusters:,} clusters: the covariance has rank {rank:,}, so F is NaN, and at most "
+            f"{pluralize(rank, 'constraint')} can be tested at once."
         )
     return notes
 

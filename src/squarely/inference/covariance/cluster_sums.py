@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.sparse import csc_array
@@ -20,7 +20,7 @@ from squarely.data import (
     fractional_label_error,
     parses_as_number,
 )
-from squarely.errors import DataError
+from squarely.errors import DataError, pluralize
 from squarely.exact import Solution
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array
@@ -31,6 +31,7 @@ _MOST_IN_PARTITIONS = 200_000  # whose sums travel between processes
 _PENDING_ROWS, _PENDING_CELLS = 2**16, 2**22  # that wait to be looked up at once
 _EXAMINED = 1_000  # labels of a text file
 
+Products = Literal["none", "plain", "weighted"]
 Way = tuple[str, ...]  # one column of clusters, or two whose pairs are the clusters
 
 
@@ -53,10 +54,15 @@ class ClusterSums:
     tables: tuple[ClusterTable, ...]
 
     @classmethod
-    def of_rows(cls, groups: Mapping[str, CategoricalColumn], values: Array, *, fractions: bool = False) -> ClusterSums:
-        """Sum the values (m, w) of some rows by their labels, which may be numbers with fractions."""
+    def of_rows(
+        cls, groups: Mapping[str, CategoricalColumn], values: Array, frequencies: Array | None = None, *, fractions: bool = False
+    ) -> ClusterSums:
+        """Sum the values (m, w) of some rows by their labels, which may be numbers with fractions.
+
+        `frequencies` say how many rows each stands for.
+        """
         labels, codes = encode_labels(groups, fractions=fractions)
-        counts = np.bincount(codes, minlength=len(labels[0]))
+        counts = np.rint(np.bincount(codes, frequencies, len(labels[0]))).astype(np.int64)
         return cls((ClusterTable(labels, counts, _sum_by_code(codes, values, len(counts))),))
 
     def merge(self, other: ClusterSums) -> ClusterSums:
@@ -95,10 +101,35 @@ def _sum_by_code(codes: np.ndarray, values: Array, size: int) -> Array:
     return sums
 
 
+@dataclass(slots=True)
+class Tally:
+    """The number of clusters, and of rows in the smallest and the largest one."""
+
+    clusters: int = 0
+    smallest: int = 0
+    largest: int = 0
+
+    def add(self, table: ClusterTable) -> None:
+        """Count the clusters of a table."""
+        if len(table.counts):
+            low, high = int(table.counts.min()), int(table.counts.max())
+            self.smallest = min(self.smallest, low) if self.clusters else low
+            self.largest = max(self.largest, high)
+            self.clusters += len(table.counts)
+
+    def __str__(self) -> str:
+        sizes = f"{self.smallest:,} to {self.largest:,} rows"
+        return f"{self.clusters:,} clusters of {pluralize(self.largest, 'row') if self.smallest == self.largest else sizes}"
+
+
 class ClusterGroups:
-    """All clusters of a fit, in tables that share no cluster. More of them than fit into memory are on the disk."""
+    """All clusters of a fit, in tables that share no cluster. More of them than fit into memory are on the disk.
+
+    `tally` counts those that have been iterated over.
+    """
 
     def __init__(self) -> None:
+        self.tally = Tally()
         self._store = GroupedStore()
         self._sums: ClusterSums | None = None
 
@@ -123,17 +154,18 @@ class ClusterGroups:
         return self
 
     def __iter__(self) -> Iterator[ClusterTable]:
-        if self._sums is not None:
-            yield from self._sums.tables
-            return
-        for labels, counts, sums in self._store.iter_groups():
-            yield ClusterTable(labels, counts, sums)
+        self.tally = Tally()
+        tables = self._sums.tables if self._sums else (ClusterTable(*group) for group in self._store.iter_groups())
+        for table in tables:
+            self.tally.add(table)
+            yield table
 
 
-def read_clusters(solution: Solution, source: Source, ways: Sequence[Way], *, products: bool = False) -> list[ClusterGroups]:
+def read_clusters(solution: Solution, source: Source, ways: Sequence[Way], products: Products = "none") -> list[ClusterGroups]:
     """Return for each way of clustering the sums of the whitened scores v r (q), from one scan.
 
-    With `products` the sums of v v' follow, as the upper triangle by rows.
+    With "plain" products the sums of v v' follow, as upper triangles by rows. "weighted" adds what CR2 with weights w needs: the
+    sums of v r, v v', v v'/w and w v v', of which the first are over w, too.
 
     Raises
     ------
@@ -166,16 +198,30 @@ def _require_whole_numbers(name: str, labels: Sequence[Any]) -> None:
             raise fractional_label_error(name, odd)
 
 
-def _sum_rows(ways: Sequence[Way], products: bool, rows: WhitenedRows) -> list[ClusterSums]:
+def _sum_rows(ways: Sequence[Way], products: Products, rows: WhitenedRows) -> list[ClusterSums]:
     v = np.ascontiguousarray(rows.V.T)  # (m, q)
+    scores, f = v * rows.residuals[:, None], rows.frequencies
+    columns = [scores if f is None else scores * f[:, None]]
+    w = np.empty((0, 1)) if rows.weights is None else rows.weights[:, None]
+    if products == "weighted":
+        columns.append(scores / w)
+    if products != "none":
+        columns.append(_triangles(v, v if f is None else v * f[:, None]))
+    if products == "weighted":
+        columns += [columns[-1] / w, columns[-1] * w]
+    values = columns[0] if len(columns) == 1 else np.hstack(columns)
+    return [ClusterSums.of_rows({name: rows.groups[name] for name in way}, values, f) for way in ways]
+
+
+def _triangles(v: Array, w: Array) -> Array:
+    """Return the upper triangles of v w' by rows (m, q(q+1)/2)."""
     m, q = v.shape
-    values = np.empty((m, q * (q + 3) // 2 if products else q))
-    np.multiply(v, rows.residuals[:, None], out=values[:, :q])
-    start = q
-    for i in range(q if products else 0):
-        np.multiply(v[:, i:], v[:, i, None], out=values[:, start : start + q - i])
+    products = np.empty((m, q * (q + 1) // 2))
+    start = 0
+    for i in range(q):
+        np.multiply(w[:, i:], v[:, i, None], out=products[:, start : start + q - i])
         start += q - i
-    return [ClusterSums.of_rows({name: rows.groups[name] for name in way}, values) for way in ways]
+    return products
 
 
 def _merge(a: list[ClusterSums], b: list[ClusterSums]) -> list[ClusterSums]:

@@ -9,8 +9,8 @@ import numpy as np
 from squarely.data import Source
 from squarely.errors import pluralize
 from squarely.exact import Solution
-from squarely.inference.covariance.cluster import Tally, describe_few, require_clusters, sum_scores
-from squarely.inference.covariance.cluster_sums import Way, read_clusters
+from squarely.inference.covariance.cluster import describe_few, require_clusters, sum_scores
+from squarely.inference.covariance.cluster_sums import Tally, Way, read_clusters
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root
@@ -46,14 +46,15 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
     n, q = solution.moments.nobs, len(solution.factor.columns)
     first, second = options.cluster
     ways: list[Way] = [(first,), (second,), (first, second)]
-    parts = [sum_scores(groups, q) for groups in read_clusters(solution, source, ways)]
-    counts = [require_clusters(tally, way, source).clusters for (_, tally), way in zip(parts, ways, strict=True)]
+    parts = read_clusters(solution, source, ways)
+    meats = [sum_scores(groups, q) for groups in parts]
+    counts = [require_clusters(groups, way, source) for groups, way in zip(parts, ways, strict=True)]
     how = "none" if options.kind == "CR0" else options.correction
     used = {"usual": counts, "min": [min(counts[:2])] * 3, "none": []}[how]
     factors = [G / (G - 1) * (n - 1) / (n - q) for G in used] or [1.0] * 3
-    meat = factors[0] * parts[0][0] + factors[1] * parts[1][0] - factors[2] * parts[2][0]
+    meat = factors[0] * meats[0] + factors[1] * meats[1] - factors[2] * meats[2]
     repair, fewest = _repair(meat), min(counts[:2])
-    notes = [_note(options, how, [tally for _, tally in parts], repair), *describe_few(solution, options, fewest, repair.rank)]
+    notes = [_note(options, how, [groups.tally for groups in parts], repair), *describe_few(solution, options, fewest, repair.rank)]
     if repair.eigenvalue is not None:
         notes.append(_describe_repair(covariance_root(solution), meat, repair))
     return RobustCovariance(
