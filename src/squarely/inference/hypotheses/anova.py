@@ -161,8 +161,8 @@ def _test_robustly(fit: CoefficientStatistics, kind: int) -> dict[Term, _Row]:
             f, _, df_denom = test_of_positions(fit, [*places[term], *after])
             if after and fit.robust is not None and fit.robust.df_t is not None:
                 raise OptionError(
-                    f"typ=2 is not defined under vcov='CR2' for {term_label(term)!r}, which is part of an interaction. Use typ=3, or "
-                    "vcov='CR1'."
+                    f"typ=2 is not defined under vcov='CR2' for {term_label(term)!r}, which is part of an interaction. Use typ=3, "
+                    "or vcov='CR1'."
                 )
             if after:
                 f = ((df + len(after)) * f - len(after) * test_of_positions(fit, after)[0]) / df

@@ -19,7 +19,7 @@ _SAME = 1e-9  # the relative difference of sums over the same rows, read in anot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class NestedTest:
     """A smaller model against a larger one: how many columns fewer, the sum of squares that they explain, F, p and its df."""
 
     df: int
@@ -28,7 +28,7 @@ class Comparison:
     pvalue: float
 
 
-def compare(small: CoefficientStatistics, large: CoefficientStatistics, largest: CoefficientStatistics | None = None) -> Comparison:
+def compare(small: CoefficientStatistics, large: CoefficientStatistics, largest: CoefficientStatistics | None = None) -> NestedTest:
     """Test that the columns which only the larger fit has are not needed, with its covariance.
 
     Under the classical covariance, the variance is that of the `largest` of several fits, by default the larger one.
@@ -49,7 +49,7 @@ def compare(small: CoefficientStatistics, large: CoefficientStatistics, largest:
             )
         require_rank(large, df)
         fvalue, df_num, df_denom = test_of_positions(large, left_out)
-    return Comparison(df=df, explained=explained, fvalue=fvalue, pvalue=f_p_value(fvalue, df_num, df_denom))
+    return NestedTest(df=df, explained=explained, fvalue=fvalue, pvalue=f_p_value(fvalue, df_num, df_denom))
 
 
 def compare_f_test(large: CoefficientStatistics, small: object) -> tuple[float, float, int]:
