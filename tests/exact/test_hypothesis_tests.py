@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import squarely as sq
 from squarely.errors import DataError, FormulaError, InputError, OptionError
@@ -231,7 +232,13 @@ def test_an_undefined_standard_error_gives_no_test():
 
 
 def test_normal_and_chi_squared(fit):
-    z = fit.vcov(use_t=False) if fit.vcov(use_t=False).robust else fit.vcov("HC1", use_t=False)
+    z = fit.vcov(use_t=False)
+    assert_close(z.bse, fit.bse, rtol=1e-13)
+    assert_close(z.pvalues, 2 * stats.norm.sf(np.abs(fit.tvalues)), rtol=1e-10)
+    assert_close([z.fvalue, z.f_pvalue], [fit.fvalue, stats.chi2.sf(9 * fit.fvalue, 9)], rtol=1e-10)
+    assert_close(fit.vcov(df=5).pvalues, 2 * stats.t.sf(np.abs(fit.tvalues), 5), rtol=1e-10)
+    assert "t and F have 5 degrees of freedom" in fit.vcov(df=5).notes[0]
+    assert_close(sq.anova(fit.vcov(df=5), typ=1)["PR(>F)"].iloc[0], stats.f.sf(sq.anova(fit)["F"].iloc[0], 1, 5), rtol=1e-10)
     test = z.t_test("x = 1")
     assert test.distribution == "norm"
     assert "z" in test.summary_frame().columns

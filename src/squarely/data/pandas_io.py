@@ -35,7 +35,7 @@ def to_page_frame(values: object, index: Any, columns: Any, page: Any) -> pd.Dat
     """Make a DataFrame that shows itself as a page, with its title and notes. Its parts and copies are plain DataFrames."""
     frame = _page_frame_class()(values, index=index, columns=columns)
     frame.page = page
-    return frame  # type: ignore[no-any-return]
+    return frame
 
 
 @cache

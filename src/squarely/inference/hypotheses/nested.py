@@ -35,7 +35,7 @@ def compare(small: CoefficientStatistics, large: CoefficientStatistics, largest:
     """
     df = require_nested(small, large)
     explained = _explained(small, large)
-    if large.robust is None:
+    if large.cov_type == "nonrobust":
         by = largest or large
         with np.errstate(divide="ignore", invalid="ignore"):
             fvalue = float(np.float64(explained / df) / by.mse_resid)
@@ -62,7 +62,7 @@ def compare_lr_test(large: CoefficientStatistics, small: object) -> tuple[float,
     """Return the likelihood ratio, its p-value and the number of columns left out; the public method documents it."""
     small = _require_fit(small)
     for fit in (small, large):
-        if fit.robust is not None:
+        if fit.cov_type != "nonrobust":
             raise OptionError(
                 f"The likelihood ratio assumes errors of one variance, and vcov is {fit.cov_type!r}. Use compare_f_test, which "
                 "tests with that covariance, or fits without vcov=."
