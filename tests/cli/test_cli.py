@@ -263,3 +263,49 @@ def test_names_that_attack_the_terminal_are_shown_harmless(tmp_path, run):
     assert "\x1b" not in done.out
     assert "\\x1b[31mred" in done.out
     assert "\x1b" not in run("ols", "y ~ `\x1b[31mblue`", str(path)).err
+
+
+def test_hypotheses(run, tmp_path):
+    formula, hypothesis = "mpg ~ weight + C(origin)", "origin[2] = origin[3] = 0"
+    fit = sq.ols(formula, CARS)
+    expected = fit.f_test(hypothesis).fvalue
+    done = run("ols", formula, CARS, "--test", hypothesis, "--test", "weight = 0", "--save", str(tmp_path / "fit.json"))
+    assert done.returncode == 0  # also if a test rejects
+    assert (
+        done.out.index("OLS Regression Results")
+        < done.out.index(f"H0: {hypothesis.split(' = 0')[0]}")
+        < done.out.index("H0: weight")
+    )
+    numbers = json.loads(run("ols", formula, CARS, "--test", hypothesis, "--json").out)
+    assert numbers["tests"][0]["fvalue"] == expected
+    assert "tests" not in json.loads(run("ols", formula, CARS, "--json").out)
+    saved = run("test", str(tmp_path / "fit.json"), hypothesis, "weight", "--json")
+    assert_close([test["fvalue"] for test in json.loads(saved.out)["tests"]], [expected, fit.tvalues["weight"] ** 2], rtol=1e-9)
+    assert run("test", str(tmp_path / "fit.json"), hypothesis).out.count("Wald Test") == 1
+    refused = run("test", str(tmp_path / "fit.json"), "wieght = 0")
+    assert (refused.returncode, refused.out) == (2, "")
+    assert refused.err.endswith("Did you mean 'weight'?\n    wieght = 0\n    ^^^^^^\n")
+    assert "--test has nothing to test" in run("ols", formula, CARS, "--test", "weight", "--dry-run").err
+
+
+def test_anova(run):
+    formula = "mpg ~ weight * C(origin)"
+    for words, options, typ in (([], {}, 1), (["--typ", "3", "--vcov", "HC3"], {"vcov": "HC3"}, 3)):
+        frame = sq.anova(sq.ols(formula, CARS, **options), typ=typ)
+        done = run("anova", formula, CARS, *words)
+        assert (done.returncode, done.err) == (0, "")
+        assert f"Analysis of Variance, Type {typ}" in done.out
+        rows = json.loads(run("anova", formula, CARS, *words, "--json").out)["table"]
+        assert [row["name"] for row in rows] == list(frame.index)
+        assert [row["F"] for row in rows][:-1] == frame["F"].to_list()[:-1]
+    done = run("anova", formula, CARS, "--vcov", "CR1", "--cluster", "model", "--typ", "2")
+    assert "Covariance Type: CR1" in done.out
+    assert "--typ 1" in run("anova", formula, CARS, "--vcov", "HC1").err
+
+
+def test_hypotheses_on_a_run_are_refused(run, tmp_path):
+    need("torch")
+    sq.train("mpg ~ weight", CARS, epochs=2, checkpoint=tmp_path / "run")
+    done = run("test", str(tmp_path / "run"), "weight = 0")
+    assert done.returncode == 2
+    assert "is a saved run, and hypotheses are tested on a fit" in done.err

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import squarely as sq
 from squarely.errors import DataError, FormulaError, InputError, OptionError
@@ -160,7 +161,7 @@ def test_redundant_constraints_count_once(scale, kind):
 
 
 def test_contradictions(fit):
-    with pytest.raises(DataError, match="The constraint 'x = 2' contradicts 'x = 1'. Leave one of them out."):
+    with pytest.raises(DataError, match=r"The constraint 'x = 2' contradicts 'x = 1'. Leave one of them out."):
         fit.f_test("x = 1, x = 2")
     with pytest.raises(DataError, match=r"'x \+ z = 4' contradicts 'x = 1' and 'z = 2'"):
         fit.f_test("x = 1, I(x ** 2), z = 2, x + z = 4")
@@ -179,7 +180,7 @@ def test_near_collinear_columns_are_not_redundant_constraints():
 
 def test_a_dropped_column_is_refused():
     fit = sq.ols("y ~ x + w", ROWS.assign(w=2 * ROWS["x"]))
-    with pytest.raises(DataError, match="uses 'w', which the fit has dropped: w = 2 x. Leave it out"):
+    with pytest.raises(DataError, match=r"uses 'w', which the fit has dropped: w = 2 x. Leave it out"):
         fit.t_test("x + w = 0")
     assert list(fit.wald_test_terms().index) == ["Intercept", "x"]
 
@@ -213,7 +214,9 @@ def test_more_constraints_than_clusters():
     rows = ROWS.assign(few=np.arange(N) % 3)
     fit = sq.ols("y ~ x + z + a", rows, cluster="few")
     assert fit.f_test("x = z = 0").fvalue > 0
-    with pytest.raises(DataError, match="has 3 constraints, and the CR1 covariance from 3 clusters has rank 2.* at most 2 at once"):
+    with pytest.raises(
+        DataError, match=r"has 3 constraints, and the CR1 covariance from 3 clusters has rank 2.* at most 2 at once"
+    ):
         fit.f_test("x = z = a[q] = 0")
     assert np.isnan(sq.anova(sq.ols("y ~ x + C(firm)", rows, cluster="few"), typ=3).loc["C(firm)", "F"])
 
@@ -229,7 +232,13 @@ def test_an_undefined_standard_error_gives_no_test():
 
 
 def test_normal_and_chi_squared(fit):
-    z = fit.vcov(use_t=False) if fit.vcov(use_t=False).robust else fit.vcov("HC1", use_t=False)
+    z = fit.vcov(use_t=False)
+    assert_close(z.bse, fit.bse, rtol=1e-13)
+    assert_close(z.pvalues, 2 * stats.norm.sf(np.abs(fit.tvalues)), rtol=1e-10)
+    assert_close([z.fvalue, z.f_pvalue], [fit.fvalue, stats.chi2.sf(9 * fit.fvalue, 9)], rtol=1e-10)
+    assert_close(fit.vcov(df=5).pvalues, 2 * stats.t.sf(np.abs(fit.tvalues), 5), rtol=1e-10)
+    assert "t and F have 5 degrees of freedom" in fit.vcov(df=5).notes[0]
+    assert_close(sq.anova(fit.vcov(df=5), typ=1)["PR(>F)"].iloc[0], stats.f.sf(sq.anova(fit)["F"].iloc[0], 1, 5), rtol=1e-10)
     test = z.t_test("x = 1")
     assert test.distribution == "norm"
     assert "z" in test.summary_frame().columns
@@ -244,7 +253,7 @@ def test_pairs(fit):
     assert_close(frame.loc["r-q", "coef"], fit.params["a[T.r]"] - fit.params["a[T.q]"], rtol=1e-13)
     with pytest.raises(DataError, match="'x' is not a category that is a term of the fit"):
         fit.t_test_pairwise("x")
-    with pytest.raises(OptionError, match="method='tukay' is not known. Did you mean 'tukey'?"):
+    with pytest.raises(OptionError, match=r"method='tukay' is not known. Did you mean 'tukey'?"):
         fit.t_test_pairwise("a", method="tukay")
     with pytest.raises(OptionError, match="alpha=95 is not between 0 and 1"):
         fit.t_test_pairwise("a", alpha=95)
@@ -322,7 +331,7 @@ def test_an_empty_cell():
 
 def test_types_are_checked(fit):
     for typ in (4, 0, "two", None, True, [1]):
-        with pytest.raises(OptionError, match="is not a type of analysis of variance. Use typ=1, typ=2 or typ=3."):
+        with pytest.raises(OptionError, match=r"is not a type of analysis of variance. Use typ=1, typ=2 or typ=3."):
             sq.anova(fit, typ=typ)
     with pytest.raises(OptionError, match="typ=1 divides sums of squares, which the HC3 covariance does not have"):
         sq.anova(fit.vcov("HC3"))
@@ -341,12 +350,12 @@ def test_fits_of_different_rows_or_responses(fit):
         small.compare_f_test(sq.ols("y ~ x", ROWS.assign(y=ROWS["y"] + (np.arange(N) == 3))))
     with pytest.raises(DataError, match="different responses, 'z' and 'y'"):
         fit.compare_f_test(sq.ols("z ~ x", ROWS))
-    with pytest.raises(DataError, match="is the larger one. Exchange the two fits."):
+    with pytest.raises(DataError, match=r"is the larger one. Exchange the two fits."):
         small.compare_f_test(fit)
     with pytest.raises(DataError, match="have 3 columns each"):
         small.compare_f_test(sq.ols("y ~ x + b", ROWS))
     with pytest.raises(DataError, match="different weights"):
-        fit.compare_f_test(sq.ols("y ~ x", ROWS, weights="model year"))
+        fit.compare_f_test(sq.ols("y ~ x", ROWS, weights="`model year`"))
     with pytest.raises(OptionError, match="The likelihood ratio assumes errors of one variance"):
         fit.compare_lr_test(small.vcov("HC1"))
     with pytest.raises(InputError, match="is not a fit"):
@@ -363,7 +372,7 @@ def test_a_comparison_under_a_robust_covariance_is_its_wald_test(fit):
     frame = sq.anova(small.vcov("HC3"), robust)
     assert list(frame.columns) == ["df_resid", "df_diff", "F", "Pr(>F)"]
     assert_close(frame.iloc[1], [N - 10, 2, f, p], rtol=1e-12)
-    with pytest.raises(DataError, match="some columns of .* are not among those"):
+    with pytest.raises(DataError, match=r"some columns of .* are not among those"):
         robust.compare_f_test(sq.ols("y ~ C(a, Sum)", ROWS))
 
 
@@ -382,6 +391,7 @@ def test_results_show_themselves_as_pages(fit):
     assert repr(frame) == str(frame.summary())
     again = pickle.loads(pickle.dumps(frame))  # noqa: S301
     pd.testing.assert_frame_equal(pd.DataFrame(again), pd.DataFrame(frame))
+    assert repr(again) == repr(frame)
     assert fit.t_test("x, x").summary().blocks[0].rows[1][0] == "x = 0 [1]"
 
 

@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import squarely as sq
 from squarely.errors import SquarelyError
 from squarely.show import escape_controls
 from tests.support.bad_covariances import COVARIANCES
 from tests.support.bad_data import FRAMES, VALUES
 from tests.support.bad_files import ENCODINGS, FILES
 from tests.support.bad_formulas import FORMULAS, NAMES
+from tests.support.bad_hypotheses import HYPOTHESES
 from tests.support.bad_options import OPTIONS
-from tests.support.bad_row import At, File, Files, Row, for_python
+from tests.support.bad_row import At, File, Files, Row, for_python, run_in_python
 
 PAGE = Path(__file__).parents[2] / "docs" / "mistakes.md"
 
@@ -35,6 +35,7 @@ ROWS = [
         "encoding": ENCODINGS,
         "formula": FORMULAS,
         "option": [*OPTIONS, *COVARIANCES],
+        "hypothesis": HYPOTHESES,
     }.items()
     for row in rows
 ]
@@ -44,7 +45,7 @@ def outcome(row: Row) -> str:
     """Run a row from Python in the current folder (one for the command line alone through its own call) and give its message."""
     data = for_python(row)
     try:
-        getattr(sq, row.call)(row.formula, data, **row.options)
+        run_in_python(row, data)
     except SquarelyError as error:
         return str(error)
     return ""
@@ -68,6 +69,7 @@ _TITLES = {
     "encoding": "Encodings",
     "formula": "Formulas",
     "option": "Options and conditions",
+    "hypothesis": "Hypotheses and analysis of variance",
 }
 _LONGEST = 60
 _FOREIGN_TEXT = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
@@ -93,7 +95,7 @@ def page(messages: Mapping[tuple[str, str], str]) -> str:
 def _describe_input(row: Row) -> str:
     if row.kind == "formula":
         text = row.formula if isinstance(row.formula, str) else repr(row.formula)
-    elif row.kind == "option":
+    elif row.kind in ("option", "hypothesis"):
         text = ", ".join(f"{name}={value!r}" for name, value in row.options.items())
     elif row.formula != "y ~ x":
         text = row.formula

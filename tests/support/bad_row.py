@@ -12,11 +12,13 @@ from typing import Any
 
 import pandas as pd
 
+import squarely as sq
 from squarely.errors import DataError, FormulaError, OptionError, SquarelyError
 
 USUAL = dict.fromkeys(("file", "frame", "value", "name", "encoding"), DataError) | {
     "formula": FormulaError,
     "option": OptionError,
+    "hypothesis": FormulaError,
 }
 NO_OBJECTS = "the command line has paths and text only"
 NOT_IN_CSV = "a CSV file cannot hold it"
@@ -86,6 +88,17 @@ def for_python(row: Row) -> Any:
             _write(Path("data", name), content)
         return "data"
     return row.data.path if isinstance(row.data, At) else row.data
+
+
+def run_in_python(row: Row, data: Any) -> Any:
+    """Make the call of a row; `test`, `typ` and `against` in its options are those of a test of the fit."""
+    options = dict(row.options)
+    test, typ, against = (options.pop(name, None) for name in ("test", "typ", "against"))
+    if row.call == "anova":
+        fits = [sq.ols(formula, data, **options) for formula in (row.formula, against) if formula]
+        return sq.anova(*fits, **({} if typ is None else {"typ": typ}))
+    result = getattr(sq, row.call)(row.formula, data, **options)
+    return result if test is None else result.f_test(test)
 
 
 def _write(path: Path, content: str | bytes) -> None:

@@ -22,7 +22,7 @@ LAYERS = {
 # Inside a package, an entry imports only from lines before its own, or from its own line without a cycle.
 ORDER = {
     "data": [
-        "page_frame", "tree_reduce query dtypes pandas_io header_hints", "source", "scan frames files",
+        "tree_reduce query dtypes pandas_io header_hints", "source", "scan frames files",
         "engines views", "open first_rows",
     ],
     "design": ["formula", "encoding", "rounding", "design", "matrix engine", "learning merging serialize"],

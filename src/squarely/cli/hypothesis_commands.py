@@ -44,7 +44,7 @@ def anova(
 
 
 @app.command(name="test", cls=Command, epilog="Example: squarely test fit.json 'weight = 0, horsepower = 0'")
-def test_hypotheses(
+def run_tests(
     model: Annotated[Path, typer.Argument(help="A fit that ols --save has written.", metavar="FIT")],
     hypotheses: Annotated[
         list[str], typer.Argument(help="Such as 'x = 0, z = 1'; see squarely help hypotheses.", metavar="HYPOTHESIS...")

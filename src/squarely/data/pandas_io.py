@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,13 +31,41 @@ def to_frame(values: object, index: Any = None, columns: Any = None) -> pd.DataF
     return pd.DataFrame(values, index=index, columns=columns)
 
 
-def to_page_frame(rows: object, index: Any, columns: Any, page: object) -> pd.DataFrame:
-    """Make a DataFrame that shows itself as a page, with its title and notes."""
-    from squarely.data.page_frame import PageFrame  # here, because it imports pandas
-
-    frame = PageFrame(rows, index=index, columns=columns)
+def to_page_frame(values: object, index: Any, columns: Any, page: Any) -> pd.DataFrame:
+    """Make a DataFrame that shows itself as a page, with its title and notes. Its parts and copies are plain DataFrames."""
+    frame = _page_frame_class()(values, index=index, columns=columns)
     frame.page = page
     return frame
+
+
+@cache
+def _page_frame_class() -> Any:
+    import pandas as pd
+
+    class PageFrame(pd.DataFrame):
+        """A DataFrame with a page."""
+
+        _metadata = ["page"]  # noqa: RUF012  # pandas reads this list
+
+        def summary(self) -> Any:
+            """Return the page."""
+            return self.page
+
+        def as_dict(self) -> dict[str, Any]:
+            """Return title, rows and notes as plain Python values."""
+            rows = [{"name": str(name), **row} for name, row in zip(self.index, self.to_dict("records"), strict=True)]
+            return {"title": self.page.title, "table": rows, "notes": list(self.page.notes)}
+
+        def __repr__(self) -> str:
+            return repr(self.page)
+
+        def _repr_html_(self) -> str:
+            return str(self.page._repr_html_())
+
+        def __reduce__(self) -> Any:
+            return to_page_frame, (self.to_numpy(), list(self.index), list(self.columns), self.page)
+
+    return PageFrame
 
 
 def read_csv(file: Any) -> pd.DataFrame:

@@ -51,8 +51,9 @@ def analyze_variance(fits: Sequence[object], typ: object) -> pd.DataFrame:
 
 
 def _analyze_terms(fit: CoefficientStatistics, kind: int) -> pd.DataFrame:
-    notes, columns = [], _COLUMNS[kind] if fit.robust is None else _ROBUST_COLUMNS
-    if fit.robust is not None:
+    is_robust = fit.cov_type != "nonrobust"
+    notes, columns = [], _ROBUST_COLUMNS if is_robust else _COLUMNS[kind]
+    if is_robust:
         if kind == 1:
             raise OptionError(
                 f"typ=1 divides sums of squares, which the {fit.cov_type} covariance does not have. Use typ=2 or typ=3, or a fit "
@@ -84,7 +85,7 @@ def _analyze_terms(fit: CoefficientStatistics, kind: int) -> pd.DataFrame:
 def _row(fit: CoefficientStatistics, df: int, squares: float) -> _Row:
     with np.errstate(divide="ignore", invalid="ignore"):
         f = float(np.float64(squares / df) / fit.mse_resid)
-    return {"df": df, "sum_sq": squares, "mean_sq": squares / df, "F": f, "PR(>F)": f_p_value(f, df, fit.df_resid)}
+    return {"df": df, "sum_sq": squares, "mean_sq": squares / df, "F": f, "PR(>F)": f_p_value(f, df, fit.df_resid_inference)}
 
 
 def _places(fit: CoefficientStatistics) -> dict[Term, list[int]]:
@@ -161,8 +162,8 @@ def _test_robustly(fit: CoefficientStatistics, kind: int) -> dict[Term, _Row]:
             f, _, df_denom = test_of_positions(fit, [*places[term], *after])
             if after and fit.robust is not None and fit.robust.df_t is not None:
                 raise OptionError(
-                    f"typ=2 is not defined under vcov='CR2' for {term_label(term)!r}, which is part of an interaction. Use typ=3, or "
-                    "vcov='CR1'."
+                    f"typ=2 is not defined under vcov='CR2' for {term_label(term)!r}, which is part of an interaction. Use typ=3, "
+                    "or vcov='CR1'."
                 )
             if after:
                 f = ((df + len(after)) * f - len(after) * test_of_positions(fit, after)[0]) / df
@@ -181,7 +182,7 @@ def _compare_fits(fits: Sequence[CoefficientStatistics]) -> pd.DataFrame:
         raise OptionError(
             f"The fits have different covariances, {' and '.join(sorted({fit.cov_type for fit in fits}))}. Give all the same vcov=."
         )
-    is_robust = fits[-1].robust is not None
+    is_robust = fits[-1].cov_type != "nonrobust"
     columns = [name for name in _NESTED_COLUMNS if not (is_robust and name in ("ssr", "ss_diff"))]
     rows: list[_Row] = [{"df_resid": fits[0].df_resid, "ssr": fits[0].ssr, "df_diff": 0.0}]
     for small, large in pairwise(fits):

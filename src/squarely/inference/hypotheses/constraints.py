@@ -89,7 +89,8 @@ def independent_constraints(constraints: Constraints, solution: Solution) -> Con
 
     Raises DataError if two contradict each other, or if nothing is left.
     """
-    L = constraints.L[:, solution.factor.selected] * np.linalg.norm(covariance_root(solution), axis=1)
+    selected = solution.factor.selected
+    L = constraints.L[:, selected] * solution.unit_bse[selected]
     lengths = np.linalg.norm(L, axis=1)
     unit, values = L / np.where(lengths > 0, lengths, 1.0)[:, None], constraints.v / np.where(lengths > 0, lengths, 1.0)
     tolerance = ROUNDING * max(1.0, np.sqrt(len(L) / 8)) * ROUNDOFF

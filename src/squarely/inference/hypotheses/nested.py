@@ -19,7 +19,7 @@ _SAME = 1e-9  # the relative difference of sums over the same rows, read in anot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class NestedTest:
     """A smaller model against a larger one: how many columns fewer, the sum of squares that they explain, F, p and its df."""
 
     df: int
@@ -28,14 +28,14 @@ class Comparison:
     pvalue: float
 
 
-def compare(small: CoefficientStatistics, large: CoefficientStatistics, largest: CoefficientStatistics | None = None) -> Comparison:
+def compare(small: CoefficientStatistics, large: CoefficientStatistics, largest: CoefficientStatistics | None = None) -> NestedTest:
     """Test that the columns which only the larger fit has are not needed, with its covariance.
 
     Under the classical covariance, the variance is that of the `largest` of several fits, by default the larger one.
     """
     df = require_nested(small, large)
     explained = _explained(small, large)
-    if large.robust is None:
+    if large.cov_type == "nonrobust":
         by = largest or large
         with np.errstate(divide="ignore", invalid="ignore"):
             fvalue = float(np.float64(explained / df) / by.mse_resid)
@@ -49,7 +49,7 @@ def compare(small: CoefficientStatistics, large: CoefficientStatistics, largest:
             )
         require_rank(large, df)
         fvalue, df_num, df_denom = test_of_positions(large, left_out)
-    return Comparison(df=df, explained=explained, fvalue=fvalue, pvalue=f_p_value(fvalue, df_num, df_denom))
+    return NestedTest(df=df, explained=explained, fvalue=fvalue, pvalue=f_p_value(fvalue, df_num, df_denom))
 
 
 def compare_f_test(large: CoefficientStatistics, small: object) -> tuple[float, float, int]:
@@ -62,7 +62,7 @@ def compare_lr_test(large: CoefficientStatistics, small: object) -> tuple[float,
     """Return the likelihood ratio, its p-value and the number of columns left out; the public method documents it."""
     small = _require_fit(small)
     for fit in (small, large):
-        if fit.robust is not None:
+        if fit.cov_type != "nonrobust":
             raise OptionError(
                 f"The likelihood ratio assumes errors of one variance, and vcov is {fit.cov_type!r}. Use compare_f_test, which "
                 "tests with that covariance, or fits without vcov=."
