@@ -18,7 +18,8 @@ FROM_A_FIT = (
 # Other conventions: what squarely gives with these options differs.
 _DK2 = {"vcov": "DK", "time": "year", "lags": 2}
 CONTRASTS = {
-    "nwp.produc.L2": _DK2, "lm.dk2": _DK2, "sm.dk2.cluster": _DK2, "pf.HC2": {"vcov": "HC2"}, "pf.HC3": {"vcov": "HC3"}, "hac.sb.pw": {"vcov": "HAC"}, "hac.sb.qs": {"vcov": "HAC"},
+    "pf.HC2": {"vcov": "HC2"}, "pf.HC3": {"vcov": "HC3"}, "hac.sb.pw": {"vcov": "HAC"}, "hac.sb.qs": {"vcov": "HAC"},
+    "nwp.produc.L2": _DK2, "lm.dk2": _DK2, "sm.dk2.cluster": _DK2,
 }  # fmt: skip
 # Options of cases that have none in the file.
 MORE_OPTIONS = {"hac.sb.bw94": {"vcov": "HAC"}}

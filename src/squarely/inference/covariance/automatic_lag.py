@@ -43,6 +43,11 @@ class _Autocovariances:
         return _Autocovariances(products=products, head=head, tail=tail[max(len(tail) - lags, 0) :])
 
 
+def default_lags(n: int) -> int:
+    """Return floor(4 (n/100)^(2/9)), the usual number of lags for n rows or periods."""
+    return int(4 * (n / 100) ** (2 / 9))
+
+
 def choose_bandwidth(solution: Solution, source: Source) -> float:
     """Return the bandwidth of Newey and West (1994) for the Bartlett kernel; the lag is its whole part.
 
@@ -51,7 +56,7 @@ def choose_bandwidth(solution: Solution, source: Source) -> float:
     1.1447 ((s1/s0)^2 n)^(1/3). As in R's `bwNeweyWest(prewhite=FALSE)`.
     """
     n = solution.moments.n
-    lags = min(math.floor(4 * (n / 100) ** (2 / 9)), n - 1)
+    lags = min(default_lags(n), n - 1)
     c = _sum_of_columns(solution)
 
     def step(rows: WhitenedRows) -> _Autocovariances:
