@@ -6,8 +6,8 @@ with A from `covariance.root` and M from the rows. `hypotheses` tests linear con
 the file of a fit, and `merge` combines several. `preview` says what one will cost, and shows the first rows of data.
 """
 
-from squarely.inference.covariance.hac import require_order
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
+from squarely.inference.covariance.serial_correlation.hac import require_order
 from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits
 from squarely.inference.hypotheses.anova import analyze_variance
 from squarely.inference.preview.data_preview import DataPreview, preview_data

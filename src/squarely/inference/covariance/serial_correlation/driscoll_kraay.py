@@ -10,11 +10,11 @@ import numpy as np
 from squarely.data import Source
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.exact import Solution
-from squarely.inference.covariance.automatic_lag import default_lags
 from squarely.inference.covariance.cluster_sums import ClusterSums, ClusterTable
-from squarely.inference.covariance.moving_sums import MovingSums
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.serial_correlation.automatic_lag import default_lags
+from squarely.inference.covariance.serial_correlation.moving_sums import MovingSums
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 
 _FEW_PERIODS = 10

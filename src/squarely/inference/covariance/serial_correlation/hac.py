@@ -7,10 +7,10 @@ import math
 from squarely.data import Source
 from squarely.errors import OptionError, pluralize
 from squarely.exact import Solution
-from squarely.inference.covariance.automatic_lag import choose_bandwidth
-from squarely.inference.covariance.moving_sums import MovingSums
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.serial_correlation.automatic_lag import choose_bandwidth
+from squarely.inference.covariance.serial_correlation.moving_sums import MovingSums
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 
 
