@@ -21,6 +21,7 @@ from tests.support.bad_files import ENCODINGS, FILES
 from tests.support.bad_formulas import FORMULAS, NAMES
 from tests.support.bad_options import OPTIONS
 from tests.support.bad_row import At, File, Files, Row, for_python
+from tests.support.bad_serial_correlation import SERIAL_CORRELATION
 
 PAGE = Path(__file__).parents[2] / "docs" / "mistakes.md"
 
@@ -33,7 +34,7 @@ ROWS = [
         "name": NAMES,
         "encoding": ENCODINGS,
         "formula": FORMULAS,
-        "option": OPTIONS,
+        "option": [*OPTIONS, *SERIAL_CORRELATION],
     }.items()
     for row in rows
 ]
