@@ -22,6 +22,7 @@ from tests.support.bad_formulas import FORMULAS, NAMES
 from tests.support.bad_hypotheses import HYPOTHESES
 from tests.support.bad_options import OPTIONS
 from tests.support.bad_row import At, File, Files, Row, for_python, run_in_python
+from tests.support.bad_serial_correlation import SERIAL_CORRELATION
 
 PAGE = Path(__file__).parents[2] / "docs" / "mistakes.md"
 
@@ -34,7 +35,7 @@ ROWS = [
         "name": NAMES,
         "encoding": ENCODINGS,
         "formula": FORMULAS,
-        "option": [*OPTIONS, *COVARIANCES],
+        "option": [*OPTIONS, *COVARIANCES, *SERIAL_CORRELATION],
         "hypothesis": HYPOTHESES,
     }.items()
     for row in rows

@@ -50,8 +50,9 @@ class At:
 class Row:
     """One mistake, or something odd that is fine.
 
-    `data` is a File, Files, an At, a table (in Python as it is, on the command line as CSV) or any other object. What is right has
-    `params` in place of an error. `cli_says` is for messages that are others there. `python_only` and `cli_only` say why.
+    `data` is a File, Files, an At, a table (in Python as it is, on the command line as CSV), a function that makes an object, or any
+    other object. What is right has `params` in place of an error. `cli_says` is for messages that are others there. `python_only`
+    and `cli_only` say why.
     """
 
     name: str
@@ -87,7 +88,9 @@ def for_python(row: Row) -> Any:
         for name, content in row.data.contents.items():
             _write(Path("data", name), content)
         return "data"
-    return row.data.path if isinstance(row.data, At) else row.data
+    if isinstance(row.data, At):
+        return row.data.path
+    return row.data() if callable(row.data) else row.data
 
 
 def run_in_python(row: Row, data: Any) -> Any:

@@ -8,6 +8,7 @@ first rows of data.
 """
 
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
+from squarely.inference.covariance.serial_correlation.hac import require_order
 from squarely.inference.figures.coefficient_figure import coefficient_panel
 from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits
 from squarely.inference.hypotheses.anova import analyze_variance

@@ -10,11 +10,11 @@ import numpy as np
 from squarely.data import Source
 from squarely.exact import Solution
 from squarely.inference.covariance.cluster import cluster_covariance
-from squarely.inference.covariance.driscoll_kraay import driscoll_kraay_covariance
-from squarely.inference.covariance.hac import hac_covariance
 from squarely.inference.covariance.hc import hc_covariance
 from squarely.inference.covariance.options import CLASSICAL, CLUSTERED, HC, CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.serial_correlation.driscoll_kraay import driscoll_kraay_covariance
+from squarely.inference.covariance.serial_correlation.hac import hac_covariance
 from squarely.inference.covariance.two_way import two_way_covariance
 
 

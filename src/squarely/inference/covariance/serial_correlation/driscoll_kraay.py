@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import reduce
 from typing import Any
 
@@ -12,11 +11,11 @@ from squarely.data import Source
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.exact import Solution
 from squarely.inference.covariance.cluster_sums import ClusterSums, ClusterTable
-from squarely.inference.covariance.moving_sums import MovingSums
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.serial_correlation.automatic_lag import default_lags
+from squarely.inference.covariance.serial_correlation.moving_sums import MovingSums
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
-from squarely.numerics import Array
 
 _FEW_PERIODS = 10
 _PIECE = 8_192  # periods whose sums are accumulated at once: the rounding of moving sums does not grow with the periods
@@ -67,9 +66,9 @@ def driscoll_kraay_covariance(solution: Solution, source: Source, options: Covar
 
 
 def _read_lags(options: CovarianceOptions, periods: int) -> int:
-    """Return the lags, by default floor(4 (T/100)^(2/9)) and at most T - 2."""
+    """Return the lags; an automatic choice has at most T - 2."""
     if options.lags is None:
-        return min(math.floor(4 * (periods / 100) ** (2 / 9)), periods - 2)
+        return min(default_lags(periods), periods - 2)
     if periods <= options.lags + 1:
         raise OptionError(
             f"lags={options.lags:,} needs at least {options.lags + 2:,} periods, and {options.time!r} has {periods:,}. "
@@ -78,7 +77,7 @@ def _read_lags(options: CovarianceOptions, periods: int) -> int:
     return options.lags
 
 
-def _sort(table: ClusterTable) -> tuple[np.ndarray, Array | list[Any]]:
+def _sort(table: ClusterTable) -> tuple[np.ndarray, np.ndarray | list[Any]]:
     """Return the places (T,) of the periods in their order, and the sorted periods: numbers as an array, others as a list.
 
     Numbers as text, such as those of a CSV file, are sorted by value, other text as text.
@@ -90,19 +89,20 @@ def _sort(table: ClusterTable) -> tuple[np.ndarray, Array | list[Any]]:
         order = np.array(sorted(range(len(labels)), key=labels.__getitem__))
         return order, [labels[i] for i in order.tolist()]
     order = np.argsort(values, kind="stable")
-    return order, values[order]
+    return order, np.asarray(values[order])
 
 
-def _describe(solution: Solution, options: CovarianceOptions, periods: Array | list[Any], lags: int) -> tuple[str, ...]:
+def _describe(solution: Solution, options: CovarianceOptions, periods: np.ndarray | list[Any], lags: int) -> tuple[str, ...]:
     n, q, T, name = solution.moments.nobs, len(solution.factor.columns), len(periods), options.time
     usual, is_text = options.correction == "usual", isinstance(periods, list)
     how = f"times {T:,}/{T - 1:,} * {n - 1:,}/{n - q:,}" if usual else "no factor"
     degrees = f"t and F have {pluralize(T - 1, 'degree')} of freedom"
     first, last = (str(periods[i]) if is_text else f"{periods[i]:.15g}" for i in (0, -1))
+    as_text = ", sorted as text" if is_text else ""
     elsewhere = f"feols(vcov=DK({lags})~{name}) in R" if usual else f"vcovSCC(type='HC0', maxlag={lags}) of plm in R"
     notes = [
-        f"Standard errors are robust to heteroscedasticity and to correlation within {name} and across it (Driscoll-Kraay, Bartlett "
-        f"weights, {pluralize(lags, 'lag')}, {T:,} periods from {first} to {last}{', sorted as text' if is_text else ''}), {how}; "
+        "Standard errors are robust to heteroscedasticity and to correlation within and across periods (DK: Driscoll-Kraay, "
+        f"Bartlett weights, {pluralize(lags, 'lag')}, {T:,} periods of {name}, {first} to {last}{as_text}), {how}; "
         f"{options.describe_df(degrees)}. The same numbers: {elsewhere}."
     ]
     if not is_text:
@@ -118,7 +118,7 @@ def _describe(solution: Solution, options: CovarianceOptions, periods: Array | l
     return tuple(notes)
 
 
-def _describe_gaps(name: str | None, periods: Array) -> list[str]:
+def _describe_gaps(name: str | None, periods: np.ndarray) -> list[str]:
     """Say where whole numbers are further apart than elsewhere."""
     steps = np.diff(periods)
     gaps = np.flatnonzero(steps > steps.min()) if (periods == np.rint(periods)).all() else np.empty(0, dtype=int)

@@ -52,20 +52,22 @@ class MovingSums:
         L = self.lags
         if self.n <= L:
             zeros = np.zeros((len(self.head), L))
-            total = _square(np.concatenate([zeros, self.head, zeros], axis=1), L)
+            total: Array = _square(np.concatenate([zeros, self.head, zeros], axis=1), L)
         else:
             first, last = np.cumsum(self.head, axis=1), np.cumsum(self.tail[:, ::-1], axis=1)
             total = self.squares + np.dot(first, first.T) + np.dot(last, last.T)
-        return total / (L + 1)
+        total /= L + 1
+        return total
 
 
 def _square(scores: Array, lags: int) -> Array:
     """Sum m m' over the windows of L + 1 of these scores (q, m)."""
-    if not lags:
-        return np.dot(scores, scores.T)
     if scores.shape[1] <= lags:
         return np.zeros((len(scores), len(scores)))
-    sums = np.cumsum(scores, axis=1)
-    moving = sums[:, lags:].copy()
-    moving[:, 1:] -= sums[:, : -lags - 1]
-    return np.dot(moving, moving.T)
+    moving = scores
+    if lags:
+        sums = np.cumsum(scores, axis=1)
+        moving = sums[:, lags:].copy()
+        moving[:, 1:] -= sums[:, : -lags - 1]
+    square: Array = np.dot(moving, moving.T)
+    return square

@@ -7,10 +7,10 @@ import math
 from squarely.data import Source
 from squarely.errors import OptionError, pluralize
 from squarely.exact import Solution
-from squarely.inference.covariance.automatic_lag import choose_bandwidth
-from squarely.inference.covariance.moving_sums import MovingSums
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.serial_correlation.automatic_lag import choose_bandwidth
+from squarely.inference.covariance.serial_correlation.moving_sums import MovingSums
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 
 
@@ -68,12 +68,13 @@ def _describe(solution: Solution, options: CovarianceOptions, lags: int) -> tupl
     n, df = solution.moments.n, solution.moments.n - len(solution.factor.columns)
     usual = options.correction == "usual"
     chosen = ", chosen by Newey and West 1994" if options.lags is None else ""
+    how = f"times {n:,}/{df:,}" if usual else "no factor"
+    stata, adjust = (f"newey, lag({lags}) in Stata, ", "TRUE") if usual else ("", "FALSE")
     notes = [
-        f"Standard errors are robust to heteroscedasticity and to serial correlation (HAC: Newey-West, Bartlett weights, "
-        f"{pluralize(lags, 'lag')}{chosen}), {f'times {n:,}/{df:,}' if usual else 'no factor'}; "
-        f"{options.describe_df(f't and F have {df:,} degrees of freedom')}. The same numbers: {f'newey, lag({lags}) in Stata, ' if usual else ''}"
-        f"NeweyWest(lag={lags}, prewhite=FALSE, adjust={'TRUE' if usual else 'FALSE'}) in R, statsmodels' cov_type='HAC' with "
-        f"maxlags={lags}, use_correction={usual}."
+        "Standard errors are robust to heteroscedasticity and to serial correlation (HAC: Newey-West, Bartlett weights, "
+        f"{pluralize(lags, 'lag')}{chosen}), {how}; {options.describe_df(f't and F have {df:,} degrees of freedom')}. The same "
+        f"numbers: {stata}NeweyWest(lag={lags}, prewhite=FALSE, adjust={adjust}) in R, and statsmodels' cov_type='HAC' with "
+        f"maxlags={lags}, use_correction={usual}, use_t=True."
     ]
     account = solution.moments.account
     if account.read > account.used:

@@ -16,7 +16,7 @@ _BARTLETT = 1.1447  # the constant of the Bartlett kernel
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class _Autocovariances:
+class Autocovariances:
     """Sums (m + 1,) of f_t f_(t-j) over some rows, and the first and the last m values of f."""
 
     products: Array
@@ -24,12 +24,13 @@ class _Autocovariances:
     tail: Array
 
     @classmethod
-    def of_rows(cls, f: Array, lags: int) -> _Autocovariances:
+    def of_rows(cls, f: Array, lags: int) -> Autocovariances:
+        """Fold the values (n,) of consecutive rows."""
         n, size = len(f), min(lags, len(f))
         products = np.array([np.dot(f[j:], f[: n - j]) if j < n else 0.0 for j in range(lags + 1)])
         return cls(products=products, head=f[:size].copy(), tail=f[n - size :].copy())
 
-    def __add__(self, other: _Autocovariances) -> _Autocovariances:
+    def __add__(self, other: Autocovariances) -> Autocovariances:
         lags, before, after = len(self.products) - 1, self.tail, other.head
         products = self.products + other.products
         for j in range(1, lags + 1):  # row i of the second part and row i - j of the first
@@ -40,7 +41,12 @@ class _Autocovariances:
                 products[j] += np.dot(before[start : start + pairs], after[skip : skip + pairs])
         head = self.head if len(self.head) == lags else np.concatenate([self.head, after])[:lags]
         tail = other.tail if len(other.tail) == lags else np.concatenate([before, other.tail])
-        return _Autocovariances(products=products, head=head, tail=tail[max(len(tail) - lags, 0) :])
+        return Autocovariances(products=products, head=head, tail=tail[max(len(tail) - lags, 0) :])
+
+
+def default_lags(n: int) -> int:
+    """Return floor(4 (n/100)^(2/9)), the usual number of lags for n rows or periods."""
+    return int(4 * (n / 100) ** (2 / 9))
 
 
 def choose_bandwidth(solution: Solution, source: Source) -> float:
@@ -51,13 +57,13 @@ def choose_bandwidth(solution: Solution, source: Source) -> float:
     1.1447 ((s1/s0)^2 n)^(1/3). As in R's `bwNeweyWest(prewhite=FALSE)`.
     """
     n = solution.moments.n
-    lags = min(math.floor(4 * (n / 100) ** (2 / 9)), n - 1)
+    lags = min(default_lags(n), n - 1)
     c = _sum_of_columns(solution)
 
-    def step(rows: WhitenedRows) -> _Autocovariances:
-        return _Autocovariances.of_rows(np.dot(c, rows.V) * rows.residuals, lags)
+    def step(rows: WhitenedRows) -> Autocovariances:
+        return Autocovariances.of_rows(np.dot(c, rows.V) * rows.residuals, lags)
 
-    products = fold_whitened_rows(solution, source, step, _Autocovariances.__add__).products
+    products = fold_whitened_rows(solution, source, step, Autocovariances.__add__).products
     if not products[0] > 0:
         return 0.0
     s = products[1:] / products[0]
