@@ -27,7 +27,7 @@ def _row(name: str, says: str, raises: type[SquarelyError] | None = None, *, dat
 
 
 SERIAL_CORRELATION = [
-    _row("lags: negative", "lags=-1 is not a whole number of at least 0. Leave it out for an automatic choice.", vcov="HAC", lags=-1),
+    _row("lags: negative", "lags=-1 is not a whole number of at least 0. Leave it out", vcov="HAC", lags=-1),
     _row("lags: a fraction", "lags=1.5 is not a whole number of at least 0.", vcov="HAC", lags=1.5),
     _row("lags: as many as rows", "lags=8 needs more than 8 rows. Give fewer, or leave lags out.", vcov="HAC", lags=8),
     _row("lags: as many as periods", "lags=3 needs at least 5 periods, and 'year' has 4. Give fewer lags, or leave lags out.",

@@ -198,7 +198,7 @@ def _open_model(inputs: ModelInputs) -> tuple[Formula, Source]:
     if inputs.X is None or inputs.y is None or inputs.formula is not None or inputs.data is not None:
         raise InputError("X= and y= go together, without a formula and data. Give X= and y=, or a formula and data.")
     arrays, names, response = open_xy(inputs.X, inputs.y)
-    return formula_of(names, response, intercept=inputs.intercept), arrays.with_columns(inputs.label_arrays)
+    return formula_of(names, response, intercept=inputs.intercept), arrays.add_arrays(inputs.label_arrays)
 
 
 def _require_formula_first(formula: object, data: object) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 @pass_counter("training rows", "residuals")
 def sweep_one_split(inputs: ModelInputs, grid: Grid) -> Sweep:
+    """Train a grid whose runs share one split of the rows."""
     from squarely import descent
 
     with ExitStack() as contexts:

@@ -142,9 +142,7 @@ def _judge(case: Discrepancy, reach: float, *, same: bool) -> tuple[Verdict, str
     """Return the verdict and its cause in sentences. The cause that explains most comes first."""
     fit, run, near = case.fit, case.run, case.max_gap <= case.tau
     if not same:
-        if difference := _describe_weights(fit.design.formula, run.moments.design.formula):
-            return "different rows", difference
-        return "different rows", (
+        return "different rows", _describe_weights(fit.design.formula, run.moments.design.formula) or (
             f"The fit used {pluralize(fit.nobs, 'row')} and the run {pluralize(run.moments.n, 'row')}, or other values in them, "
             "so their answers may differ. Give both the same data: squarely.ols(formula, run.source) fits the rows of the run."
         )

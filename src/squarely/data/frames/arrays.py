@@ -158,7 +158,7 @@ class ArraysSource(InMemorySource):
         """Return the same arrays with some of them renamed."""
         return ArraysSource({names.get(name, name): values for name, values in self._arrays.items()}, self.label)
 
-    def with_columns(self, arrays: Mapping[str, Any]) -> ArraysSource:
+    def add_arrays(self, arrays: Mapping[str, Any]) -> ArraysSource:
         """Return the same arrays with more of them."""
         return ArraysSource({**self._arrays, **arrays}, self.label)
 

@@ -65,7 +65,7 @@ class StreamedBatches:
         return self.problem.n if self.complete_count is None else self.complete_count
 
     def batches(self, epoch: int, size: int, skip: int = 0) -> Iterator[TensorBatch]:
-        """Yield X (m, features), y (m, 1) and any weights (m, 1) of every row once, in batches of `size` of which the last may be short.
+        """Yield X (m, features), y (m, 1) and any weights (m, 1) of every row once, in batches of `size`, the last perhaps shorter.
 
         The first `skip` batches are left out.
 

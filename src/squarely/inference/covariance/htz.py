@@ -21,7 +21,7 @@ def satterthwaite_degrees(solution: Solution, source: Source, robust: RobustCova
     df = np.full(len(B), np.nan)
     rows = np.flatnonzero(B.any(axis=1))
     if len(rows):
-        df[rows] = adjust_scores(_read(solution, source, robust), B[rows], -0.5)[0].df
+        df[rows] = adjust_scores(_read(solution, source, robust), B[rows], -0.5).df
     return df
 
 
@@ -51,5 +51,5 @@ def htz_degrees(solution: Solution, source: Source, robust: RobustCovariance, B:
 
 
 def _read(solution: Solution, source: Source, robust: RobustCovariance) -> ClusterGroups:
-    (groups,) = read_clusters(solution, source, [tuple(robust.cov_kwds["cluster"])], products=True)
+    (groups,) = read_clusters(solution, source, [tuple(robust.cov_kwds["cluster"])], products="plain")
     return groups

@@ -88,7 +88,8 @@ def _read_block(block: Block, *, design: Design, name: str, cells: int) -> _Part
     )
     if not cells:
         return replace(part, points=[values])
-    return replace(part, grid=count_rows(*values, block.weights if design.formula.has_frequencies else None, most=cells))
+    frequencies = block.weights if design.formula.has_frequencies else None
+    return replace(part, grid=count_rows(values[0], values[1], frequencies, most=cells))
 
 
 def _merge(a: _Part, b: _Part) -> _Part:

@@ -35,7 +35,8 @@ class Grid:
     def edges(self, axis: int) -> Array:
         """Return the edges (a + 1,) of the cells along an axis."""
         places = np.arange(self.first[axis], self.first[axis] + self.counts.shape[axis] + 1)
-        return np.ldexp(places.astype(float), self.exponents[axis])
+        edges: Array = np.ldexp(places.astype(float), self.exponents[axis])
+        return edges
 
 
 def count_rows(x: Array, y: Array, frequencies: Array | None, *, most: int) -> Grid:
@@ -82,7 +83,7 @@ def _cells_of(values: Array, exponent: int) -> np.ndarray:
 
 
 def _end(a: Grid, b: Grid, axis: int) -> int:
-    return max(grid.first[axis] + grid.counts.shape[axis] for grid in (a, b))
+    return max(grid.first[axis] + int(grid.counts.shape[axis]) for grid in (a, b))
 
 
 def _coarsen(grid: Grid, axis: int, exponent: int) -> Grid:
