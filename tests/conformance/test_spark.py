@@ -95,6 +95,22 @@ def test_what_is_wrong_in_a_partition_is_said_as_ever(spark):
         sq.ols("mpg ~ weight", frame, fold="aggregates", precision="extended")
 
 
+@pytest.mark.parametrize("options", [{"vcov": "CR2", "cluster": "g"}, {"cluster": ["g", "h"]}])
+@pytest.mark.parametrize("fold", ["batches", "aggregates"])
+def test_clusters_are_summed_in_the_partitions(options, fold, spark):
+    rng = np.random.default_rng(4)
+    n = 600
+    g, h = rng.integers(0, 30, n), rng.integers(0, 9, n)
+    data = {"g": [None if k == 7 else f"firm {k}" for k in g], "h": h, "x": rng.normal(size=n) + h}
+    data["y"] = data["x"] + rng.normal(size=30)[g] + rng.normal(size=n)
+    there = sq.ols("y ~ x", spark_frame(spark, data), fold=fold, **options)
+    here = sq.ols("y ~ x", data, **options)
+    assert there.rows.dropped == here.rows.dropped == {"g": {"null": int((g == 7).sum()), "nan": 0, "inf": 0}}
+    assert_close(there.bse, here.bse, rtol=1e-9)
+    assert_close(there.df_t, here.df_t, rtol=1e-8)
+    assert there.cov_kwds["groups"] == here.cov_kwds["groups"]
+
+
 def cars():
     """Give the cars as columns."""
     import duckdb
