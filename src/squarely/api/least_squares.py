@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
 from squarely.api.label_arrays import name_label_arrays
@@ -26,6 +26,9 @@ from squarely.inference import (
 )
 from squarely.storage.disk import local_path, read_text
 from squarely.types import Collinear, Correction, Data, Duplicates, Fold, Missing, Precision
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _RUN_START = '{"squarely run"'  # how the file of a run begins
 _PREVIEWED_ROWS = 1_000_000  # rows in memory that a preview reads for the levels of categories: less than a second
@@ -261,7 +264,7 @@ def merge(fits: Iterable[Fit], *, remove: Iterable[Fit] = (), duplicates: Duplic
 
 
 @short_traceback
-def anova(*fits: Fit, typ: int = 1) -> Any:
+def anova(*fits: Fit, typ: int | str = 1) -> pd.DataFrame:
     """Make the table of an analysis of variance: of the terms of one fit, or of several nested fits.
 
     Type 1 adds the terms one after the other, in the order of the formula and main effects first, as R's `anova` does. Type 2 tests

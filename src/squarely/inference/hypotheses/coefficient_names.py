@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 
-from squarely.design import Basis, Column, ContrastCoding, Design
-from squarely.errors import suggest_name
+from squarely.data import Level
+from squarely.design import Basis, Column, ContrastCoding, Design, products
+from squarely.errors import show_value, suggest_name
 
 LinearForm = dict[int, Fraction]  # position of a coefficient -> weight
 _HEAD = re.compile(r"`[^`]*`|[^\W\d][\w.]*")
@@ -22,6 +25,7 @@ class CoefficientNames:
 
     def __init__(self, design: Design) -> None:
         self._design = design
+        self._products = products(design)
         self._patterns = [(_pattern_of(name), i) for i, name in enumerate(design.names) if not _NUMBER.fullmatch(name)]
 
     def match(self, text: str, start: int) -> tuple[LinearForm, int] | None:
@@ -49,7 +53,7 @@ class CoefficientNames:
                     f"{text} is a category, and its levels have coefficients. Write one, such as {text}[{level}]; the table "
                     "of wald_test_terms tests all at once."
                 )
-        return f"The fit has no coefficient {piece!r}. {suggest_name(piece, self._design.names)}"
+        return f"The fit has no coefficient {show_value(piece)}. {suggest_name(piece, self._design.names)}"
 
     def _read_piece(self, piece: str) -> LinearForm | None:
         """Read a name in backticks, or parts joined by colons of which some are levels."""
@@ -87,17 +91,16 @@ class CoefficientNames:
     def _level_effect(self, parts: dict[str, int]) -> LinearForm | None:
         """Return the combination of the columns of some factors at these levels: none of them for a reference level."""
         codings, form, is_known = self._design.categories, LinearForm(), False
-        first = int(self._design.intercept)
-        for position, column in enumerate(self._design.columns, start=first):
-            if {text for text, _, _ in column.parts} != set(parts) or not _has_numbers(column, parts, codings.keys()):
-                continue
-            is_known = True
-            weight = Fraction(1)
-            for text, full, j in column.parts:
-                if text in codings:
-                    weight *= int(codings[text].matrix(full=full)[parts[text], j])
-            if weight:
-                form[position] = weight
+        levels = {text: codings[text].levels[place] for text, place in parts.items() if text in codings}
+        columns = zip(self._design.columns, self._products, strict=True)
+        for position, (column, factors) in enumerate(columns, start=int(self._design.intercept)):
+            if {text for text, _, _ in column.parts} == parts.keys() and _has_numbers(column, parts, levels):
+                is_known = True
+                weight = math.prod(
+                    (factors.functions[text].get(level, Fraction(0)) for text, level in levels.items()), start=Fraction(1)
+                )
+                if weight:
+                    form[position] = weight
         return form if is_known else None
 
     def levels(self, text: str) -> Iterator[LinearForm]:
@@ -154,11 +157,14 @@ def _place_of(label: str, coding: ContrastCoding) -> int | None:
     for each in (label, label.removeprefix(prefix), label.strip("'\"")):
         if each in texts:
             return texts.index(each)
+    with suppress(ValueError):  # 2 is the level 2.0
+        if not isinstance(coding.levels[0], str | bool):
+            return list(coding.levels).index(float(label.removeprefix(prefix)))
     return None
 
 
-def _has_numbers(column: Column, parts: dict[str, int], categories: object) -> bool:
-    return all(j == parts[text] for text, _, j in column.parts if text not in categories)  # type: ignore[operator]
+def _has_numbers(column: Column, parts: dict[str, int], levels: dict[str, Level]) -> bool:
+    return all(j == parts[text] for text, _, j in column.parts if text not in levels)
 
 
 def _pattern_of(name: str) -> re.Pattern[str]:

@@ -13,7 +13,7 @@ from squarely.inference.hypotheses.coefficient_names import CoefficientNames, Li
 
 _EXAMPLE = "Write constraints such as 'x = 0, z = 1'."
 _MAX_CHARACTERS, _MAX_DEPTH = 20_000, 50
-_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.IGNORECASE)
+_NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 _SIGNS = {
     "==": "An equality is written with one =.",
     "!=": "What is tested is written with =, and the alternative is that it does not hold.",
