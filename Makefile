@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-all check format architecture bench bench-exact bench-descent bench-spark clean
+.PHONY: help demo test test-all check format architecture bench bench-exact bench-inference bench-descent bench-spark clean
 
 help:
 	@echo "make demo           install, and run the whole tutorial; figures go to squarely-demo/"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench          check answers against statsmodels, then measure"
 	@echo "make bench-exact    measure least squares against other packages, with up to 100,000,000 rows and 12 GB of disk;"
 	@echo "                    limit it with ARGS='E1 E3' or ARGS=--quick; ARGS='--data DIR' keeps the data"
+	@echo "make bench-inference measure standard errors against statsmodels; ARGS='I1 I3', ARGS=--quick"
 	@echo "make bench-descent  measure training against other packages; ARGS='D1 D3', ARGS=--quick"
 	@echo "make bench-spark    measure least squares in Spark against Spark's own; ARGS='E7 growth', ARGS=--quick; needs Java"
 	@echo "make clean          remove .venv and everything that make has written"
@@ -54,6 +55,9 @@ bench-descent: .venv/bench.stamp
 
 bench-exact: .venv/bench.stamp
 	$(BIN)/python benchmarks/exact.py $(ARGS)
+
+bench-inference: .venv/bench.stamp
+	$(BIN)/python benchmarks/inference.py $(ARGS)
 
 bench-spark: .venv/bench.stamp
 	$(BIN)/python benchmarks/spark.py $(ARGS)

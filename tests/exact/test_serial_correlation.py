@@ -198,6 +198,24 @@ def test_periods_are_sorted_by_value(convert):
     assert_close(fit.bse, expected.bse, rtol=1e-12)
 
 
+def test_categories_have_their_order():
+    data = panel()
+    names = [f"Q{i % 4 + 1} {2000 + i // 4}" for i in range(12)]
+    quarter = pd.Categorical([names[i] for i in data["year"] - 2000], categories=names, ordered=True)
+    expected = sq.ols("y ~ x", data, vcov="DK", time="year", lags=3)
+    fit = sq.ols("y ~ x", data.assign(quarter=quarter), vcov="DK", time="quarter", lags=3)
+    assert_close(fit.bse, expected.bse, rtol=1e-12)
+    assert "12 periods of quarter, Q1 2000 to Q4 2002, in the order of text or of categories)" in fit.notes[0]
+
+
+def test_large_whole_numbers_in_text_keep_their_order():
+    data = panel()
+    text = (data["year"] + 17 * 10**17).astype(str)  # neighbors are one double
+    expected = sq.ols("y ~ x", data, vcov="DK", time="year", lags=3)
+    fit = sq.ols("y ~ x", data.assign(t=text).iloc[::-1], vcov="DK", time="t", lags=3)
+    assert_close(fit.bse, expected.bse, rtol=1e-12)
+
+
 def test_driscoll_kraay_reads_a_csv_file(tmp_path):
     data = panel().assign(year=panel()["year"] - 1995)
     data.to_csv(tmp_path / "rows.csv", index=False)

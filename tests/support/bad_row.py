@@ -51,8 +51,8 @@ class Row:
     """One mistake, or something odd that is fine.
 
     `data` is a File, Files, an At, a table (in Python as it is, on the command line as CSV), a function that makes an object, or
-    any other object. What is right has `params` in place of an error. `cli_says` is for messages that are others there. `python_only`
-    and `cli_only` say why.
+    any other object. What is right has `params` in place of an error. `cli_says` is for messages that are others there.
+    `python_only` and `cli_only` say why.
     """
 
     name: str

@@ -1,12 +1,13 @@
 """HAC and Driscoll-Kraay: lags that cannot be, rows without an order, periods that are none."""
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from squarely.errors import DataError, SquarelyError
 from tests.support.bad_row import Row
-from tests.support.checks import need
+from tests.support.engines import ibis_sqlite
 
 _NO_FLAG = "the command line has no such option"
 _TABLE = {
@@ -19,7 +20,7 @@ _TABLE = {
 
 
 def _unordered() -> Any:
-    return need("ibis").sqlite.connect().create_table("series", pa.table(_TABLE))
+    return ibis_sqlite(pa.table(_TABLE), Path())
 
 
 def _row(name: str, says: str, raises: type[SquarelyError] | None = None, *, data: Any = _TABLE, **options: Any) -> Row:

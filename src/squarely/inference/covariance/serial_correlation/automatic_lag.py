@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +67,7 @@ def choose_bandwidth(solution: Solution, source: Source) -> float:
         return 0.0
     s = products[1:] / products[0]
     s0, s1 = 1 + 2 * float(s.sum()), 2 * float(np.arange(1, lags + 1) @ s)
-    return _BARTLETT * ((s1 / s0) ** 2 * n) ** (1 / 3) if s0 else math.inf
+    return _BARTLETT * ((s1 / s0) ** 2 * n) ** (1 / 3) if s0 else float(n)
 
 
 def _sum_of_columns(solution: Solution) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import reduce
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from squarely.data import Source
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.exact import Solution
-from squarely.inference.covariance.cluster_sums import ClusterSums, ClusterTable
+from squarely.inference.covariance.cluster_sums import ClusterSums
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.serial_correlation.automatic_lag import default_lags
@@ -45,7 +47,7 @@ def driscoll_kraay_covariance(solution: Solution, source: Source, options: Covar
             "Name another column, or use vcov='HC3' if the rows are independent."
         )
     lags = _read_lags(options, T)
-    order, periods = _sort(table)
+    order, periods = _sort(table.labels[0].to_pylist(), source, name)
     scores = table.sums[order].T
     sums = reduce(MovingSums.__add__, (MovingSums.of_rows(scores[:, i : i + _PIECE], lags) for i in range(0, T, _PIECE)))
     factor = T / (T - 1) * (n - 1) / (n - q) if options.correction == "usual" else 1.0
@@ -77,19 +79,30 @@ def _read_lags(options: CovarianceOptions, periods: int) -> int:
     return options.lags
 
 
-def _sort(table: ClusterTable) -> tuple[np.ndarray, np.ndarray | list[Any]]:
+def _sort(labels: Sequence[Any], source: Source, name: str) -> tuple[np.ndarray, np.ndarray | list[Any]]:
     """Return the places (T,) of the periods in their order, and the sorted periods: numbers as an array, others as a list.
 
-    Numbers as text, such as those of a CSV file, are sorted by value, other text as text.
+    Numbers as text, such as those of a CSV file, are sorted by value. Other text has the order of its categories, or of text.
     """
-    labels = table.labels[0].to_pylist()
-    try:
-        values = np.array(labels, dtype=np.int64 if all(isinstance(label, int) for label in labels) else np.float64)
-    except (ValueError, OverflowError):
-        order = np.array(sorted(range(len(labels)), key=labels.__getitem__))
-        return order, [labels[i] for i in order.tolist()]
-    order = np.argsort(values, kind="stable")
-    return order, np.asarray(values[order])
+    numbers = _to_numbers(labels)
+    if numbers is not None:
+        order = np.argsort(numbers, kind="stable")
+        return order, np.asarray(numbers[order])
+    levels = source.category_order(name)
+    ranks = {level: rank for rank, level in enumerate(levels or ())}
+    keys = [ranks[label] for label in labels] if ranks else labels
+    order = np.array(sorted(range(len(labels)), key=keys.__getitem__))
+    return order, [labels[i] for i in order.tolist()]
+
+
+def _to_numbers(labels: Sequence[Any]) -> np.ndarray | None:
+    """Return numbers, or text that is numbers, as an array; None for other text."""
+    if isinstance(labels[0], float):
+        return np.array(labels)
+    for kind, dtype in ((int, np.int64), (float, np.float64)):
+        with suppress(ValueError, OverflowError):
+            return np.array([kind(label) for label in labels], dtype)
+    return None
 
 
 def _describe(solution: Solution, options: CovarianceOptions, periods: np.ndarray | list[Any], lags: int) -> tuple[str, ...]:
@@ -97,8 +110,8 @@ def _describe(solution: Solution, options: CovarianceOptions, periods: np.ndarra
     usual, is_text = options.correction == "usual", isinstance(periods, list)
     how = f"times {T:,}/{T - 1:,} * {n - 1:,}/{n - q:,}" if usual else "no factor"
     degrees = f"t and F have {pluralize(T - 1, 'degree')} of freedom"
-    first, last = (str(periods[i]) if is_text else f"{periods[i]:.15g}" for i in (0, -1))
-    as_text = ", sorted as text" if is_text else ""
+    first, last = (f"{x:.15g}" if isinstance(x, float) else x for x in (periods[0], periods[-1]))
+    as_text = ", in the order of text or of categories" if is_text else ""
     elsewhere = f"feols(vcov=DK({lags})~{name}) in R" if usual else f"vcovSCC(type='HC0', maxlag={lags}) of plm in R"
     notes = [
         "Standard errors are robust to heteroscedasticity and to correlation within and across periods (DK: Driscoll-Kraay, "

@@ -68,11 +68,12 @@ def _describe(solution: Solution, options: CovarianceOptions, lags: int) -> tupl
     n, df = solution.moments.n, solution.moments.n - len(solution.factor.columns)
     usual = options.correction == "usual"
     chosen = ", chosen by Newey and West 1994" if options.lags is None else ""
+    degrees = f"t and F have {pluralize(df, 'degree')} of freedom"
     how = f"times {n:,}/{df:,}" if usual else "no factor"
     stata, adjust = (f"newey, lag({lags}) in Stata, ", "TRUE") if usual else ("", "FALSE")
     notes = [
         "Standard errors are robust to heteroscedasticity and to serial correlation (HAC: Newey-West, Bartlett weights, "
-        f"{pluralize(lags, 'lag')}{chosen}), {how}; {options.describe_df(f't and F have {df:,} degrees of freedom')}. The same "
+        f"{pluralize(lags, 'lag')}{chosen}), {how}; {options.describe_df(degrees)}. The same "
         f"numbers: {stata}NeweyWest(lag={lags}, prewhite=FALSE, adjust={adjust}) in R, and statsmodels' cov_type='HAC' with "
         f"maxlags={lags}, use_correction={usual}, use_t=True."
     ]
