@@ -24,6 +24,11 @@ Duplicates = Literal["raise", "keep"]
 Unseen = Literal["error", "nan"]
 RankDeficient = Literal["nan", "allow"]
 Correction = Literal["usual", "none", "min"]
+Below = Literal["se", "t", "p", "ci"]
+TableRow = Literal[
+    "nobs", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "df_model", "df_resid", "llf", "aic", "bic", "ssr", "mse_resid",
+    "durbin_watson", "condition_number", "cov_type", "status", "last_loss",
+]  # fmt: skip
 
 Loss = Literal["mse", "l1", "huber", "quantile"]
 Metric = Literal["mse", "rmse", "mae", "r2"]
