@@ -1,7 +1,7 @@
-"""The command line: `commands` and their `options`, the `exit` codes, and the tutorial in `demo`."""
+"""The command line: `commands`, `table_command` and their `options`, the `exit` codes, and the tutorial in `demo`."""
 
-from squarely.cli.commands import app
 from squarely.cli.exit import run
+from squarely.cli.table_command import app
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any, get_args
 
 from squarely.design import Design
-from squarely.errors import OptionError, join_words, require_one_of, show_value, suggest_name
+from squarely.errors import OptionError, join_words, pluralize, require_one_of, show_value, suggest_name
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.summary.page import describe_covariance
 from squarely.inference.summary.plain_numbers import to_plain_numbers
@@ -225,7 +225,9 @@ def _read_rows(value: object) -> list[str]:
 def _read_headers(value: object, count: int) -> list[str]:
     texts = _read_texts("names", value, "['small', 'large']")
     if value is not None and len(texts) != count:
-        raise OptionError(f"names= has {len(texts)} names for {count} columns. Give one name for each fit.")
+        raise OptionError(
+            f"names= has {pluralize(len(texts), 'name')} for {pluralize(count, 'column')}. Give one name for each fit."
+        )
     return texts or [f"({i})" for i in range(1, count + 1)]
 
 
