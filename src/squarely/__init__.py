@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from squarely.api import anova, anova_lm, load, merge, ols, plot_coefficients, preview, sweep, train
     from squarely.api.both_methods import certify
     from squarely.api.progress_bar import progress
+    from squarely.api.regression_table import table
     from squarely.certification import Certificate
     from squarely.descent import Sweep, Training
     from squarely.inference import DataPreview, Fit, Preview
@@ -41,6 +42,7 @@ __all__ = [
     "preview",
     "progress",
     "sweep",
+    "table",
     "train",
 ]
 
@@ -53,6 +55,7 @@ _HOMES = {
     **dict.fromkeys(("DataPreview", "Fit", "Preview"), "squarely.inference"),
     "certify": "squarely.api.both_methods",
     "progress": "squarely.api.progress_bar",
+    "table": "squarely.api.regression_table",
 }
 
 

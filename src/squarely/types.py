@@ -25,6 +25,12 @@ Unseen = Literal["error", "nan"]
 RankDeficient = Literal["nan", "allow"]
 Correction = Literal["usual", "none", "min"]
 Interval = Literal["confidence", "prediction"]
+Below = Literal["se", "t", "p", "ci"]
+TableFormat = Literal["text", "html", "markdown", "latex", "csv"]
+TableRow = Literal[
+    "nobs", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "df_model", "df_resid", "llf", "aic", "bic", "ssr", "mse_resid",
+    "durbin_watson", "condition_number", "cov_type", "status", "last_loss",
+]  # fmt: skip
 
 Loss = Literal["mse", "l1", "huber", "quantile"]
 Metric = Literal["mse", "rmse", "mae", "r2"]

@@ -1,7 +1,8 @@
-"""The command line: `commands`, `hypothesis_commands` and their `options`, the `exit` codes, and the tutorial in `demo`."""
+"""The command line: `commands`, `hypothesis_commands`, `table_command` and their `options`, the `exit` codes, and the `demo`."""
 
+from squarely.cli import hypothesis_commands, table_command  # noqa: F401  # they add their commands to the app
+from squarely.cli.commands import app
 from squarely.cli.exit import run
-from squarely.cli.hypothesis_commands import app
 
 
 def main() -> None:

@@ -98,7 +98,8 @@ def _split(text: str | None) -> list[str] | None:
     return None if text is None else next(csv.reader([text]), [])
 
 
-def _split_all(texts: list[str] | None) -> list[str] | None:
+def split_all(texts: list[str] | None) -> list[str] | None:
+    """Return the items of an option that is repeated, or whose texts are lists; None without any."""
     return None if not texts else [item for text in texts for item in _split(text) or [""]]
 
 
@@ -250,7 +251,7 @@ READ = {
         READING, None, "How many lines to skip at the top, or their numbers, such as 1,3.", metavar="int,...", read=_read_lines
     ),
     "na_values": _list(
-        READING, None, "Words that mean a missing value, separated by commas; may be repeated.", metavar="text,...", read=_split_all
+        READING, None, "Words that mean a missing value, separated by commas; may be repeated.", metavar="text,...", read=split_all
     ),
     "decimal": _text(READING, None, "The decimal sign, such as ','."),
     "thousands": _text(READING, None, "The separator of thousands, such as '.'."),

@@ -14,3 +14,4 @@ from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits
 from squarely.inference.hypotheses.anova import analyze_variance
 from squarely.inference.preview.data_preview import DataPreview, preview_data
 from squarely.inference.preview.fit_preview import Preview, build_preview
+from squarely.inference.tables.side_by_side import ModelColumn, fit_column, lay_out_models, model_column

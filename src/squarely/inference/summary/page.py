@@ -51,7 +51,7 @@ def _top_table(numbers: Mapping[str, Any]) -> KeyValueTable:
             ("No. Observations:", f"{numbers['nobs']:,}"),
             ("Df Residuals:", f"{numbers['df_resid']:,}"),
             ("Df Model:", f"{numbers['df_model']:,}"),
-            ("Covariance Type:", _describe_covariance(numbers)),
+            ("Covariance Type:", describe_covariance(numbers)),
         ],
         [
             (f"R-squared{about}:", f"{numbers['rsquared']:.3f}"),
@@ -65,7 +65,8 @@ def _top_table(numbers: Mapping[str, Any]) -> KeyValueTable:
     )
 
 
-def _describe_covariance(numbers: Mapping[str, Any]) -> str:
+def describe_covariance(numbers: Mapping[str, Any]) -> str:
+    """Return the type of the covariance with the columns of its clusters."""
     groups = numbers["cov_kwds"].get("groups", {})
     return f"{numbers['cov_type']} ({', '.join(groups)})" if groups else str(numbers["cov_type"])
 

@@ -23,12 +23,12 @@ def coefficient_table(numbers: Mapping[str, Any]) -> Table:
     low, high = zip(*numbers["conf_int"].values(), strict=True)
     unknown = [math.nan] * len(names)
     columns = [
-        _format_column(list(numbers["params"].values()), errors, places=4),
-        _format_column(errors, unknown, places=3),
+        format_column(list(numbers["params"].values()), errors, places=4),
+        format_column(errors, unknown, places=3),
         [_format_number(t, 3) for t in numbers["tvalues"].values()],
         [f"{p:.3f}" for p in numbers["pvalues"].values()],
-        _format_column(low, errors, places=3),
-        _format_column(high, errors, places=3),
+        format_column(low, errors, places=3),
+        format_column(high, errors, places=3),
     ]
     dropped = ("dropped", *[""] * (len(columns) - 1))
     rows = [
@@ -38,7 +38,8 @@ def coefficient_table(numbers: Mapping[str, Any]) -> Table:
     return Table(("", "coef", "std err", t, f"P>|{t}|", "[0.025", "0.975]"), rows)
 
 
-def _format_column(values: Sequence[float], errors: Sequence[float], *, places: int) -> list[str]:
+def format_column(values: Sequence[float], errors: Sequence[float], *, places: int) -> list[str]:
+    """Format numbers with standard errors, NaN if they are unknown, in the places that all of them need, `places` at least."""
     pairs = list(zip(values, errors, strict=True))
     places = max(places, *(_count_places(x, error) for x, error in pairs))
     return [_format_number(x, places, _count_digits(x, error)) for x, error in pairs]
