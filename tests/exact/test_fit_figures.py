@@ -12,7 +12,7 @@ import pytest
 import squarely as sq
 from squarely.errors import DataError, InputError, OptionError
 from squarely.inference.figures import drawn_rows
-from squarely.inference.figures.grid import count_rows, merge_grids
+from squarely.inference.figures.histogram import count_rows, merge_histograms
 from squarely.show.palette import COLORS
 from squarely.show.statistical_marks import _GRAYS
 from tests.support.checks import CARS, assert_close, need
@@ -198,7 +198,7 @@ def test_any_cut_of_the_rows_and_any_order_of_merges_give_the_same_grid(seed):
     grids = [count_rows(x[rows], y[rows], None, most=most) for rows in cuts]
     while len(grids) > 1:
         i = int(r.integers(len(grids) - 1))
-        grids[i : i + 2] = [merge_grids(*grids[i : i + 2])]
+        grids[i : i + 2] = [merge_histograms(*grids[i : i + 2])]
     whole = count_rows(x, y, None, most=most)
     assert np.array_equal(grids[0].counts, whole.counts)
     for axis, values in enumerate((x, y)):

@@ -32,6 +32,7 @@ from squarely.cli.options import (
     FormulaText,
     Json,
     Missing,
+    Plot,
     Precision,
     RankDeficient,
     Read,
@@ -44,7 +45,6 @@ from squarely.cli.options import (
 from squarely.cli.output import print_json, print_text, show
 from squarely.cli.topics import list_topics, read_topic
 from squarely.errors import ConvergenceWarning, OptionError, SquarelyError
-from squarely.show import require_figure_file
 
 app = typer.Typer(
     name="squarely",
@@ -135,10 +135,7 @@ def ols(
     precision: Precision = "auto",
     fold: Fold = "auto",
     save: Annotated[Path | None, typer.Option(help="Save the fit as JSON, for squarely predict.", rich_help_panel=OUTPUT)] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(help="Draw the fit to a .png, .svg or .pdf file.", metavar="<path>", rich_help_panel=OUTPUT),
-    ] = None,
+    plot: Plot = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -153,13 +150,10 @@ def ols(
 ) -> None:
     """Fit by least squares and print the summary."""
     if dry_run:
-        if save is not None or plot is not None:
-            flag, verb = ("--plot", "draw") if save is None else ("--save", "save")
-            raise OptionError(f"--dry-run makes no fit, so {flag} has nothing to {verb}. Leave out one of them.")
+        if save or plot:
+            raise OptionError("--dry-run makes no fit, so --save and --plot have nothing to write. Leave out these or that.")
         show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
         return
-    if plot is not None:
-        require_figure_file(plot)
     fit = squarely.ols(formula, data, where=where, read=read, missing=missing, collinear=collinear, precision=precision, fold=fold)
     if save is not None:
         fit.save(save)
