@@ -230,7 +230,7 @@ def test_a_figure_leaves_pyplot_as_it_is():
     run = sq.train(ONE, CARS, epochs=3)
     run.plot().savefig(io.BytesIO())
     assert run.plot()._repr_png_().startswith(b"\x89PNG\r\n\x1a\n")
-    with pytest.warns(UserWarning, match=r"backend is 'agg'. Save the figure with .savefig\('figure.png'\)"):
+    with pytest.warns(UserWarning, match=r"backend is 'agg'. Save the figure with .save\('figure.png'\)"):
         run.plot().show()
     run.plot().show(warn=False)
     assert (plt.get_fignums(), plt.gcf(), dict(plt.rcParams), plt.get_backend()) == before

@@ -32,6 +32,7 @@ from squarely.cli.options import (
     FormulaText,
     Json,
     Missing,
+    Plot,
     Precision,
     RankDeficient,
     Read,
@@ -45,7 +46,6 @@ from squarely.cli.options import (
 from squarely.cli.output import print_json, print_text, show
 from squarely.cli.topics import list_topics, read_topic
 from squarely.errors import ConvergenceWarning, OptionError, SquarelyError
-from squarely.show import require_figure_file
 
 app = typer.Typer(
     name="squarely",
@@ -136,10 +136,7 @@ def ols(
     precision: Precision = "auto",
     fold: Fold = "auto",
     save: Annotated[Path | None, typer.Option(help="Save the fit as JSON, for squarely predict.", rich_help_panel=OUTPUT)] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(help="Draw the fit to a .png, .svg or .pdf file.", metavar="<path>", rich_help_panel=OUTPUT),
-    ] = None,
+    plot: Plot = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -160,8 +157,6 @@ def ols(
                 raise OptionError(f"--dry-run makes no fit, so {flag} has nothing to {flag[2:]}. Leave out one of them.")
         show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
         return
-    if plot is not None:
-        require_figure_file(plot)
     fit = squarely.ols(formula, data, where=where, read=read, missing=missing, collinear=collinear, precision=precision, fold=fold)
     if save is not None:
         fit.save(save)

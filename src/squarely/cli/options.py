@@ -8,12 +8,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
 
 import typer
 
 from squarely import types
 from squarely.errors import OptionError
+from squarely.show import require_figure_file
 
 # The groups of options in --help.
 DATA, READING, OPTIMIZER, BATCHES = "Data", "Reading files", "Optimizer", "Batches"
@@ -40,6 +42,21 @@ Where = Annotated[
     str | None, typer.Option(help="Use only the rows that match, such as 'weight > 3000'.", metavar="<text>", rich_help_panel=DATA)
 ]
 Read = dict[str, Any] | None  # `reads` makes it of the options of reading files
+
+
+def _check_figure(path: Path | None) -> Path | None:
+    """Return the path, or raise an error, before the fit begins, if no figure could be written there."""
+    if path is not None:
+        require_figure_file(path)
+    return path
+
+
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        help="Draw the fit to a .png, .svg or .pdf file.", metavar="<path>", callback=_check_figure, rich_help_panel=OUTPUT
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print every number as JSON.", metavar="", rich_help_panel=OUTPUT)]
 
 

@@ -75,8 +75,8 @@ def require_figure_path(path: str | os.PathLike[str]) -> str:
     ending, endings = local_path(path).suffix.lower().removeprefix("."), FigureCanvasAgg.get_supported_filetypes()
     if ending not in endings:
         raise OptionError(
-            f"The file of a figure is {os.fspath(path)!r}, and its name tells no format. Give a name that ends in .png, .svg, .pdf "
-            "or .jpg, such as 'figure.png'."
+            f"A figure cannot be written to {os.fspath(path)!r}, because matplotlib has no format of that ending. Give a name that "
+            "ends in .png, .svg or .pdf."
         )
     return ending
 

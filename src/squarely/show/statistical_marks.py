@@ -27,7 +27,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cells:
-    """How many rows are in the cells of a grid: counts (k, m) between the edges x (m + 1,) and y (k + 1,), and their `most`."""
+    """Counts (k, m) of rows, NaN for none, in cells between the edges x (m + 1,) and y (k + 1,). `most` is the largest."""
 
     x: Any
     y: Any

@@ -12,7 +12,7 @@ import numpy as np
 from squarely.data import DetachedSource, Source, is_aggregate_only, scan_purpose
 from squarely.design import Block, Design, dense_table, fold_blocks, scaled_blocks
 from squarely.exact import Solution, require_same_rows, sum_columns
-from squarely.inference.figures.grid import Grid, count_rows, merge_grids
+from squarely.inference.figures.histogram import Histogram, count_rows, merge_histograms
 from squarely.moments import fold_in_threads, rows_per_block
 from squarely.numerics import Array
 
@@ -28,13 +28,13 @@ class DrawnRows:
     ----------
     x_limits, y_limits : the ends of the predictor and of the response.
     points : (2, n) predictor and response of each row; None if there are more than `MOST_POINTS`.
-    grid : the counts of rows instead; None if there are points.
+    histogram : the counts of rows instead; None if there are points.
     """
 
     x_limits: tuple[float, float]
     y_limits: tuple[float, float]
     points: Array | None
-    grid: Grid | None
+    histogram: Histogram | None
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class _Part:
     low: Array | float = np.inf
     high: Array | float = -np.inf
     points: Sequence[Array] = ()
-    grid: Grid | None = None
+    histogram: Histogram | None = None
 
 
 def has_rows(source: Source) -> bool:
@@ -70,7 +70,7 @@ def read_rows(solution: Solution, source: Source, name: str) -> DrawnRows:
     require_same_rows(source, moments, part.used, np.broadcast_to(part.sums, len(moments.gram)))
     low, high = np.broadcast_to(part.low, 2).tolist(), np.broadcast_to(part.high, 2).tolist()
     points = np.concatenate(part.points, axis=1) if part.points else None
-    return DrawnRows(x_limits=(low[0], high[0]), y_limits=(low[1], high[1]), points=points, grid=part.grid)
+    return DrawnRows(x_limits=(low[0], high[0]), y_limits=(low[1], high[1]), points=points, histogram=part.histogram)
 
 
 def _read_block(block: Block, *, design: Design, name: str, cells: int) -> _Part:
@@ -88,17 +88,18 @@ def _read_block(block: Block, *, design: Design, name: str, cells: int) -> _Part
     )
     if not cells:
         return replace(part, points=[values])
-    frequencies = block.weights if design.formula.has_frequencies else None
-    return replace(part, grid=count_rows(values[0], values[1], frequencies, most=cells))
+    return replace(
+        part, histogram=count_rows(values[0], values[1], block.weights if design.formula.has_frequencies else None, most=cells)
+    )
 
 
 def _merge(a: _Part, b: _Part) -> _Part:
-    grids = [grid for grid in (a.grid, b.grid) if grid is not None]
+    grids = [grid for grid in (a.histogram, b.histogram) if grid is not None]
     return _Part(
         used=a.used + b.used,
         sums=a.sums + b.sums,
         low=np.minimum(a.low, b.low),
         high=np.maximum(a.high, b.high),
         points=[*a.points, *b.points],
-        grid=merge_grids(*grids) if len(grids) == 2 else next(iter(grids), None),
+        histogram=merge_histograms(*grids) if len(grids) == 2 else next(iter(grids), None),
     )

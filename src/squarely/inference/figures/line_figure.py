@@ -57,9 +57,11 @@ def line_panel(fit: CoefficientStatistics, name: str) -> Panel:
 def _row_marks(rows: DrawnRows | None) -> Iterator[Mark]:
     if rows is not None and rows.points is not None:
         yield Curve(x=rows.points[0], y=rows.points[1], color=None, dots=True)
-    elif rows is not None and rows.grid is not None:
-        counts = rows.grid.counts.T
-        yield Cells(x=rows.grid.edges(0), y=rows.grid.edges(1), counts=np.where(counts > 0, counts, np.nan), most=counts.max())
+    elif rows is not None and rows.histogram is not None:
+        counts = rows.histogram.counts.T
+        yield Cells(
+            x=rows.histogram.edges(0), y=rows.histogram.edges(1), counts=np.where(counts > 0, counts, np.nan), most=counts.max()
+        )
 
 
 def _curve_marks(curve: FittedCurve) -> Iterator[Mark]:
@@ -106,8 +108,8 @@ def _notes(fit: CoefficientStatistics, rows: DrawnRows | None, curve: FittedCurv
     yield f"n = {fit.nobs:,}, R-squared {fit.rsquared:.3f}."
     if rows is None:
         yield f"The rows are not available. The line is drawn {how}."
-    elif rows.grid is not None:
-        yield f"Darker cells have more rows, up to {rows.grid.counts.max():,.0f}."
+    elif rows.histogram is not None:
+        yield f"Darker cells have more rows, up to {rows.histogram.counts.max():,.0f}."
     elif formula.has_frequencies:
         yield "A dot stands for as many rows as its frequency."
     if not np.isfinite(curve.confidence).any():

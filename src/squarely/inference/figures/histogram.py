@@ -1,4 +1,4 @@
-"""`Grid`: how many rows are in each cell of a plane, counted in one scan that does not know the ends beforehand.
+"""`Histogram`: how many rows are in each cell of a plane, counted in one scan that does not know the ends beforehand.
 
 The width of a cell is a power of two. A grid that becomes too wide joins two cells to one, so that any cut of the rows into batches
 and any order of merges gives the same grid.
@@ -17,7 +17,7 @@ _MOST_BITS = 51  # of the number of a cell, counted from zero: it is exact in a 
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Grid:
+class Histogram:
     """Counts of rows.
 
     Attributes
@@ -39,16 +39,16 @@ class Grid:
         return edges
 
 
-def count_rows(x: Array, y: Array, frequencies: Array | None, *, most: int) -> Grid:
+def count_rows(x: Array, y: Array, frequencies: Array | None, *, most: int) -> Histogram:
     """Count rows (m,), m > 0, each as often as its frequency, in the finest grid of `most` cells in each direction at most."""
     exponents = tuple(_exponent(float(values.min()), float(values.max()), most) for values in (x, y))
     i, j = (_cells_of(values, exponent) for values, exponent in zip((x, y), exponents, strict=True))
     first, size = (int(i.min()), int(j.min())), (int(np.ptp(i)) + 1, int(np.ptp(j)) + 1)
     counts = np.bincount((i - first[0]) * size[1] + j - first[1], frequencies, size[0] * size[1])
-    return Grid(counts=counts.reshape(size).astype(float), exponents=(exponents[0], exponents[1]), first=first, most=most)
+    return Histogram(counts=counts.reshape(size).astype(float), exponents=(exponents[0], exponents[1]), first=first, most=most)
 
 
-def merge_grids(a: Grid, b: Grid) -> Grid:
+def merge_histograms(a: Histogram, b: Histogram) -> Histogram:
     """Return the grid of the rows of both."""
     for axis in (0, 1):
         exponent = max(a.exponents[axis], b.exponents[axis])
@@ -61,7 +61,7 @@ def merge_grids(a: Grid, b: Grid) -> Grid:
     for grid in (a, b):
         row, column = grid.first[0] - first[0], grid.first[1] - first[1]
         counts[row : row + grid.counts.shape[0], column : column + grid.counts.shape[1]] += grid.counts
-    return Grid(counts=counts, exponents=a.exponents, first=first, most=a.most)
+    return Histogram(counts=counts, exponents=a.exponents, first=first, most=a.most)
 
 
 def _exponent(low: float, high: float, most: int) -> int:
@@ -82,11 +82,12 @@ def _cells_of(values: Array, exponent: int) -> np.ndarray:
     return np.floor(np.ldexp(values, -exponent)).astype(np.int64)
 
 
-def _end(a: Grid, b: Grid, axis: int) -> int:
-    return max(grid.first[axis] + int(grid.counts.shape[axis]) for grid in (a, b))
+def _end(a: Histogram, b: Histogram, axis: int) -> int:
+    ends = [each.first[axis] + each.counts.shape[axis] for each in (a, b)]
+    return int(max(ends))
 
 
-def _coarsen(grid: Grid, axis: int, exponent: int) -> Grid:
+def _coarsen(grid: Histogram, axis: int, exponent: int) -> Histogram:
     """Join the cells along an axis until their width is two to an exponent."""
     shift = exponent - grid.exponents[axis]
     if shift == 0:
