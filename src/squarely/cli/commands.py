@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
-from functools import wraps
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +13,12 @@ import typer
 import squarely
 from squarely._version import __version__
 from squarely.cli.command_group import Command, CommandGroup, context_settings
-from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
+from squarely.cli.decorators import under_torchrun, with_progress
+from squarely.cli.exit import print_warnings, process_count
 from squarely.cli.flags import page_with_flags
 from squarely.cli.options import (
     CHECKPOINTS,
+    COVARIANCE,
     DATA,
     OUTPUT,
     STOPPING,
@@ -45,7 +44,7 @@ from squarely.cli.options import (
 )  # fmt: skip
 from squarely.cli.output import print_json, print_text, show
 from squarely.cli.topics import list_topics, read_topic
-from squarely.errors import ConvergenceWarning, OptionError, SquarelyError
+from squarely.errors import OptionError
 
 app = typer.Typer(
     name="squarely",
@@ -78,36 +77,6 @@ def _main(
         )
 
 
-def _under_torchrun(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a command that several processes, started by torchrun, run together."""
-
-    @wraps(command)
-    def run(**arguments: Any) -> None:
-        if process_count() == 1:
-            return command(**arguments)
-        from squarely.descent import current_group, init_from_torchrun
-
-        with init_from_torchrun(arguments["device"]):
-            try:
-                return command(**arguments)
-            except SquarelyError as error:
-                if error.local_only:
-                    raise
-                print_error(error)
-                current_group().barrier()  # torchrun ends the first process, printed or not, once another has ended
-                raise typer.Exit(exit_code(error)) from error
-
-    return run
-
-
-@contextmanager
-def with_progress() -> Iterator[None]:
-    """Show a progress bar; `squarely.progress` is imported when the command runs, so that `--help` is fast."""
-    with warnings.catch_warnings(), squarely.progress():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the page says it
-        yield
-
-
 @app.command(cls=Command, epilog="Example: squarely demo --out squarely-demo")
 def demo(
     out: Annotated[Path, typer.Option("--out", help="The folder for the figures.", rich_help_panel=OUTPUT)] = Path("squarely-demo"),
@@ -126,10 +95,12 @@ def demo(
 
 @app.command(cls=Command, epilog="Example: squarely ols 'mpg ~ displacement + weight' cars.csv")
 @with_progress()
+@takes(COVARIANCE)
 @reads
 def ols(
     formula: FormulaText,
     data: DataPath,
+    *,
     where: Where = None,
     missing: Missing = "drop",
     collinear: Collinear = "drop",
@@ -149,6 +120,7 @@ def ols(
     test: Tests = None,
     as_json: Json = False,
     read: Read = None,
+    **options: Any,
 ) -> None:
     """Fit by least squares and print the summary."""
     if dry_run:
@@ -157,7 +129,8 @@ def ols(
                 raise OptionError(f"--dry-run makes no fit, so {flag} has nothing to {flag[2:]}. Leave out one of them.")
         show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
         return
-    fit = squarely.ols(formula, data, where=where, read=read, missing=missing, collinear=collinear, precision=precision, fold=fold)
+    options |= {"collinear": collinear, "precision": precision, "fold": fold}
+    fit = squarely.ols(formula, data, where=where, read=read, missing=missing, **options)
     if save is not None:
         fit.save(save)
     if plot is not None:
@@ -238,7 +211,7 @@ def merge(
 
 
 @app.command(cls=Command, epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
-@_under_torchrun
+@under_torchrun
 @with_progress()
 @takes(TRAINING | CHECKPOINTS)
 @reads

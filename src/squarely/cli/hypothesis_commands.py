@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import squarely
 from squarely.cli.command_group import Command
-from squarely.cli.commands import app, with_progress
-from squarely.cli.options import DataPath, FormulaText, Json, Missing, Read, Where, read_count, reads
+from squarely.cli.commands import app
+from squarely.cli.decorators import with_progress
+from squarely.cli.options import (
+    COVARIANCE,
+    STATISTICS,
+    DataPath,
+    FormulaText,
+    Json,
+    Missing,
+    Read,
+    Where,
+    read_count,
+    reads,
+    takes,
+)
 from squarely.cli.output import print_json, print_text, show
 from squarely.errors import InputError
-
-_STATISTICS = "Statistics"
 
 
 @app.command(cls=Command, epilog="Example: squarely anova 'mpg ~ weight * origin' cars.csv --typ 2")
 @with_progress()
+@takes(COVARIANCE)
 @reads
 def anova(
     formula: FormulaText,
@@ -26,20 +38,13 @@ def anova(
     *,
     where: Where = None,
     missing: Missing = "drop",
-    typ: Annotated[str, typer.Option(help="The type: 1, 2 or 3.", metavar="<int>", rich_help_panel=_STATISTICS)] = "1",
-    vcov: Annotated[
-        str | None,
-        typer.Option(help="The covariance of the coefficients, such as HC3.", metavar="<name>", rich_help_panel=_STATISTICS),
-    ] = None,
-    cluster: Annotated[
-        list[str] | None,
-        typer.Option(help="A column of clusters; twice for two-way.", metavar="<column>", rich_help_panel=_STATISTICS),
-    ] = None,
+    typ: Annotated[str, typer.Option(help="The type: 1, 2 or 3.", metavar="<int>", rich_help_panel=STATISTICS)] = "1",
     as_json: Json = False,
     read: Read = None,
+    **options: Any,
 ) -> None:
     """Fit by least squares and print the analysis of variance."""
-    fit = squarely.ols(formula, data, where=where, missing=missing, read=read, vcov=vcov, cluster=cluster or None)
+    fit = squarely.ols(formula, data, where=where, missing=missing, read=read, **options)
     show(squarely.anova(fit, typ=read_count(typ)), as_json=as_json)
 
 

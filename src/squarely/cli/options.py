@@ -19,7 +19,7 @@ from squarely.show import require_figure_file
 
 # The groups of options in --help.
 DATA, READING, OPTIMIZER, BATCHES = "Data", "Reading files", "Optimizer", "Batches"
-STOPPING, COMPUTATION, OUTPUT = "Stopping", "Computation", "Output"
+STOPPING, COMPUTATION, OUTPUT, STATISTICS = "Stopping", "Computation", "Output", "Statistics"
 
 FormulaText = Annotated[
     str, typer.Argument(metavar="FORMULA", help="Such as 'mpg ~ displacement * C(origin)'; see squarely help formulas.")
@@ -257,6 +257,17 @@ SWEEP = {
         metavar="int,...",
         read=partial(_read_several, read=read_count),
     ),
+}
+
+# Which covariance of the coefficients to estimate, as arguments of `squarely.ols`.
+COVARIANCE = {
+    "vcov": _text(STATISTICS, None, "The covariance of the coefficients: HC0 to HC4, CR0 to CR3, HAC or DK.", metavar="name"),
+    "cluster": _list(
+        STATISTICS, None, "The column of clusters; repeat for two-way.", metavar="column", read=lambda columns: columns or None
+    ),
+    "time": _text(STATISTICS, None, "The column of periods, for --vcov DK.", metavar="column"),
+    "lags": _count(STATISTICS, None, "The lags of HAC and DK; by default automatic."),
+    "correction": _words(STATISTICS, types.Correction, "usual", "The factor for small samples."),
 }
 
 # How to read a file; `squarely.data` has the checks.
