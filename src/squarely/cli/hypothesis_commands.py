@@ -52,7 +52,7 @@ def anova(
 def run_tests(
     model: Annotated[Path, typer.Argument(help="A fit that ols --save has written.", metavar="FIT")],
     hypotheses: Annotated[
-        list[str], typer.Argument(help="Such as 'x = 0, z = 1'; see squarely help hypotheses.", metavar="HYPOTHESIS...")
+        list[str], typer.Argument(help="Such as 'x = 0, z = 1'; see squarely help hypotheses.", metavar="HYPOTHESIS")
     ],
     as_json: Json = False,
 ) -> None:
