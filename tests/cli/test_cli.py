@@ -309,3 +309,30 @@ def test_hypotheses_on_a_run_are_refused(run, tmp_path):
     done = run("test", str(tmp_path / "run"), "weight = 0")
     assert done.returncode == 2
     assert "is a saved run, and hypotheses are tested on a fit" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["--vcov", "HC3"], {"vcov": "HC3"}),
+        (["--cluster", "model"], {"cluster": "model"}),
+        (
+            ["--cluster", "model", "--cluster", "origin", "--correction", "min"],
+            {"cluster": ["model", "origin"], "correction": "min"},
+        ),
+        (["--vcov", "CR2", "--cluster", "model"], {"vcov": "CR2", "cluster": "model"}),
+        (["--vcov", "HAC", "--lags", "3"], {"vcov": "HAC", "lags": 3}),
+        (["--vcov", "DK", "--time", "model"], {"vcov": "DK", "time": "model"}),
+    ],
+)
+def test_covariances(run, words, options):
+    fit = sq.ols(FORMULA, CARS, **options)
+    numbers = json.loads(run("ols", FORMULA, CARS, *words, "--json").out)
+    assert numbers["bse"] == fit.bse.to_dict()
+    assert numbers["cov_type"] == fit.cov_type
+
+
+def test_a_wrong_covariance_is_named_by_its_flag(run):
+    assert "--lags 3 is for --vcov HAC and --vcov DK" in run("ols", FORMULA, CARS, "--lags", "3").err
+    assert "--lags x is not a whole number" in run("ols", FORMULA, CARS, "--vcov", "HAC", "--lags", "x").err
+    assert "--vcov robust is HC1 in Stata" in run("anova", FORMULA, CARS, "--vcov", "robust").err

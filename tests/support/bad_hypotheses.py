@@ -12,7 +12,6 @@ _CELLS = {
     "y": [1.0, 3, 2, 5, 4, 6, 9],
 }
 _GAPS = {**_CELLS, "z": [1.0, float("nan"), 2, 2, 1, 4, 3]}
-_NO_FLAG = "squarely ols has no such option"
 
 
 def _test(name: str, test: Any, says: str, formula: str = "y ~ x + z", **more: Any) -> Row:
@@ -46,8 +45,7 @@ HYPOTHESES = [
     _test("a dropped column", "I(2*x) = 0", "uses 'I(2 * x)', which the fit has dropped:", "y ~ x + I(2*x)",
           raises=DataError),
     _test("more constraints than clusters", "x = 0, z = 0", "and the CR1 covariance from 2 clusters has rank 1",
-          raises=DataError, data={**TABLE, "firm": ["a", "b", "a", "b", "a", "b"]}, options={"cluster": "firm"},
-          python_only=_NO_FLAG),
+          raises=DataError, data={**TABLE, "firm": ["a", "b", "a", "b", "a", "b"]}, options={"cluster": "firm"}),
     _test("a number for a hypothesis", 3, "hypothesis=3 is not understood. Write constraints such as 'x = 0, z = 1'",
           raises=OptionError, python_only=NO_OBJECTS),
     _test("a matrix that is too narrow", [[1.0, 0.0]], "The matrix of the hypothesis has 2 columns, and the fit has 3",
