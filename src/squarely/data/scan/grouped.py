@@ -18,7 +18,7 @@ from squarely.numerics import EXACT_INTEGERS, Array
 
 Labels = tuple[pa.Array, ...]  # the distinct labels, a column (G,) for each column of the data
 
-_ROWS = 16_384  # groups in a batch that DuckDB returns
+_STORED_GROUPS, _ROWS = 65_536, 16_384  # groups in a batch that is stored, and in one that DuckDB returns
 _SMALLEST_MEMORY = 2**28  # DuckDB needs so many bytes to group at all
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,  # the order of the sums is fixed
@@ -118,11 +118,14 @@ class GroupedStore:
 
     def append(self, labels: Labels, counts: np.ndarray, sums: Array) -> None:
         """Store a table of labels, counts (G,) and sums (G, w)."""
-        columns = [*labels, pa.array(counts), *map(pa.array, np.ascontiguousarray(sums.T))]
         names = [*(f"label{i}" for i in range(len(labels))), "rows", *(f"s{j}" for j in range(sums.shape[1]))]
-        batch = pa.record_batch(columns, names=names)
-        self._schema = self._schema or batch.schema
-        self._store.append(batch if batch.schema == self._schema else _with_types(batch, self._schema))
+        for start in range(0, len(counts), _STORED_GROUPS):
+            at = slice(start, start + _STORED_GROUPS)
+            keys = [column.slice(start, _STORED_GROUPS) for column in labels]
+            columns = [*keys, pa.array(counts[at]), *map(pa.array, np.ascontiguousarray(sums[at].T))]
+            batch = pa.record_batch(columns, names=names)
+            self._schema = self._schema or batch.schema
+            self._store.append(batch if batch.schema == self._schema else _with_types(batch, self._schema))
 
     def iter_groups(self) -> Iterator[tuple[Labels, np.ndarray, Array]]:
         """Yield the groups, each once: labels, counts (g,) and sums (g, w)."""

@@ -46,7 +46,7 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     factor = G / (G - 1) * (n - 1) / (n - q) if usual else (G - 1) / G if kind == "CR3" else 1.0
     how = f"times {G:,}/{G - 1:,} * {n - 1:,}/{n - q:,}" if usual else f"times {G - 1:,}/{G:,}" if kind == "CR3" else "no factor"
     tests = options.describe_df(_describe_df("CR1" if is_weighted else kind, G))
-    elsewhere = _ELSEWHERE["CR0" if how == "no factor" and kind == "CR1" else kind].format(name)
+    elsewhere = _ELSEWHERE["CR0" if how == "no factor" and kind == "CR1" else kind].format(name_in_r(name))
     notes = [
         f"Standard errors are robust to heteroscedasticity and to correlation within {name} ({kind}, {groups.tally}), {how}; "
         f"{tests}. The same numbers: {elsewhere}.",
@@ -120,8 +120,20 @@ def _describe_df(kind: str, clusters: int) -> str:
 
 
 def _describe_deciding(adjusted: AdjustedClusters, name: str, kind: str) -> str:
-    which, more = ", ".join(adjusted.clusters), adjusted.deciding - len(adjusted.clusters)
-    found = f"{name} {which}{f' and {more:,} more' if more else ''} alone decides a coefficient"
+    """Name the clusters without which a coefficient cannot be estimated."""
+    labels, more = ", ".join(adjusted.clusters), adjusted.deciding - len(adjusted.clusters)
+    found = f"Cluster {labels} of {name} alone decides a coefficient"
+    if adjusted.deciding > 1:
+        found = f"Clusters {labels}{f' and {more:,} more' if more else ''} of {name} decide coefficients, each of them alone"
     if kind == "CR3":
-        return f"{found}, which cannot be estimated without it: the standard errors that need it are NaN. Use CR1, or leave it out."
-    return f"{found}, so nothing shows the error in that direction, and CR2 leaves the direction out."
+        return f"{found}: nothing shows the error of such a coefficient, so the standard errors that need it are NaN."
+    return f"{found}: nothing shows the error of such a coefficient, and CR2 leaves its direction out."
+
+
+def name_in_r(name: str) -> str:
+    """Return the name of a column as R writes it.
+
+    >>> name_in_r("yrs.service"), name_in_r("firm id")
+    ('yrs.service', '`firm id`')
+    """
+    return name if name.replace(".", "_").isidentifier() else f"`{name}`"

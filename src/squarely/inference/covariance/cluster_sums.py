@@ -75,8 +75,19 @@ class ClusterSums:
     def to_table(self) -> ClusterTable:
         """Return one table that has each cluster once."""
         labels, codes = concat_labels([table.labels for table in self.tables])
-        counts = np.bincount(codes, np.concatenate([table.counts for table in self.tables]), len(labels[0])).astype(np.int64)
-        sums = _sum_by_code(codes, np.concatenate([table.sums for table in self.tables]), len(counts))
+        counts, sums = np.zeros(len(labels[0]), dtype=np.int64), np.zeros((len(labels[0]), self.width))
+        start = 0
+        for table in self.tables:
+            at: Any = codes[start : start + len(table.counts)]
+            start += len(table.counts)
+            if start == len(table.counts) and np.array_equal(at, np.arange(start)):
+                at = slice(0, start)  # the labels of the first table come first
+            elif len(at) and np.bincount(at).max() > 1:  # a dictionary that has a value twice
+                np.add.at(counts, at, table.counts)
+                np.add.at(sums, at, table.sums)
+                continue
+            counts[at] += table.counts
+            sums[at] += table.sums
         return ClusterTable(labels, counts, sums)
 
     @property

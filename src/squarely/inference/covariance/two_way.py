@@ -9,7 +9,7 @@ import numpy as np
 from squarely.data import Source
 from squarely.errors import pluralize
 from squarely.exact import Solution
-from squarely.inference.covariance.cluster import describe_few, require_clusters, sum_scores
+from squarely.inference.covariance.cluster import describe_few, name_in_r, require_clusters, sum_scores
 from squarely.inference.covariance.cluster_sums import Tally, Way, read_clusters
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
@@ -90,7 +90,11 @@ def _note(options: CovarianceOptions, how: str, tallies: list[Tally], repair: _R
         "none": "no factor",
     }[how]
     tests = options.describe_df(f"t and F have {pluralize(fewest - 1, 'degree')} of freedom")
-    elsewhere = "" if repair.eigenvalue is not None else f" The same numbers: {_ELSEWHERE[how].format(first, second)}."
+    elsewhere = (
+        ""
+        if repair.eigenvalue is not None
+        else f" The same numbers: {_ELSEWHERE[how].format(name_in_r(first), name_in_r(second))}."
+    )
     return (
         f"Standard errors are robust to heteroscedasticity and to correlation within {first} ({options.kind}, {tallies[0]}) and "
         f"within {second} ({tallies[1]}), {factor}; {tests}.{elsewhere}"
