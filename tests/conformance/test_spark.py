@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -47,6 +48,19 @@ def test_double_double(wide):
     assert there.as_dict()["precision"] == "extended"
     assert_close(there.params, here.params, rtol=1e-15)
     assert "Durbin-Watson needs an order of rows" in " ".join(str(there.summary()).split())
+
+
+def test_serial_correlation(spark):
+    rng = np.random.default_rng(3)
+    x, e = np.cumsum(rng.normal(size=(2, 200)), axis=1)
+    rows = pd.DataFrame({"t": np.arange(200), "year": np.arange(200) // 20, "x": x, "y": x + e}).sample(frac=1, random_state=0)
+    there = spark_frame(spark, pa.Table.from_pandas(rows, preserve_index=False), parts=5)
+    here = sq.ols("y ~ x", rows.sort_values("t"))
+    assert_close(sq.ols("y ~ x", there, order_by="t", vcov="HAC").bse, here.vcov("HAC").bse, rtol=1e-10)
+    expected = sq.ols("y ~ x", rows, vcov="DK", time="year")
+    assert_close(sq.ols("y ~ x", there, vcov="DK", time="year").bse, expected.bse, rtol=1e-10)
+    with pytest.raises(OptionError, match="the Spark DataFrame has no order"):
+        sq.ols("y ~ x", there, vcov="HAC")
 
 
 @pytest.mark.parametrize(("fold", "levels"), [("batches", 3_000), ("aggregates", 300)])  # Spark is slow to look many up
