@@ -336,3 +336,27 @@ def test_a_wrong_covariance_is_named_by_its_flag(run):
     assert "--lags 3 is for --vcov HAC and --vcov DK" in run("ols", FORMULA, CARS, "--lags", "3").err
     assert "--lags x is not a whole number" in run("ols", FORMULA, CARS, "--vcov", "HAC", "--lags", "x").err
     assert "--vcov robust is HC1 in Stata" in run("anova", FORMULA, CARS, "--vcov", "robust").err
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["--vcov", "HC3"], {"vcov": "HC3"}),
+        (["--cluster", "model"], {"cluster": "model"}),
+        (["--cluster", "model,origin", "--correction", "min"], {"cluster": ["model", "origin"], "correction": "min"}),
+        (["--cluster", "model", "--cluster", "origin"], {"cluster": ["model", "origin"]}),
+        (["--vcov", "HAC", "--lags", "4", "--correction", "none"], {"vcov": "HAC", "lags": 4, "correction": "none"}),
+        (["--vcov", "DK", "--time", "model"], {"vcov": "DK", "time": "model"}),
+    ],
+)
+def test_covariances_are_those_of_python(run, words, options):
+    numbers = json.loads(run("ols", "mpg ~ weight", CARS, "--json", *words).out)
+    fit = sq.ols("mpg ~ weight", CARS, **options)
+    assert numbers["bse"] == pytest.approx(fit.bse.to_dict(), rel=1e-12)
+    assert (numbers["cov_type"], numbers["df_resid_inference"]) == (fit.cov_type, fit.df_resid_inference)
+
+
+def test_the_words_of_other_packages_stay(run):
+    page = " ".join(run("ols", "mpg ~ weight", CARS, "--cluster", "model").out.split())
+    assert "feols(vcov=~model)" in page
+    assert "statsmodels' cov_type='cluster'" in page

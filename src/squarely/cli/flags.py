@@ -20,8 +20,9 @@ _APP: ContextVar[typer.Typer | None] = ContextVar("app", default=None)
 _RENAMED = {"checkpoint": "save"}  # arguments of `squarely.train` that have another name on the command line
 _TEXT = r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\""
 _NUMBER = r"-?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d)\.0)?(?<=\d)(?:e[-+]?\d+)?|-?inf|nan"
+_ELSEWHERE = r"(?:feols|vcov\w+|vce|newey|NeweyWest)\([^()]*\)"  # calls of R and Stata, which have options of the same names
 _OPTION = re.compile(
-    rf"(?<!\w)(?:{_TEXT})|(?<![\w.\-])(?P<name>[a-z]\w*)=(?P<value>{_TEXT}|{_NUMBER}|True|False|None|\[[^\[\]\n]*\]|\{{[^{{}}\n]*\}})?"
+    rf"(?<!\w)(?:{_TEXT}|{_ELSEWHERE})|(?<![\w.\-])(?P<name>[a-z]\w*)=(?P<value>{_TEXT}|{_NUMBER}|True|False|None|\[[^\[\]\n]*\]|\{{[^{{}}\n]*\}})?"
     r"(?![\w=<>(\[{])"
 )
 

@@ -262,9 +262,7 @@ SWEEP = {
 # Which covariance of the coefficients to estimate, as arguments of `squarely.ols`.
 COVARIANCE = {
     "vcov": _text(STATISTICS, None, "The covariance of the coefficients: HC0 to HC4, CR0 to CR3, HAC or DK.", metavar="name"),
-    "cluster": _list(
-        STATISTICS, None, "The column of clusters; repeat for two-way.", metavar="column", read=lambda columns: columns or None
-    ),
+    "cluster": _list(STATISTICS, None, "The column of clusters, or two columns.", metavar="column,...", read=split_all),
     "time": _text(STATISTICS, None, "The column of periods, for --vcov DK.", metavar="column"),
     "lags": _count(STATISTICS, None, "The lags of HAC and DK; by default automatic."),
     "correction": _words(STATISTICS, types.Correction, "usual", "The factor for small samples."),
