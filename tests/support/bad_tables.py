@@ -14,9 +14,10 @@ def _table(name: str, says: str, **options: Any) -> Row:
 TABLES = [
     _table("a table in an unknown order", "order= has 'X', which is neither a coefficient nor a term here. Did you mean 'x'?",
            order=["X"]),
-    _table("a table that hides an unknown coefficient", "hide= has 'orgin', which is neither a coefficient nor a term here. Did you "
-           "mean 'origin'?", hide=["orgin"]),
-    _table("a number for a list of names", "hide=3 is not a list of names. Give one, such as hide=['weight', 'C(origin)'].", hide=3),
+    _table("a table that hides an unknown coefficient", "hide= has 'orgin', which is neither a coefficient nor a term here. "
+           "Did you mean 'origin'?", hide=["orgin"]),
+    _table("a number for a list of names", "hide=3 is not a list of names. Give one, such as hide=['weight', 'C(origin)'].",
+           hide=3),
     _table("a table of an unknown statistic", "rows= has 'rsquard', which is not a statistic for a table. Did you mean 'rsquared'?",
            rows=["nobs", "rsquard"]),
     _table("a header too many", "names= has 2 names for 1 column. Give one name for each fit.", names=["small", "large"]),
