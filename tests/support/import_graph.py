@@ -36,7 +36,7 @@ ORDER = {
         "training_data", "trainer", "sweep",
     ],
     "inference": [
-        "normality preview scan", "covariance", "statistics", "summary serialization merge", "coefficients",
+        "normality preview scan", "covariance", "statistics", "summary serialization", "coefficients",
         "hypotheses predictions tables", "figures", "fit",
     ],
 }  # fmt: skip

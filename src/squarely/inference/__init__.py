@@ -1,10 +1,10 @@
-"""Statistics, predictions, merging and files of least squares fits: from a solution to a `Fit`.
+"""Statistics, predictions, tables, merging and files of least squares fits: from a solution to a `Fit`.
 
 `fit` has the class and makes it, and `coefficients` its base. `statistics` and `normality` compute its numbers, `summary` lays
-them out, and `prediction` predicts new rows. `covariance` estimates robust covariances from a `scan` of whitened rows: each is A
-M A', with A from `covariance.root` and M from the rows. `hypotheses` tests linear constraints, terms and nested fits. `figures`
-draws fits, `serialization` is the file of a fit, and `merge` combines several. `preview` says what one will cost, and shows the
-first rows of data.
+them out, and `predictions` predicts new rows. `covariance` estimates robust covariances from a `scan` of whitened rows: each is A
+M A', with A from `covariance.root` and M from the rows. `hypotheses` tests linear constraints, terms and nested fits. `tables` has
+the frames of broom and several fits side by side, `figures` draws fits. `serialization` saves a fit and combines several.
+`preview` says what one will cost, and shows the first rows of data.
 """
 
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options

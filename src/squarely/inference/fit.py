@@ -17,9 +17,9 @@ from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.statsmodels_names import StatsmodelsCovariance
 from squarely.inference.figures.plot import Figures
 from squarely.inference.hypotheses.methods import HypothesisTests
-from squarely.inference.merge import detach_source, merge_solutions
 from squarely.inference.predictions.methods import RowStatistics
 from squarely.inference.serialization.deserialize import solution_from_json
+from squarely.inference.serialization.merge import detach_source, merge_solutions
 from squarely.inference.serialization.serialize import solution_to_json
 from squarely.inference.statistics import (
     Statistics,

@@ -1,1 +1,1 @@
-"""The file of a fit: written as JSON, and read with a check of each field."""
+"""Fits without their rows: saved as JSON, read back, and merged with others."""
