@@ -1,12 +1,13 @@
 """Statistics, predictions, merging and files of least squares fits: from a solution to a `Fit`.
 
 `fit` has the class and makes it, and `coefficients` its base. `statistics` and `normality` compute its numbers, `summary` lays
-them out, and `prediction` predicts new rows. `covariance` estimates robust covariances from a `scan` of whitened rows: each is A
-M A', with A from `covariance.root` and M from the rows. `hypotheses` tests linear constraints, terms and nested fits. `figures`
-draws fits, `serialization` is the file of a fit, and `merge` combines several. `preview` says what one will cost, and shows the
-first rows of data.
+them out, and `predictions` predicts rows with limits. `covariance` estimates robust covariances from a `scan` of whitened rows:
+each is A M A', with A from `covariance.root` and M from the rows. `hypotheses` tests linear constraints, terms and nested fits.
+`figures` draws fits, `serialization` is the file of a fit, and `merge` combines several. `preview` says what one will cost, and
+shows the first rows of data.
 """
 
+from squarely.inference.coefficients import require_level
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.serial_correlation.hac import require_order
 from squarely.inference.figures.coefficient_figure import coefficient_panel
