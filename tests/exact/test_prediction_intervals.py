@@ -20,7 +20,7 @@ SUFFIXES = {
     "csv": pd.read_csv,
     "parquet": pd.read_parquet,
     "feather": pd.read_feather,
-    "jsonl": lambda p: pd.read_json(p, lines=True),
+    "jsonl": lambda p: pd.read_json(p, lines=True, precise_float=True),
 }
 
 

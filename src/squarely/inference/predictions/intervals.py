@@ -194,11 +194,12 @@ def _fitted_rows(fit: CoefficientStatistics, options: PredictionOptions) -> Pred
 
 def _require_same_rows(fit: CoefficientStatistics, n: int, total: float) -> None:
     """Raise a DataError unless the predictions of n rows have the weighted sum that the cross-products of the fit give."""
-    solution = fit.solution
-    moments, design = solution.moments, solution.moments.design
-    expected = float(moments.gram[0, solution.factor.columns] @ solution.scaled_params[0]) * design.scales[-1]
-    spread = math.sqrt(moments.weight * moments.gram[-1, -1]) * design.scales[-1]
-    tolerance = 1e-9 * spread + 8 * ROUNDOFF * moments.weight * abs(float(design.centers[-1]))
+    solution, moments = fit.solution, fit.solution.moments
+    design, columns, b = moments.design, solution.factor.columns, solution.scaled_params[0]
+    expected = float(moments.gram[0, columns] @ b) * design.scales[-1]
+    lengths = np.sqrt(moments.weight * np.diag(moments.gram))  # bounds of the sums of the columns
+    rounding = 64 * ROUNDOFF * (np.abs(b) @ lengths[columns] * design.scales[-1] + moments.weight * abs(design.centers[-1]))
+    tolerance = 1e-10 * lengths[-1] * design.scales[-1] + rounding
     if n != moments.n or not abs(total - expected) <= tolerance:
         raise changed_error(
             fit.source.label, f"{moments.n:,} complete rows", f"{n:,}" + (" with other values" if n == moments.n else "")
