@@ -38,7 +38,7 @@ def read_limits(fit: Any, interval: str | None, weights: str | None) -> dict[str
 
     if not isinstance(fit, Fit):
         raise OptionError(
-            "interval= needs standard errors, which a run of training does not have. Give a fit that squarely ols --save has written."
+            "interval= needs standard errors, which a run of training lacks. Give a fit that squarely ols --save has written."
         )
     level = read_number(interval, (int, float))
     require_level(level, "interval")
