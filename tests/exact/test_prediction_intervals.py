@@ -50,7 +50,7 @@ def test_at_a_row_of_the_fit_the_variance_is_the_leverage_times_the_residual_var
         assert_close(prediction.predicted_mean, fit.fittedvalues, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("options", [{}, {"vcov": "HC1"}, {"vcov": "HC3"}, {"df": 7}, {"vcov": "HC2", "use_t": False}])
+@pytest.mark.parametrize("options", [{}, {"vcov": "HC3"}, {"df": 7}, {"vcov": "HC2", "use_t": False}, {"cluster": "g"}])
 def test_the_prediction_at_one_is_the_coefficient_with_its_limits(options):
     """Also where the degrees of freedom are not those of the residuals, which statsmodels 0.15 forgets under clusters."""
     fit = sq.ols("y ~ x - 1", DATA).vcov(**options)
@@ -289,7 +289,8 @@ def test_an_option_that_cannot_be_used_is_refused(options, message):
 def test_alpha_is_one_minus_the_level_everywhere(alpha, message):
     for call in (
         FIT.conf_int,
-        FIT.t_test("x = 0").conf_int if hasattr(FIT, "t_test") else FIT.conf_int,
+        FIT.t_test("x = 0").conf_int,
+        FIT.t_test("x = 0").summary_frame,
         FIT.get_prediction(NEW).summary_frame,
         FIT.get_prediction(NEW).summary,
         lambda value: FIT.get_prediction(NEW).conf_int(alpha=value),

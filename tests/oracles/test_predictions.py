@@ -69,3 +69,19 @@ def test_limits_are_those_of_statsmodels(formula, vcov):
         fitted = fit.get_prediction().summary_frame(alpha)
         assert_close(fitted.to_numpy(), peer.get_prediction().summary_frame(alpha).to_numpy(), rtol=1e-8)
         assert fitted.index.tolist() == data.index.tolist()
+
+
+def test_limits_under_clusters_have_the_degrees_of_freedom_of_the_clusters():
+    """Those of statsmodels 0.15 have n - k, and so differ from the limits of its own coefficients."""
+    data = table("caschools").dropna(subset=["county"])
+    peer = smf.ols("math ~ students", data).fit(
+        cov_type="cluster", cov_kwds={"groups": pd.factorize(data["county"])[0]}, use_t=True
+    )
+    fit = sq.ols("math ~ students", data, cluster="county")
+    new = data.head(9)
+    ours, theirs = fit.get_prediction(new), peer.get_prediction(new)
+    assert_close(ours.se_mean, theirs.se_mean, rtol=1e-8)
+    assert_close((ours.conf_int()[:, 1] - ours.predicted_mean) / ours.se_mean, 2.015367574443760, rtol=1e-12)  # qt(0.975, 44)
+    assert (ours.df, data["county"].nunique()) == (44, 45)
+    assert_close((fit.conf_int()[1] - fit.params) / fit.bse, 2.015367574443760, rtol=1e-12)
+    assert np.all(ours.conf_int()[:, 1] > theirs.conf_int()[:, 1] * (1 + 1e-6))

@@ -144,7 +144,15 @@ def _predictor_of(
     dispersion = Dispersion(variance=fit.mse_resid, df=fit.df_resid_inference, weight=weight)
     for note in notes:
         warn(note)
-    return replace(predictor, errors=standard_errors_of(fit), weights=weights), dispersion, notes
+    return replace(predictor, errors=standard_errors_of(fit), weights=weights), dispersion, (*notes, *_describe_df(fit))
+
+
+def _describe_df(fit: CoefficientStatistics) -> tuple[str, ...]:
+    if fit.robust is None or fit.robust.df_t is None:
+        return ()
+    return (
+        f"With {fit.cov_type} each coefficient has its degrees of freedom. Limits of predictions have {fit.df_resid_inference:g}.",
+    )
 
 
 def _read_weights(fit: CoefficientStatistics, weights: Any) -> tuple[Numeric | None, float, tuple[str, ...]]:
@@ -189,7 +197,9 @@ def _fitted_rows(fit: CoefficientStatistics, options: PredictionOptions) -> Pred
     _require_same_rows(fit, sum(map(len, positions)), total)
     labels = fit.source.index(np.concatenate(positions))
     dispersion = Dispersion(variance=fit.mse_resid, df=fit.df_resid_inference)
-    return _join_batches(fit, dispersion, batches, labels, make_frame=lambda columns: to_frame(dict(columns), labels), notes=())
+    return _join_batches(
+        fit, dispersion, batches, labels, make_frame=lambda columns: to_frame(dict(columns), labels), notes=_describe_df(fit)
+    )
 
 
 def _require_same_rows(fit: CoefficientStatistics, n: int, total: float) -> None:
