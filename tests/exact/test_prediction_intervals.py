@@ -162,6 +162,8 @@ def test_dask_gets_the_columns_lazily():
         assert isinstance(found, dd.DataFrame)
         assert (found.divisions, limits.divisions) == (frame.divisions, frame.divisions)
         assert "other processes" in repr(lazy)
+        with pytest.raises(AttributeError, match=r"no 'conf_int'\. Use summary_frame\(\)"):
+            lazy.conf_int()
         pd.testing.assert_frame_equal(found.compute(), EXPECTED, rtol=1e-12)
         expected = EXPECTED[["mean", "mean_ci_lower", "mean_ci_upper"]].set_axis(["predicted", "lower", "upper"], axis=1)
         pd.testing.assert_frame_equal(limits.compute(), expected, rtol=1e-12)
@@ -172,6 +174,9 @@ def test_rows_without_a_prediction_have_no_limits():
     frame = FIT.get_prediction(new, unseen="nan").summary_frame()
     assert frame.notna().all(axis=1).tolist() == [True, False, False]
     assert frame.isna().all(axis=1).tolist() == [False, True, True]
+    gaps = new.assign(x=np.nan, g="a")  # a batch without a complete row
+    assert FIT.get_prediction(gaps).summary_frame().isna().all(axis=None)
+    assert FIT.predict(gaps, interval="confidence").shape == (3, 3)
 
 
 def test_a_row_that_breaks_a_dependency_has_no_limits():
