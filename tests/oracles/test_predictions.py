@@ -34,7 +34,7 @@ def test_the_frame_is_that_of_statsmodels(name, alpha):
 
 def test_predictions_are_those_of_marginaleffects():
     case = CASES["me.pred.grid"]
-    frame = fit_of(case).vcov(use_t=False).get_prediction(GRID).summary_frame()
+    frame = fit_of(case).get_prediction(GRID).summary_frame()
     columns = COLUMNS | {"low": "mean_ci_lower", "high": "mean_ci_upper"}
     places = {key: key.partition("=")[2].split(" ") for key in case["values"] if not key.endswith(" p")}
     assert_values(case, {key: frame.loc[int(row), columns[word]] for key, (row, word) in places.items()})

@@ -43,7 +43,7 @@ from squarely.cli.options import (
     takes,
 )  # fmt: skip
 from squarely.cli.output import print_columns, print_json, print_text, show
-from squarely.cli.predictions import Interval, Weights, predict_columns, read_limits
+from squarely.cli.predictions import Interval, Keep, PredictionFile, Weights, predict_columns, read_limits
 from squarely.cli.topics import list_topics, read_topic
 from squarely.errors import ConvergenceWarning, OptionError, SquarelyError
 
@@ -183,14 +183,8 @@ def predict(
         Path, typer.Argument(help="A fit that ols --save has written, or a run that train --save has.", metavar="FIT")
     ],
     data: DataPath,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Write a .csv, .parquet, .arrow or .jsonl file instead.", rich_help_panel=OUTPUT),
-    ] = None,
-    keep: Annotated[
-        str | None,
-        typer.Option(help="Columns to write beside the predictions, separated by commas; all for all.", rich_help_panel=OUTPUT),
-    ] = None,
+    out: PredictionFile = None,
+    keep: Keep = None,
     interval: Interval = None,
     weights: Weights = None,
     unseen: Unseen = "error",

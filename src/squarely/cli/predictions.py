@@ -1,8 +1,9 @@
-"""What `squarely predict` adds to predictions: standard errors and limits."""
+"""The options of `squarely predict`, and the columns that it prints."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,13 @@ import typer
 from squarely.cli.options import DATA, OUTPUT, read_number
 from squarely.errors import OptionError
 
+PredictionFile = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Write a .csv, .parquet, .arrow or .jsonl file instead.", rich_help_panel=OUTPUT)
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(help="Columns to write beside the predictions, separated by commas; all for all.", rich_help_panel=OUTPUT),
+]
 Interval = Annotated[
     str | None,
     typer.Option(
