@@ -184,6 +184,22 @@ def test_predictions_are_a_column_of_the_dataframe(made, wide):
     assert np.isnan(found).any()
 
 
+def test_limits_are_columns_of_the_dataframe(spark):
+    data = {"x": [1.0, 2, 3, 4, 5], "g": ["a", "b", "a", "b", "a"], "y": [1.0, 2, 4, 3, 6]}
+    fit = sq.ols("y ~ x + C(g)", data, vcov="HC1")
+    new = spark_frame(spark, {"x": [1.0, 2.0, None], "g": ["a", "b", "a"], "w": [1.0, 4.0, 1.0]})
+    expected = fit.get_prediction(
+        {"x": [1.0, 2.0, np.nan], "g": ["a", "b", "a"], "w": [1.0, 4.0, 1.0]}, weights="w"
+    ).summary_frame()
+    limits = fit.predict(new, interval="prediction", weights="w")
+    frame = fit.get_prediction(new, weights="w").summary_frame()
+    assert limits.columns == ["x", "g", "w", "predicted", "lower", "upper"]
+    assert frame.columns == ["x", "g", "w", *expected.columns]
+    for given, names in ((limits, ["mean", "obs_ci_lower", "obs_ci_upper"]), (frame, list(expected.columns))):
+        found = given.toArrow().to_pandas().sort_values("x").iloc[:, 3:]  # the row with a gap is last
+        assert_close(found.to_numpy(dtype=float), expected[names].to_numpy(), rtol=1e-12)
+
+
 def test_predictions_refuse_what_they_cannot_do(spark):
     fit = sq.ols("y ~ x + C(g)", {"x": [1.0, 2, 3, 4], "g": ["a", "b", "a", "b"], "y": [1.0, 2, 4, 3]})
     new = spark_frame(spark, {"x": [1.0, 2.0], "g": ["a", "zebra"]})

@@ -34,11 +34,11 @@ HYPOTHESES = (
     "sm.ttest", "sm.ftest", "sm.wald", "sm.pairwise", "sm.anova", "sm.compare",
 )  # fmt: skip
 CLUSTERS = ("cl.ca.n", "cl.ca.F", "cl.ca.w.CR2", "cl.ca.joint", "cl2.inn.n", "cl2.sal.raw")
-ELSEWHERE = ("freq.", *HYPOTHESES, *CLUSTERS)
+PREDICTIONS = ("pred.", "sm.pred")
+ELSEWHERE = ("freq.", *HYPOTHESES, *CLUSTERS, *PREDICTIONS)
 # Cases for which nothing is built yet, by the beginning of their ids.
 NOT_YET = (
     "na.aq",  # weights and clusters
-    "pred.", "sm.pred",  # predictions
     "bp.", "white", "gq.", "bg.", "ncv", "dw.", "ljung", "reset.", "harv", "rain", "vif", "cond", "gretl.", "sm.white", "sm.bp",
     "sm.reset", "sm.rain", "sm.bg", "sm.ljung", "sm.arch", "sm.gq", "sm.vif",  # diagnostics
     "infl.", "sm.influence", "sm.cooks", "sm.outlier",  # influence

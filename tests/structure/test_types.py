@@ -24,6 +24,8 @@ fit = sq.ols("y ~ x", rows, missing="raise", collinear="drop", precision="extend
 values: np.ndarray = fit.predict(rows, unseen="nan")
 series: pl.Series = fit.predict(pl.DataFrame(rows), rank_deficient="allow")
 lazy: pl.Series = fit.predict(pl.LazyFrame(rows))
+limits = fit.predict(rows, interval="prediction", level=0.9, unseen="nan")
+bounds: np.ndarray = fit.get_prediction(rows, weights=2).conf_int(obs=True)
 run = sq.train("y ~ x", pl.DataFrame(rows), lr="auto", optimizer="AdamW", loss="huber", metrics=["rmse"], dtype="float64")
 fit = sq.ols("y ~ x", open("a.csv", "rb"))
 other = sq.train("y ~ x", ["a.csv", "b.csv"], optimizer=lambda parameters: parameters, validation=0.2, engine="rows")
@@ -55,6 +57,7 @@ WRONG = {
     'sq.sweep("y ~ x", rows, epoch=10)': 'Unexpected keyword argument "epoch"',
     'sq.certify("y ~ x", rows, epoch=10)': "No overload variant",
     'fit.predict(rows, unseen="nam")': "No overload variant",
+    'fit.predict(rows, interval="obs")': "No overload variant",
     'run.predict(rows, rank_deficient="no")': "No overload variant",
     'print(certificate.verdict == "agreee")': "Non-overlapping equality check",
     'print(run.status == "finishd")': "Non-overlapping equality check",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
@@ -42,7 +41,8 @@ from squarely.cli.options import (
     reads,
     takes,
 )  # fmt: skip
-from squarely.cli.output import print_json, print_text, show
+from squarely.cli.output import print_columns, print_json, print_text, show
+from squarely.cli.predictions import Interval, Keep, PredictionFile, Weights, predict_columns, read_limits
 from squarely.cli.topics import list_topics, read_topic
 from squarely.errors import OptionError
 
@@ -156,14 +156,10 @@ def predict(
         Path, typer.Argument(help="A fit that ols --save has written, or a run that train --save has.", metavar="FIT")
     ],
     data: DataPath,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Write a .csv, .parquet, .arrow or .jsonl file instead.", rich_help_panel=OUTPUT),
-    ] = None,
-    keep: Annotated[
-        str | None,
-        typer.Option(help="Columns to write beside the predictions, separated by commas; all for all.", rich_help_panel=OUTPUT),
-    ] = None,
+    out: PredictionFile = None,
+    keep: Keep = None,
+    interval: Interval = None,
+    weights: Weights = None,
     unseen: Unseen = "error",
     rank_deficient: RankDeficient = "nan",
     as_json: Json = False,
@@ -176,18 +172,16 @@ def predict(
     fit = squarely.load(model)
     if keep is not None and out is None:
         raise OptionError("keep= is for a file of predictions. Give its name, such as out='predicted.csv'.")
-    if out is not None:
-        columns = keep if keep == "all" else keep.split(",") if keep else ()
-        with print_warnings():
-            rows = fit.write_predictions(data, out, keep=columns, read=read, unseen=unseen, rank_deficient=rank_deficient)
-        print_json({"rows": rows, "out": str(out)}) if as_json else print_text(f"{rows:,} predictions written to {out}")
-        return
+    options: dict[str, Any] = {"read": read, "unseen": unseen, "rank_deficient": rank_deficient}
+    limits = read_limits(fit, interval, weights)
     with print_warnings():
-        values = fit.predict(data, read=read, unseen=unseen, rank_deficient=rank_deficient).tolist()
-    if as_json:
-        print_json({"predicted": values})
-    else:
-        print_text("\n".join(["predicted", *("" if math.isnan(value) else repr(value) for value in values)]))
+        if out is not None:
+            kept = keep if keep == "all" else keep.split(",") if keep else ()
+            rows = fit.write_predictions(data, out, keep=kept, **limits, **options)
+            print_json({"rows": rows, "out": str(out)}) if as_json else print_text(f"{rows:,} predictions written to {out}")
+            return
+        columns = predict_columns(fit, data, limits, options)
+    print_json(columns) if as_json else print_columns(columns)
 
 
 @app.command(

@@ -30,6 +30,12 @@ def print_text(text: object) -> None:
         raise typer.Exit(141) from None  # 128 + SIGPIPE, as in a shell; 1 is a numerical "no"
 
 
+def print_columns(columns: Mapping[str, list[float]]) -> None:
+    """Print columns of numbers as CSV, with an empty field for NaN."""
+    rows = zip(*columns.values(), strict=True)
+    print_text("\n".join([",".join(columns), *(",".join("" if x != x else repr(x) for x in row) for row in rows)]))
+
+
 def print_json(numbers: Mapping[str, Any]) -> None:
     """Print strict JSON, in which NaN and infinities are null."""
     from squarely.storage.json_fields import to_json  # it loads NumPy, which --help does without

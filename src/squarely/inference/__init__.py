@@ -7,6 +7,7 @@ the frames of broom and several fits side by side, `figures` draws fits. `serial
 `preview` says what one will cost, and shows the first rows of data.
 """
 
+from squarely.inference.coefficients import require_level
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.serial_correlation.hac import require_order
 from squarely.inference.figures.coefficient_figure import coefficient_panel

@@ -244,7 +244,7 @@ def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen:
         errors = _errors_of(predictor, block)
         return PredictedRows(
             values=_place(total, evaluated.row_mask, undetermined),
-            errors=_place(errors, evaluated.row_mask, undetermined) if len(errors) else errors,
+            errors=errors if predictor.errors is None else _place(errors, evaluated.row_mask, undetermined),
             weights=None if predictor.weights is None else _weights_of(predictor.weights, batch, source),
             broken=broken,
         )

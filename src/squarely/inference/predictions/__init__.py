@@ -1,5 +1,1 @@
-"""Predictions of a fit.
-
-`predictor` has what computes them with their standard errors, and `intervals` the limits of rows anywhere. `prediction` is the
-result, and `methods` has the methods of `Fit`.
-"""
+"""Predictions of rows with standard errors and limits: their predictor, the result, and the methods of `Fit`."""

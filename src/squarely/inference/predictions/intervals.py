@@ -144,7 +144,15 @@ def _predictor_of(
     dispersion = Dispersion(variance=fit.mse_resid, df=fit.df_resid_inference, weight=weight)
     for note in notes:
         warn(note)
-    return replace(predictor, errors=standard_errors_of(fit), weights=weights), dispersion, notes
+    return replace(predictor, errors=standard_errors_of(fit), weights=weights), dispersion, (*notes, *_describe_df(fit))
+
+
+def _describe_df(fit: CoefficientStatistics) -> tuple[str, ...]:
+    if fit.robust is None or fit.robust.df_t is None:
+        return ()
+    return (
+        f"With {fit.cov_type} each coefficient has its degrees of freedom. Limits of predictions have {fit.df_resid_inference:g}.",
+    )
 
 
 def _read_weights(fit: CoefficientStatistics, weights: Any) -> tuple[Numeric | None, float, tuple[str, ...]]:
@@ -189,16 +197,19 @@ def _fitted_rows(fit: CoefficientStatistics, options: PredictionOptions) -> Pred
     _require_same_rows(fit, sum(map(len, positions)), total)
     labels = fit.source.index(np.concatenate(positions))
     dispersion = Dispersion(variance=fit.mse_resid, df=fit.df_resid_inference)
-    return _join_batches(fit, dispersion, batches, labels, make_frame=lambda columns: to_frame(dict(columns), labels), notes=())
+    return _join_batches(
+        fit, dispersion, batches, labels, make_frame=lambda columns: to_frame(dict(columns), labels), notes=_describe_df(fit)
+    )
 
 
 def _require_same_rows(fit: CoefficientStatistics, n: int, total: float) -> None:
     """Raise a DataError unless the predictions of n rows have the weighted sum that the cross-products of the fit give."""
-    solution = fit.solution
-    moments, design = solution.moments, solution.moments.design
-    expected = float(moments.gram[0, solution.factor.columns] @ solution.scaled_params[0]) * design.scales[-1]
-    spread = math.sqrt(moments.weight * moments.gram[-1, -1]) * design.scales[-1]
-    tolerance = 1e-9 * spread + 8 * ROUNDOFF * moments.weight * abs(float(design.centers[-1]))
+    solution, moments = fit.solution, fit.solution.moments
+    design, columns, b = moments.design, solution.factor.columns, solution.scaled_params[0]
+    expected = float(moments.gram[0, columns] @ b) * design.scales[-1]
+    lengths = np.sqrt(moments.weight * np.diag(moments.gram))  # bounds of the sums of the columns
+    rounding = 64 * ROUNDOFF * (np.abs(b) @ lengths[columns] * design.scales[-1] + moments.weight * abs(design.centers[-1]))
+    tolerance = 1e-10 * lengths[-1] * design.scales[-1] + rounding
     if n != moments.n or not abs(total - expected) <= tolerance:
         raise changed_error(
             fit.source.label, f"{moments.n:,} complete rows", f"{n:,}" + (" with other values" if n == moments.n else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from squarely.data import Source, open_new_rows, scan_purpose, to_series
 from squarely.design import iter_predictions
@@ -12,7 +12,7 @@ from squarely.errors import short_traceback
 from squarely.exact import read_residuals
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.predictions.intervals import PredictionOptions, get_prediction, predict_rows, write_intervals
-from squarely.inference.predictions.prediction import LazyPrediction, Prediction
+from squarely.inference.predictions.prediction import Prediction
 from squarely.inference.predictions.predictor import make_predictor
 from squarely.numerics import Array
 from squarely.types import Data, Interval, RankDeficient, Unseen, typed_predict
@@ -100,7 +100,7 @@ class RowStatistics(CoefficientStatistics):
         read: Mapping[str, object] | None = None,
         unseen: Unseen = "error",
         rank_deficient: RankDeficient = "nan",
-    ) -> Prediction | LazyPrediction:
+    ) -> Prediction:
         """Predict the response with standard errors, and limits of the mean and of a new observation, under statsmodels' names.
 
         All follow the covariance and the degrees of freedom of the fit: with `vcov("HC3")` before it they are robust. The variance
@@ -125,7 +125,7 @@ class RowStatistics(CoefficientStatistics):
         (array([30.963, 23.286]), array([0.338, 0.218]))
         """
         options = PredictionOptions(weights=weights, read=read, unseen=unseen, rank_deficient=rank_deficient)
-        return get_prediction(self, new, options)
+        return cast(Prediction, get_prediction(self, new, options))  # a `LazyPrediction` for lazy rows
 
     def predictions(self, source: Source, *, unseen: Unseen = "error", rank_deficient: RankDeficient = "nan") -> Iterator[Array]:
         """Predict as `predict` does, yielding an array (m,) for each batch of rows of a source."""

@@ -145,5 +145,10 @@ class LazyPrediction:
         dispersion = self.dispersion
         return self.add_columns(FRAME_COLUMNS, lambda rows: dispersion.limits(rows, alpha))
 
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"A prediction of rows in other processes has no {name!r}. Use summary_frame(), whose columns are as lazy as the rows."
+        )
+
     def __repr__(self) -> str:
         return "<LazyPrediction of rows in other processes; see its summary_frame()>"
