@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from squarely.data import DetachedSource
 from squarely.design import Categorical, Name, Polynomial, argument_of, column_names
 from squarely.errors import DataError
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.figures.curve import FittedCurve, fitted_curve
-from squarely.inference.figures.drawn_rows import DrawnRows, has_rows, read_rows
+from squarely.inference.figures.drawn_rows import DrawnRows, read_rows
 from squarely.show import Band, Cells, Curve, Mark, Panel
 
 ALPHA = 0.05
@@ -38,7 +39,7 @@ def line_panel(fit: CoefficientStatistics, name: str) -> Panel:
     ------
     DataError : the rows are not those of the fit, or the fit has no rows and does not know between which ends to draw.
     """
-    rows = read_rows(fit.solution, fit.source, name) if has_rows(fit.source) else None
+    rows = None if isinstance(fit.source, DetachedSource) else read_rows(fit.solution, fit.source, name)
     ends, how = (rows.x_limits, "") if rows is not None else _ends_without_rows(fit, name)
     if not ends[0] < ends[1]:
         ends = ends[0] - 0.5, ends[1] + 0.5
