@@ -83,6 +83,24 @@ def test_a_dry_run_fits_nothing(run):
     assert "nothing to write" in refused.err
 
 
+def test_plot_writes_a_figure_and_is_checked_before_the_fit(run, tmp_path):
+    need("matplotlib")
+    for name, start in (("fit.png", b"\x89PNG"), ("fit.svg", b"<?xml")):
+        done = run("ols", FORMULA, CARS, "--plot", str(tmp_path / name))
+        assert (done.returncode, done.out) == (0, run("ols", FORMULA, CARS).out)
+        assert (tmp_path / name).read_bytes().startswith(start)
+    several = run("ols", "mpg ~ weight + C(origin)", CARS, "--json", "--plot", str(tmp_path / "b.png"))
+    assert json.loads(several.out)["nobs"] == 398
+    assert (tmp_path / "b.png").exists()
+    for name, says in (("fit.xyz", "matplotlib has no format"), ("absent/fit.png", "does not exist")):
+        refused = run("ols", FORMULA, "absent.csv", "--plot", str(tmp_path / name))
+        assert refused.returncode == 2
+        assert says in refused.err
+    refused = run("ols", FORMULA, CARS, "--dry-run", "--plot", str(tmp_path / "c.png"))
+    assert refused.returncode == 2
+    assert "--plot have nothing to write" in refused.err
+
+
 def test_a_dry_run_shows_the_first_rows_and_how_they_are_read(run, tmp_path):
     path = tmp_path / "sales.csv"
     path.write_text("y;x\n1,5;2\n2,5;3\n4,0;NA\n7,1;?\n")
