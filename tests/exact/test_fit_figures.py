@@ -133,6 +133,9 @@ def test_a_perfect_fit_and_a_curve_with_a_pole_are_drawn():
     assert 19 < high < 40
     axes = only_axes(sq.ols("y ~ x", {"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0]}).plot())
     assert_close(curve(axes)[1], np.linspace(1, 3, 200), rtol=1e-12)
+    constant = only_axes(sq.ols("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [5.0] * 4}).plot())
+    assert_close(curve(constant)[1], np.full(200, 5.0), rtol=1e-12)
+    assert caption(constant) == ["n = 4."]  # R-squared has no value
 
 
 def test_a_row_that_alone_decides_a_coefficient_leaves_no_bands():

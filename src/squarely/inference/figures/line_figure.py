@@ -32,6 +32,11 @@ def predictors_of(fit: CoefficientStatistics) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(numbers)), list(dict.fromkeys(labels))
 
 
+def describe_fit(fit: CoefficientStatistics) -> str:
+    """Return the number of observations and R-squared, which a constant response does not have."""
+    return f"n = {fit.nobs:,}" + ("." if math.isnan(fit.rsquared) else f", R-squared {fit.rsquared:.3f}.")
+
+
 def line_panel(fit: CoefficientStatistics, name: str) -> Panel:
     """Draw the rows over the predictor `name`, the fitted curve, and both bands.
 
@@ -105,7 +110,7 @@ def _y_limits(rows: DrawnRows | None, curve: FittedCurve) -> tuple[float, float]
 def _notes(fit: CoefficientStatistics, rows: DrawnRows | None, curve: FittedCurve, how: str) -> Iterator[str]:
     """Yield what the figure does not show by itself."""
     formula = fit.design.formula
-    yield f"n = {fit.nobs:,}, R-squared {fit.rsquared:.3f}."
+    yield describe_fit(fit)
     if rows is None:
         yield f"The rows are not available. The line is drawn {how}."
     elif rows.histogram is not None:
