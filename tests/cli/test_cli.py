@@ -80,7 +80,26 @@ def test_a_dry_run_fits_nothing(run):
     assert run("ols", "mpg ~ displacment", CARS, "--dry-run").returncode == 2
     refused = run("ols", FORMULA, CARS, "--dry-run", "--save", "fit.json")
     assert refused.returncode == 2
-    assert "nothing to write" in refused.err
+    assert "nothing to save" in refused.err
+
+
+def test_plot_writes_a_figure_and_is_checked_before_the_fit(run, tmp_path):
+    need("matplotlib")
+    for name, start in (("fit.png", b"\x89PNG"), ("fit.svg", b"<?xml")):
+        done = run("ols", FORMULA, CARS, "--plot", str(tmp_path / name))
+        assert (done.returncode, done.err) == (0, "")
+        assert "OLS Regression Results" in done.out
+        assert (tmp_path / name).read_bytes().startswith(start)
+    several = run("ols", "mpg ~ weight + C(origin)", CARS, "--json", "--plot", str(tmp_path / "b.png"))
+    assert json.loads(several.out)["nobs"] == 398
+    assert (tmp_path / "b.png").exists()
+    for name, says in (("fit.xyz", "matplotlib has no format"), ("absent/fit.png", "does not exist")):
+        refused = run("ols", FORMULA, "absent.csv", "--plot", str(tmp_path / name))
+        assert refused.returncode == 2
+        assert says in refused.err
+    refused = run("ols", FORMULA, CARS, "--dry-run", "--plot", str(tmp_path / "c.png"))
+    assert refused.returncode == 2
+    assert "--plot has nothing to plot" in refused.err
 
 
 def test_a_dry_run_shows_the_first_rows_and_how_they_are_read(run, tmp_path):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import squarely as sq
-from tests.support.checks import assert_close
+from tests.support.checks import assert_close, need
 from tests.support.engines import ENGINES
 from tests.support.spark import WARNINGS
 
@@ -130,3 +130,19 @@ def test_residuals_are_those_of_the_rows_in_memory(engine, folder):
     here = sq.ols("y ~ x * when", table())
     assert_close(fit.resid, here.resid, rtol=1e-9, atol=1e-10)
     assert_close(fit.fittedvalues, here.fittedvalues, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("engine", EACH_ENGINE)
+def test_a_figure_counts_the_rows_in_the_same_cells(engine, folder, monkeypatch):
+    need("matplotlib")
+    monkeypatch.setattr("squarely.inference.figures.drawn_rows.MOST_POINTS", 10)
+    form, formula = ENGINES[engine], "log(y + 40) ~ poly(gaps, 2)"
+    fit = sq.ols(formula, engine_input(engine, folder), where="z > -25", fold=form.fold)
+    (axes,) = fit.plot().axes
+    mesh = next(each for each in axes.collections if hasattr(each, "get_coordinates"))
+    corners, counts = mesh.get_coordinates(), np.ma.filled(mesh.get_array(), np.nan)
+    z, gaps, y = (table()[name].to_numpy() for name in ("z", "gaps", "y"))
+    used = (z > -25) & np.isfinite(gaps)
+    expected, _, _ = np.histogram2d(np.log(y[used] + 40), gaps[used], bins=[corners[:, 0, 1], corners[0, :, 0]])
+    assert np.array_equal(np.nan_to_num(counts.reshape(expected.shape)), expected)
+    assert expected.sum() == used.sum()

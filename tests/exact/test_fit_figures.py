@@ -133,13 +133,24 @@ def test_a_perfect_fit_and_a_curve_with_a_pole_are_drawn():
     assert 19 < high < 40
     axes = only_axes(sq.ols("y ~ x", {"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0]}).plot())
     assert_close(curve(axes)[1], np.linspace(1, 3, 200), rtol=1e-12)
+    constant = only_axes(sq.ols("y ~ x", {"x": [1.0, 2.0, 3.0, 4.0], "y": [5.0] * 4}).plot())
+    assert_close(curve(constant)[1], np.full(200, 5.0), rtol=1e-12)
+    assert caption(constant) == ["n = 4."]  # R-squared has no value
 
 
 def test_a_row_that_alone_decides_a_coefficient_leaves_no_bands():
     data = {"x": [0.0, 0.0, 0.0, 0.0, 1.0], "y": [1.0, 2.0, 1.5, 1.0, 5.0]}
     axes = only_axes(sq.ols("y ~ x", data).vcov("HC3").plot())
     assert curve(axes)[2] == []
-    assert caption(axes)[1] == "There are no bands, because some standard errors have no value."
+    assert caption(axes)[1] == "The bands are not drawn where standard errors have no value."
+
+
+def test_a_curve_that_the_rows_do_not_determine_is_not_drawn():
+    data = {"x": [0.0, 1.0, 0.0, 1.0, 0.0], "y": [1.0, 2.0, 1.5, 1.0, 5.0]}
+    axes = only_axes(sq.ols("y ~ x + I(x**2)", data).plot())  # x**2 equals x in every row
+    _, mean, _ = curve(axes)
+    assert np.isfinite(mean).tolist() == [True, *[False] * 198, True]
+    assert caption(axes)[1] == "The curve is not drawn where the rows determine no value."
 
 
 # Many rows

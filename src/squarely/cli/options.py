@@ -57,6 +57,15 @@ Plot = Annotated[
         help="Draw the fit to a .png, .svg or .pdf file.", metavar="<path>", callback=_check_figure, rich_help_panel=OUTPUT
     ),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Print the first rows, and what the fit would read and cost, without a fit.",
+        metavar="",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print every number as JSON.", metavar="", rich_help_panel=OUTPUT)]
 
 

@@ -8,6 +8,7 @@ solves, and `gradient_noise` what mini-batches add to it. `serialize` writes mom
 
 from squarely.moments.change_of_basis import ChangeOfBasis
 from squarely.moments.cross_products import Fold, fold_in_threads, fold_products, rows_per_block
+from squarely.moments.engine.cell_counts import count_cells, ends_in_plane
 from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.columns import to_data_columns
 from squarely.moments.engine.gram import EngineGram, EngineRecord, constant_atoms, gram_in_engine

@@ -10,6 +10,7 @@ import numpy as np
 
 from squarely.errors import InputError, OptionError, join_words, pluralize, show_value
 from squarely.inference.coefficients import CoefficientStatistics
+from squarely.inference.figures.line_figure import describe_fit
 from squarely.inference.statistics import confidence_limits
 from squarely.show import Intervals, Level, Panel, cut_middle
 
@@ -161,7 +162,7 @@ def _notes(
     if len(fits) == 1:
         (fit,) = fits
         limits = "" if fit.robust is None else f" The limits follow the {fit.cov_type} covariance."
-        yield f"n = {fit.nobs:,}, R-squared {fit.rsquared:.3f}.{limits}"
+        yield f"{describe_fit(fit)}{limits}"
     if is_scaled:
         numbers = "; the numbers are per unit" if len(fits) == 1 else ""
         yield f"Drawn per standard deviation of each column, because the units differ{numbers}."

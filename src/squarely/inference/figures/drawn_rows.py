@@ -1,4 +1,4 @@
-"""The rows of a fit in the plane of one predictor and the response: as points, or counted in a grid if there are many."""
+"""The rows of a fit in the plane of one predictor and the response: as points, or as counts if there are many."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import partial
 
 import numpy as np
 
-from squarely.data import DetachedSource, Source, is_aggregate_only, scan_purpose
+from squarely.data import Source, is_aggregate_only, scan_purpose
 from squarely.design import Block, Design, dense_table, fold_blocks, scaled_blocks
 from squarely.exact import Solution, require_same_rows, sum_columns
-from squarely.inference.figures.histogram import Histogram, count_rows, merge_histograms
-from squarely.moments import fold_in_threads, rows_per_block
+from squarely.inference.figures.histogram import Histogram, cell_exponent, count_rows, merge_histograms
+from squarely.moments import Moments, count_cells, ends_in_plane, fold_in_threads, rows_per_block
 from squarely.numerics import Array
 
 MOST_POINTS = 10_000
@@ -39,7 +39,7 @@ class DrawnRows:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _Part:
-    """What some rows give: their number, sums of scaled columns, ends (2, 2) of x and y, and points or a grid."""
+    """What some rows give: their number, sums of scaled columns, ends (2, 2) of x and y, and points or a histogram."""
 
     used: int = 0
     sums: Array | float = 0.0
@@ -47,11 +47,6 @@ class _Part:
     high: Array | float = -np.inf
     points: Sequence[Array] = ()
     histogram: Histogram | None = None
-
-
-def has_rows(source: Source) -> bool:
-    """Return whether the rows of a source can be read one by one."""
-    return not isinstance(source, DetachedSource) and not is_aggregate_only(source)
 
 
 @scan_purpose("figure")
@@ -64,7 +59,10 @@ def read_rows(solution: Solution, source: Source, name: str) -> DrawnRows:
     """
     moments = solution.moments
     design = moments.design
-    cells = 0 if moments.n <= MOST_POINTS else next(cells for rows, cells in _CELLS.items() if moments.n <= rows)
+    most = next(cells for rows, cells in _CELLS.items() if moments.n <= rows)
+    if is_aggregate_only(source):
+        return _count_in_engine(moments, source, name, most)
+    cells = 0 if moments.n <= MOST_POINTS else most
     work = partial(_read_block, design=design, name=name, cells=cells)
     part = fold_blocks(design, source, work, _merge, _Part(), threads=fold_in_threads(design))
     require_same_rows(source, moments, part.used, np.broadcast_to(part.sums, len(moments.gram)))
@@ -73,8 +71,21 @@ def read_rows(solution: Solution, source: Source, name: str) -> DrawnRows:
     return DrawnRows(x_limits=(low[0], high[0]), y_limits=(low[1], high[1]), points=points, histogram=part.histogram)
 
 
+def _count_in_engine(moments: Moments, source: Source, name: str, most: int) -> DrawnRows:
+    """Let the engine find the ends of the rows, and count them: no row leaves it, however few there are."""
+    n, ends = ends_in_plane(source, moments.design, name)
+    require_same_rows(source, moments, n, moments.gram[0])
+    low, high = ends.tolist()
+    exponents = cell_exponent(low[0], high[0], most), cell_exponent(low[1], high[1], most)
+    i, j, counts = count_cells(source, moments.design, name, exponents).T
+    table = np.zeros((np.ptp(i) + 1, np.ptp(j) + 1))
+    table[i - i.min(), j - j.min()] = counts
+    histogram = Histogram(counts=table, exponents=exponents, first=(int(i.min()), int(j.min())), most=most)
+    return DrawnRows(x_limits=(low[0], high[0]), y_limits=(low[1], high[1]), points=None, histogram=histogram)
+
+
 def _read_block(block: Block, *, design: Design, name: str, cells: int) -> _Part:
-    """Return the points of a block, or their grid if there is a number of cells."""
+    """Return the points of a block, or its histogram if there is a number of cells."""
     if block.size == 0:
         return _Part()
     y = block.response if block.offset is None else block.response + block.offset
@@ -94,12 +105,12 @@ def _read_block(block: Block, *, design: Design, name: str, cells: int) -> _Part
 
 
 def _merge(a: _Part, b: _Part) -> _Part:
-    grids = [grid for grid in (a.histogram, b.histogram) if grid is not None]
+    found = [each for each in (a.histogram, b.histogram) if each is not None]
     return _Part(
         used=a.used + b.used,
         sums=a.sums + b.sums,
         low=np.minimum(a.low, b.low),
         high=np.maximum(a.high, b.high),
         points=[*a.points, *b.points],
-        histogram=merge_histograms(*grids) if len(grids) == 2 else next(iter(grids), None),
+        histogram=merge_histograms(*found) if len(found) == 2 else next(iter(found), None),
     )

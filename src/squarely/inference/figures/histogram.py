@@ -1,7 +1,7 @@
 """`Histogram`: how many rows are in each cell of a plane, counted in one scan that does not know the ends beforehand.
 
-The width of a cell is a power of two. A grid that becomes too wide joins two cells to one, so that any cut of the rows into batches
-and any order of merges gives the same grid.
+The width of a cell is a power of two. A histogram that becomes too wide joins two cells to one, so that any cut of the rows into
+batches and any order of merges gives the same.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Histogram:
 
 
 def count_rows(x: Array, y: Array, frequencies: Array | None, *, most: int) -> Histogram:
-    """Count rows (m,), m > 0, each as often as its frequency, in the finest grid of `most` cells in each direction at most."""
-    exponents = tuple(_exponent(float(values.min()), float(values.max()), most) for values in (x, y))
+    """Count rows (m,), m > 0, each as often as its frequency, with the finest cells that are at most `most` along an axis."""
+    exponents = tuple(cell_exponent(float(values.min()), float(values.max()), most) for values in (x, y))
     i, j = (_cells_of(values, exponent) for values, exponent in zip((x, y), exponents, strict=True))
     first, size = (int(i.min()), int(j.min())), (int(np.ptp(i)) + 1, int(np.ptp(j)) + 1)
     counts = np.bincount((i - first[0]) * size[1] + j - first[1], frequencies, size[0] * size[1])
@@ -49,7 +49,7 @@ def count_rows(x: Array, y: Array, frequencies: Array | None, *, most: int) -> H
 
 
 def merge_histograms(a: Histogram, b: Histogram) -> Histogram:
-    """Return the grid of the rows of both."""
+    """Return the histogram of the rows of both."""
     for axis in (0, 1):
         exponent = max(a.exponents[axis], b.exponents[axis])
         a, b = _coarsen(a, axis, exponent), _coarsen(b, axis, exponent)
@@ -58,13 +58,13 @@ def merge_histograms(a: Histogram, b: Histogram) -> Histogram:
             a, b = _coarsen(a, axis, exponent), _coarsen(b, axis, exponent)
     first = min(a.first[0], b.first[0]), min(a.first[1], b.first[1])
     counts = np.zeros((_end(a, b, 0) - first[0], _end(a, b, 1) - first[1]))
-    for grid in (a, b):
-        row, column = grid.first[0] - first[0], grid.first[1] - first[1]
-        counts[row : row + grid.counts.shape[0], column : column + grid.counts.shape[1]] += grid.counts
+    for each in (a, b):
+        row, column = each.first[0] - first[0], each.first[1] - first[1]
+        counts[row : row + each.counts.shape[0], column : column + each.counts.shape[1]] += each.counts
     return Histogram(counts=counts, exponents=a.exponents, first=first, most=a.most)
 
 
-def _exponent(low: float, high: float, most: int) -> int:
+def cell_exponent(low: float, high: float, most: int) -> int:
     """Return the smallest exponent with which the values from low to high are in at most `most` cells."""
     exponent = math.frexp(max(abs(low), abs(high)))[1] - _MOST_BITS
     if high > low:
@@ -87,14 +87,14 @@ def _end(a: Histogram, b: Histogram, axis: int) -> int:
     return int(max(ends))
 
 
-def _coarsen(grid: Histogram, axis: int, exponent: int) -> Histogram:
+def _coarsen(histogram: Histogram, axis: int, exponent: int) -> Histogram:
     """Join the cells along an axis until their width is two to an exponent."""
-    shift = exponent - grid.exponents[axis]
+    shift = exponent - histogram.exponents[axis]
     if shift == 0:
-        return grid
-    places = np.arange(grid.first[axis], grid.first[axis] + grid.counts.shape[axis]) >> min(shift, 62)
+        return histogram
+    places = np.arange(histogram.first[axis], histogram.first[axis] + histogram.counts.shape[axis]) >> min(shift, 62)
     starts = np.flatnonzero(np.diff(places, prepend=places[0] - 1))
-    first, exponents = list(grid.first), list(grid.exponents)
+    first, exponents = list(histogram.first), list(histogram.exponents)
     first[axis], exponents[axis] = int(places[0]), exponent
-    counts = np.add.reduceat(grid.counts, starts, axis=axis)
-    return replace(grid, counts=counts, exponents=(exponents[0], exponents[1]), first=(first[0], first[1]))
+    counts = np.add.reduceat(histogram.counts, starts, axis=axis)
+    return replace(histogram, counts=counts, exponents=(exponents[0], exponents[1]), first=(first[0], first[1]))

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from squarely.data import DetachedSource
 from squarely.design import Categorical, Name, Polynomial, argument_of, column_names
 from squarely.errors import DataError
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.figures.curve import FittedCurve, fitted_curve
-from squarely.inference.figures.drawn_rows import DrawnRows, has_rows, read_rows
+from squarely.inference.figures.curve import FittedCurve, fitted_curve, mean_weight
+from squarely.inference.figures.drawn_rows import DrawnRows, read_rows
 from squarely.show import Band, Cells, Curve, Mark, Panel
 
 ALPHA = 0.05
@@ -31,6 +32,11 @@ def predictors_of(fit: CoefficientStatistics) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(numbers)), list(dict.fromkeys(labels))
 
 
+def describe_fit(fit: CoefficientStatistics) -> str:
+    """Return the number of observations and R-squared, which a constant response does not have."""
+    return f"n = {fit.nobs:,}" + ("." if math.isnan(fit.rsquared) else f", R-squared {fit.rsquared:.3f}.")
+
+
 def line_panel(fit: CoefficientStatistics, name: str) -> Panel:
     """Draw the rows over the predictor `name`, the fitted curve, and both bands.
 
@@ -38,7 +44,7 @@ def line_panel(fit: CoefficientStatistics, name: str) -> Panel:
     ------
     DataError : the rows are not those of the fit, or the fit has no rows and does not know between which ends to draw.
     """
-    rows = read_rows(fit.solution, fit.source, name) if has_rows(fit.source) else None
+    rows = None if isinstance(fit.source, DetachedSource) else read_rows(fit.solution, fit.source, name)
     ends, how = (rows.x_limits, "") if rows is not None else _ends_without_rows(fit, name)
     if not ends[0] < ends[1]:
         ends = ends[0] - 0.5, ends[1] + 0.5
@@ -66,9 +72,8 @@ def _row_marks(rows: DrawnRows | None) -> Iterator[Mark]:
 
 def _curve_marks(curve: FittedCurve) -> Iterator[Mark]:
     level = f"{100 * (1 - ALPHA):g} %"
-    for half, label, opacity in ((curve.prediction, "prediction", 0.1), (curve.confidence, "confidence", 0.35)):
-        if np.isfinite(half).any():
-            low, high = curve.mean - half, curve.mean + half
+    for (low, high), label, opacity in ((curve.prediction, "prediction", 0.1), (curve.confidence, "confidence", 0.35)):
+        if np.isfinite(low).sum() > 1:
             yield Band(x=curve.x, low=low, high=high, label=f"{level} {label} band", color=_COLOR, opacity=opacity)
     yield Curve(x=curve.x, y=curve.mean, color=_COLOR, label="least squares")
 
@@ -92,12 +97,12 @@ def _ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[flo
 
 def _y_limits(rows: DrawnRows | None, curve: FittedCurve) -> tuple[float, float] | None:
     """Return ends of y with all rows, and with the curve and the bands as far as they are not much wider."""
-    if rows is None or not np.isfinite(curve.mean).any():
+    if rows is None:
         return None
     low, high = rows.y_limits
-    half, room = np.nan_to_num(curve.prediction), _ROOM * (high - low)
-    ends = max(np.nanmin(curve.mean - half), low - room), min(np.nanmax(curve.mean + half), high + room)
-    low, high = min(low, ends[0]), max(high, ends[1])
+    room, drawn = _ROOM * (high - low), np.stack([curve.mean, *curve.prediction])
+    drawn = drawn[np.isfinite(drawn)]
+    low, high = min(low, max(drawn.min(initial=low), low - room)), max(high, min(drawn.max(initial=high), high + room))
     margin = _MARGIN * (high - low) or 0.5
     return float(low - margin), float(high + margin)
 
@@ -105,18 +110,18 @@ def _y_limits(rows: DrawnRows | None, curve: FittedCurve) -> tuple[float, float]
 def _notes(fit: CoefficientStatistics, rows: DrawnRows | None, curve: FittedCurve, how: str) -> Iterator[str]:
     """Yield what the figure does not show by itself."""
     formula = fit.design.formula
-    yield f"n = {fit.nobs:,}, R-squared {fit.rsquared:.3f}."
+    yield describe_fit(fit)
     if rows is None:
         yield f"The rows are not available. The line is drawn {how}."
     elif rows.histogram is not None:
         yield f"Darker cells have more rows, up to {rows.histogram.counts.max():,.0f}."
     elif formula.has_frequencies:
         yield "A dot stands for as many rows as its frequency."
-    if not np.isfinite(curve.confidence).any():
-        yield "There are no bands, because some standard errors have no value."
-        return
+    if np.isnan(curve.mean).any():
+        yield "The curve is not drawn where the rows determine no value."
+    if np.isnan(curve.confidence[0, np.isfinite(curve.mean)]).any():
+        yield "The bands are not drawn where standard errors have no value."
     if fit.robust is not None:
         yield f"The confidence band follows the {fit.cov_type} covariance; the prediction band adds one variance for all rows."
-    if formula.weights is not None and not formula.has_frequencies:
-        weight = fit.solution.moments.weight / fit.solution.moments.n
+    if (weight := mean_weight(fit)) is not None:
         yield f"The prediction band is for a row of the mean weight, {weight:.4g}."
