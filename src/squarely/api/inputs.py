@@ -112,6 +112,8 @@ def _weigh_rows(inputs: ModelInputs, formula: Formula) -> Formula:
     if len(given) > 1:
         raise OptionError("weights= and frequencies= do not go together. Give one of them.")
     for name, value in given.items():
+        if inputs.loader is not None:
+            raise OptionError(f"{name}= does not go with loader=, which yields inputs and targets alone. Give a formula and data.")
         if not isinstance(value, str) or not value.strip():
             raise OptionError(
                 f"{name}={show_value(value)} is not a column. Give its name, or an expression in a call such as "
