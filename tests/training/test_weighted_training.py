@@ -142,7 +142,7 @@ def test_streamed_noise_has_the_size_of_the_weights():
     data = pd.DataFrame({"x": rng.normal(size=n), "w": rng.choice([0.1, 1.9], n), "y": rng.normal(size=n)})
     options = {"weights": "w", "batch_size": 8, "epochs": 1, "lr": 0.01}
     memory, streamed = (sq.train("y ~ x", data, stream=stream, **options).theory for stream in (False, True))
-    assert streamed.noise.gaussian and not memory.noise.gaussian
+    assert (streamed.noise.gaussian, memory.noise.gaussian) == (True, False)
     assert_close(streamed.lr_limit, memory.lr_limit, rtol=0.1)  # columns are Gaussian, and weights independent of them
     assert memory.lr_limit < 0.8 * sq.train("y ~ x", data, batch_size=8, epochs=1, lr=0.01).theory.lr_limit
 

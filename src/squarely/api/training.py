@@ -267,8 +267,9 @@ def _has_torch() -> bool:
 
 def _needs_no_torch(inputs: ModelInputs, options: TrainingOptions) -> bool:
     """Return whether a run with checked options is in closed form and has nothing of PyTorch: no model, class or device."""
-    is_plain = options.engine == "closed_form" and options.optimizer == "sgd" and options.device in ("auto", "cpu")
-    return is_plain and not _has_torch() and inputs.model is None and inputs.loader is None
+    if _has_torch() or inputs.model is not None or inputs.loader is not None:
+        return False
+    return options.engine == "closed_form" and options.optimizer == "sgd" and options.device in ("auto", "cpu")
 
 
 def _warn_of_failure(run: Training) -> None:
