@@ -25,6 +25,7 @@ from squarely.cli.options import (
     STOPPING,
     SWEEP,
     TRAINING,
+    WEIGHTS,
     Collinear,
     DataPath,
     Duplicates,
@@ -126,10 +127,12 @@ def demo(
 
 @app.command(cls=Command, epilog="Example: squarely ols 'mpg ~ displacement + weight' cars.csv")
 @with_progress()
+@takes(WEIGHTS)
 @reads
 def ols(
     formula: FormulaText,
     data: DataPath,
+    *,
     where: Where = None,
     missing: Missing = "drop",
     collinear: Collinear = "drop",
@@ -149,6 +152,7 @@ def ols(
     test: Tests = None,
     as_json: Json = False,
     read: Read = None,
+    **options: Any,
 ) -> None:
     """Fit by least squares and print the summary."""
     if dry_run:
@@ -157,7 +161,8 @@ def ols(
                 raise OptionError(f"--dry-run makes no fit, so {flag} has nothing to {flag[2:]}. Leave out one of them.")
         show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
         return
-    fit = squarely.ols(formula, data, where=where, read=read, missing=missing, collinear=collinear, precision=precision, fold=fold)
+    solver = {"collinear": collinear, "precision": precision, "fold": fold}
+    fit = squarely.ols(formula, data, where=where, read=read, missing=missing, **solver, **options)
     if save is not None:
         fit.save(save)
     if plot is not None:
