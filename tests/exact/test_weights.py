@@ -30,6 +30,7 @@ def test_weighted_least_squares_is_that_of_statsmodels(formula, precision):
     for name in ("rsquared", "rsquared_adj", "fvalue", "llf", "aic", "bic", "ssr", "centered_tss", "uncentered_tss", "mse_model"):
         assert_close(getattr(fit, name), getattr(peer, name), rtol=1e-8)
     assert_close(fit.resid, peer.resid, rtol=1e-8, atol=1e-9)
+    assert_close(fit.wresid, peer.wresid, rtol=1e-8, atol=1e-7)
     assert_close(fit.predict(data), peer.predict(data), rtol=1e-9)
     assert (fit.summary().title, fit.as_dict()["model"]) == ("WLS Regression Results", "WLS")
 
@@ -143,7 +144,7 @@ def test_a_column_of_x_has_the_name_of_the_weights():
 
 
 def test_weights_of_another_length():
-    with pytest.raises(DataError, match="X and y have 60 rows, and weights has 2 values. Give one value for each row"):
+    with pytest.raises(DataError, match=r"X and y have 60 rows, and weights has 2 values. Give one value for each row"):
         sq.ols(X=rows()[["x"]], y=rows()["y"], weights=[1.0, 2.0])
 
 

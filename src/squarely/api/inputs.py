@@ -116,7 +116,7 @@ def _weigh_rows(inputs: ModelInputs, formula: Formula, source: Source) -> tuple[
         if inputs.loader is not None:
             raise OptionError(f"{name}= does not go with loader=, which yields inputs and targets alone. Give a formula and data.")
         if isinstance(source, ArraysSource) and formula.names is not None and not isinstance(value, str | bool | Real):
-            source, value = source.with_column(name, value)  # noqa: PLW2901
+            source, value = source.add_array(name, value)
         if not isinstance(value, str) or not value.strip():
             raise OptionError(
                 f"{name}={show_value(value)} is not a column. Give its name, or an expression in a call such as "
@@ -286,7 +286,7 @@ def _open_pair(validation: tuple[object, ...], formula: Formula) -> Source:
         raise DataError(f"validation= is a tuple of {pluralize(len(validation), 'part')}. Give {parts}.")
     arrays, names, response = open_xy(*validation[:2])
     if names_weights:
-        arrays, added = arrays.with_column(option, validation[2])
+        arrays, added = arrays.add_array(option, validation[2])
         arrays = arrays.with_names({added: formula.weights.text if formula.weights else added})
     expected = formula.names or ()
     if len(names) != len(expected):

@@ -161,8 +161,8 @@ def ols(
                 raise OptionError(f"--dry-run makes no fit, so {flag} has nothing to {flag[2:]}. Leave out one of them.")
         show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
         return
-    solver = {"collinear": collinear, "precision": precision, "fold": fold}
-    fit = squarely.ols(formula, data, where=where, read=read, missing=missing, **solver, **options)
+    options |= {"collinear": collinear, "precision": precision, "fold": fold}
+    fit = squarely.ols(formula, data, where=where, read=read, missing=missing, **options)
     if save is not None:
         fit.save(save)
     if plot is not None:

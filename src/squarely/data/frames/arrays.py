@@ -163,7 +163,7 @@ class ArraysSource(InMemorySource):
         """Return the same arrays with more of them."""
         return ArraysSource({**self._arrays, **arrays}, self.label)
 
-    def with_column(self, name: str, data: Any) -> tuple[ArraysSource, str]:
+    def add_array(self, name: str, data: Any) -> tuple[ArraysSource, str]:
         """Return the same arrays with one more, and its name: `name`, with underscores while another column has it.
 
         Raises a DataError if it does not have one value for each row.
