@@ -21,6 +21,6 @@ def require_finite_weights(formula: Formula, account: RowAccount, label: str) ->
     for option, text in formula.weights_option.items():
         if infinite := account.dropped.get(text, {}).get("inf", 0):
             raise DataError(
-                f"{option}={text!r} is infinite in {pluralize(infinite, 'row')} of {label}. Give finite numbers: an infinite weight "
-                "would fix the line at that row."
+                f"{option}={text!r} is infinite in {pluralize(infinite, 'row')} of {label}. Give finite numbers: an infinite "
+                "weight would fix the line at that row."
             )

@@ -19,7 +19,6 @@ from squarely.design.formula.weights import require_finite_weights, weights_erro
 from squarely.design.formula.where_mask import mask_of
 from squarely.design.matrix.block import Block, DenseColumn, IndicatorColumn
 from squarely.design.rounding import RoundingModel, add_bounds, multiply_bound, product_bound
-from squarely.errors import DataError
 from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_power, low_part
 
 T = TypeVar("T")

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from squarely.data import Source, open_new_rows, scan_purpose, to_series
 from squarely.design import iter_predictions
 from squarely.errors import short_traceback
