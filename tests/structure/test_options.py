@@ -10,7 +10,21 @@ from squarely.cli.options import TRAINING
 from squarely.errors import OptionError
 from tests.support.checks import need
 
-INPUTS = {"formula", "data", "X", "y", "loader", "model", "intercept", "where", "missing", "read", "validation", "weights", "frequencies"}
+INPUTS = {
+    "formula",
+    "data",
+    "X",
+    "y",
+    "loader",
+    "model",
+    "intercept",
+    "where",
+    "missing",
+    "read",
+    "validation",
+    "weights",
+    "frequencies",
+}
 CHECKPOINTS = {"checkpoint", "checkpoint_every", "resume"}
 PYTHON_ONLY = {"callbacks", "start"}
 

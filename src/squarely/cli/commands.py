@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ import typer
 import squarely
 from squarely._version import __version__
 from squarely.cli.command_group import Command, CommandGroup, context_settings
-from squarely.cli.exit import exit_code, print_error, print_warnings, process_count
+from squarely.cli.exit import print_warnings, process_count
 from squarely.cli.flags import page_with_flags
 from squarely.cli.options import (
     CHECKPOINTS,
@@ -45,8 +44,9 @@ from squarely.cli.options import (
     takes,
 )  # fmt: skip
 from squarely.cli.output import print_json, print_text, show
+from squarely.cli.processes import under_torchrun
 from squarely.cli.topics import list_topics, read_topic
-from squarely.errors import ConvergenceWarning, OptionError, SquarelyError
+from squarely.errors import ConvergenceWarning, OptionError
 
 app = typer.Typer(
     name="squarely",
@@ -77,28 +77,6 @@ def _main(
             f"squarely {context.invoked_subcommand} runs in one process, and there are {process_count()} of them. Start it without "
             "torchrun; only squarely train can share its work among processes."
         )
-
-
-def _under_torchrun(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorate a command that several processes, started by torchrun, run together."""
-
-    @wraps(command)
-    def run(**arguments: Any) -> None:
-        if process_count() == 1:
-            return command(**arguments)
-        from squarely.descent import current_group, init_from_torchrun
-
-        with init_from_torchrun(arguments["device"]):
-            try:
-                return command(**arguments)
-            except SquarelyError as error:
-                if error.local_only:
-                    raise
-                print_error(error)
-                current_group().barrier()  # torchrun ends the first process, printed or not, once another has ended
-                raise typer.Exit(exit_code(error)) from error
-
-    return run
 
 
 @contextmanager
@@ -243,7 +221,7 @@ def merge(
 
 
 @app.command(cls=Command, epilog="Example: squarely train 'mpg ~ displacement' cars.csv --lr 0.01 --epochs 1000")
-@_under_torchrun
+@under_torchrun
 @with_progress()
 @takes(TRAINING | CHECKPOINTS)
 @reads
