@@ -12,7 +12,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from squarely.api.inputs import ModelInputs
-from squarely.api.run_training import run_closed_form, run_training, sweep_one_split
+from squarely.api.training_steps import run_closed_form, run_training, sweep_one_split
 from squarely.errors import ConvergenceWarning, OptionError, short_traceback, suggest_name
 from squarely.types import (
     Data,
