@@ -23,6 +23,7 @@ from tests.support.bad_hypotheses import HYPOTHESES
 from tests.support.bad_options import OPTIONS
 from tests.support.bad_row import At, File, Files, Row, for_python, run_in_python
 from tests.support.bad_serial_correlation import SERIAL_CORRELATION
+from tests.support.bad_weights import WEIGHTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "mistakes.md"
 
@@ -35,7 +36,7 @@ ROWS = [
         "name": NAMES,
         "encoding": ENCODINGS,
         "formula": FORMULAS,
-        "option": [*OPTIONS, *COVARIANCES, *SERIAL_CORRELATION],
+        "option": [*OPTIONS, *COVARIANCES, *SERIAL_CORRELATION, *WEIGHTS],
         "hypothesis": HYPOTHESES,
     }.items()
     for row in rows
