@@ -181,6 +181,8 @@ class TrainOptions(SweepOptions, total=False):
     where: str | None
     missing: Missing
     read: Mapping[str, object] | None
+    weights: object
+    frequencies: object
     lr: float | Literal["auto"]
     batch_size: int | None
     seed: int

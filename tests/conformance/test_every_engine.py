@@ -59,6 +59,18 @@ CASES = {
     "odd names": ('y ~ `x"; drop table held; --` + Q("a.b `c") + x + `sélect`', None),
     "twins but for case": ("y ~ x + X", None),
     "dropped columns": ("y ~ x + I(2 * x) + when + I(x + z) + z", None),
+    "weights": ("y ~ x * when + C(dose)", "z > -25"),
+    "weights, gaps and zeros": ("y ~ gaps + group - 1", None),
+    "weights and curves": ("y ~ poly(x, 2) + bs(z, df=4)", None),
+    "frequencies": ("y ~ x * when + gaps", None),
+    "frequencies, no intercept": ("y ~ x + z - 1", None),
+}
+OPTIONS = {
+    "weights": {"weights": "dose"},
+    "weights, gaps and zeros": {"weights": "I(flag * x**2)"},
+    "weights and curves": {"weights": "I(exp(small))"},
+    "frequencies": {"frequencies": "I(dose - 1)"},
+    "frequencies, no intercept": {"frequencies": "dose"},
 }
 SCALARS = ("nobs", "df_model", "df_resid", "rank", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "llf", "aic", "bic", "ssr",
            "ess", "centered_tss", "uncentered_tss", "mse_resid", "mse_model", "mse_total", "durbin_watson", "omnibus",
@@ -70,7 +82,8 @@ EACH_ENGINE = [pytest.param(name, marks=WARNINGS if name.startswith("spark") els
 @functools.cache
 def expected(name):
     formula, where = CASES[name]
-    return sq.ols(formula, {column: table()[column].combine_chunks() for column in table().column_names}, where=where)
+    rows = {column: table()[column].combine_chunks() for column in table().column_names}
+    return sq.ols(formula, rows, where=where, **OPTIONS.get(name, {}))
 
 
 @functools.cache
@@ -92,7 +105,8 @@ def test_every_statistic_is_that_of_the_rows_in_memory(name, engine, folder):
     form, (formula, where) = ENGINES[engine], CASES[name]
     if name in form.lacks:
         pytest.skip(f"{engine}: {form.lacks[name]}")
-    fit = sq.ols(formula, engine_input(engine, folder), where=where, fold=form.fold, order_by=None if form.ordered else "time")
+    options = {"fold": form.fold, "order_by": None if form.ordered else "time", **OPTIONS.get(name, {})}
+    fit = sq.ols(formula, engine_input(engine, folder), where=where, **options)
     here = expected(name)
     assert fit.params.index.tolist() == here.params.index.tolist()
     errors = here.standard_errors
@@ -111,7 +125,7 @@ def test_every_statistic_is_that_of_the_rows_in_memory(name, engine, folder):
 
 
 def same_rows(mine, theirs, *, by_cause):
-    for key in ("read", "filtered", "used"):
+    for key in ("read", "filtered", "used", "weightless"):
         assert mine[key] == theirs[key]
     if by_cause:
         assert mine["dropped"] == theirs["dropped"]

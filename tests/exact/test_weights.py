@@ -6,7 +6,7 @@ import pytest
 import statsmodels.formula.api as smf
 
 import squarely as sq
-from squarely.errors import DataError, OptionError
+from squarely.errors import DataError, FormulaError, OptionError
 from tests.support.checks import assert_close
 from tests.support.inference_oracles import CASES, assert_values, fit_of, number_of, table
 
@@ -30,6 +30,7 @@ def test_weighted_least_squares_is_that_of_statsmodels(formula, precision):
     for name in ("rsquared", "rsquared_adj", "fvalue", "llf", "aic", "bic", "ssr", "centered_tss", "uncentered_tss", "mse_model"):
         assert_close(getattr(fit, name), getattr(peer, name), rtol=1e-8)
     assert_close(fit.resid, peer.resid, rtol=1e-8, atol=1e-9)
+    assert_close(fit.wresid, peer.wresid, rtol=1e-8, atol=1e-7)
     assert_close(fit.predict(data), peer.predict(data), rtol=1e-9)
     assert (fit.summary().title, fit.as_dict()["model"]) == ("WLS Regression Results", "WLS")
 
@@ -96,6 +97,66 @@ def test_wrong_weights_are_refused(option, values, message):
     data = {"x": [0.0, 1, 2, 3, 4], "y": [1.0, 3, 4, 6, 9], "w": values}
     with pytest.raises(DataError, match=message):
         sq.ols("y ~ x", data, **{option: "w"})
+
+
+def test_weights_have_a_name_with_spaces(tmp_path):
+    data = rows().rename(columns={"w": "a b"})
+    fit = sq.ols("y ~ x", data, weights="`a b`")
+    fit.save(tmp_path / "fit.json")
+    assert sq.load(tmp_path / "fit.json").llf == fit.llf == sq.ols("y ~ x", rows(), weights="w").llf
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 / w", r"The weights are more than .* I\(1 / w\); a name with spaces"),
+        ("'w'", "'w' is used as the name of the weights. Write the name without quotes. An expression is in a call"),
+        ("C(g)", "The weights must be one column of numbers"),
+        ("nothing", "'nothing'"),
+    ],
+)
+def test_weights_that_are_no_column(text, message):
+    with pytest.raises((FormulaError, DataError), match=message):
+        sq.ols("y ~ x", rows(), weights=text)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, pd.Series, list, lambda w: np.asarray(w)[:, None], lambda w: pd.DataFrame({"w": w})])
+def test_weights_beside_arrays_are_an_array(kind, tmp_path):
+    data = rows()
+    X, y, w = data[["x"]].to_numpy(), data["y"].to_numpy(), data["w"].to_numpy(copy=True)
+    w[:3], w[3] = 0.0, np.nan
+    fit, named = sq.ols(X=X, y=y, weights=kind(w)), sq.ols("y ~ x", data.assign(w=w), weights="w")
+    assert (fit.params == named.params.to_numpy()).all()
+    assert (fit.rows.weightless, fit.nobs, fit.as_dict()["weights"]) == (3, len(data) - 4, "weights")
+    run = sq.train(X=X, y=y, weights=kind(w), engine="closed_form", epochs=2000)
+    assert sq.certify(fit, run).verdict == "agree"
+    counts = sq.ols(X=X, y=y, frequencies=data["k"].to_numpy())
+    assert counts.bse.tolist() == sq.ols("y ~ x", data, frequencies="k").bse.tolist()
+    fit.save(tmp_path / "fit.json")
+    assert sq.load(tmp_path / "fit.json").llf == fit.llf
+
+
+def test_a_column_of_x_has_the_name_of_the_weights():
+    X = rows()[["x", "w"]].rename(columns={"w": "weights"})
+    fit = sq.ols(X=X, y=rows()["y"], weights=rows()["w"])
+    assert fit.as_dict()["weights"] == "weights_"
+    assert_close(fit.params, sq.ols("y ~ x + w", rows(), weights="w").params, rtol=1e-12)
+
+
+def test_weights_of_another_length():
+    with pytest.raises(DataError, match=r"X and y have 60 rows, and weights has 2 values. Give one value for each row"):
+        sq.ols(X=rows()[["x"]], y=rows()["y"], weights=[1.0, 2.0])
+
+
+def test_validation_arrays_have_weights():
+    X, y, w, options = rows()[["x"]].to_numpy(), rows()["y"].to_numpy(), rows()["w"].to_numpy(), {"epochs": 3, "dtype": "float64"}
+    run = sq.train(X=X[:40], y=y[:40], weights=w[:40], validation=(X[40:], y[40:], w[40:]), **options)
+    named = sq.train("y ~ x", rows()[:40], weights="w", validation=rows()[40:], **options)
+    assert run.result.history.columns["val_loss"] == named.result.history.columns["val_loss"]
+    with pytest.raises(DataError, match=r"validation= is a tuple of 2 parts. Give \(X, y, weights\)"):
+        sq.train(X=X, y=y, weights=w, validation=(X, y), **options)
+    with pytest.raises(DataError, match=r"rows of validation= cannot be used.*'w'"):
+        sq.train("y ~ x", rows()[:40], weights="w", validation=rows()[40:][["x", "y"]], **options)
 
 
 @pytest.mark.parametrize("value", [np.ones(5), [1, 2], 3, "", True])

@@ -10,7 +10,21 @@ from squarely.cli.options import TRAINING
 from squarely.errors import OptionError
 from tests.support.checks import need
 
-INPUTS = {"formula", "data", "X", "y", "loader", "model", "intercept", "where", "missing", "read", "validation"}
+INPUTS = {
+    "formula",
+    "data",
+    "X",
+    "y",
+    "loader",
+    "model",
+    "intercept",
+    "where",
+    "missing",
+    "read",
+    "validation",
+    "weights",
+    "frequencies",
+}
 CHECKPOINTS = {"checkpoint", "checkpoint_every", "resume"}
 PYTHON_ONLY = {"callbacks", "start"}
 
@@ -37,7 +51,7 @@ def test_the_signature_is_the_list(signature, defaults):
 
 
 def test_the_command_line_has_every_option(signature, defaults):
-    assert TRAINING.keys() == defaults.keys() - PYTHON_ONLY | {"validation"}
+    assert TRAINING.keys() == defaults.keys() - PYTHON_ONLY | {"validation", "weights", "frequencies"}
     for name, flag in TRAINING.items():
         value = flag.read(flag.default)
         assert value == signature[name] or (not value and not signature[name]), name

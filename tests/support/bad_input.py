@@ -24,6 +24,7 @@ from tests.support.bad_options import OPTIONS
 from tests.support.bad_row import At, File, Files, Row, for_python, run_in_python
 from tests.support.bad_serial_correlation import SERIAL_CORRELATION
 from tests.support.bad_tables import TABLES
+from tests.support.bad_weights import WEIGHTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "mistakes.md"
 
@@ -36,7 +37,7 @@ ROWS = [
         "name": NAMES,
         "encoding": ENCODINGS,
         "formula": FORMULAS,
-        "option": [*OPTIONS, *COVARIANCES, *SERIAL_CORRELATION, *TABLES],
+        "option": [*OPTIONS, *COVARIANCES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
         "hypothesis": HYPOTHESES,
     }.items()
     for row in rows

@@ -319,7 +319,7 @@ def test_metrics_are_those_of_the_rows_in_their_own_unit():
 def test_batches_after_a_skip_give_the_same_bits(features, size, monkeypatch):
     from squarely.descent.batches.in_memory import InMemoryBatches
 
-    monkeypatch.setattr("squarely.descent.batches.in_memory._ROWS_PER_GATHER", 300)
+    monkeypatch.setattr("squarely.descent.batches.in_memory.ROWS_PER_GATHER", 300)
     torch.manual_seed(0)
     rows = InMemoryBatches(torch.randn(500, features), torch.randn(500, 1), seed=1)
     model = nn.Linear(features, 1)

@@ -483,7 +483,7 @@ def test_options_that_make_no_sense(options, words, tmp_path, monkeypatch):
 
 
 def test_folders_that_cannot_be_written_to_are_refused_before_a_row_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("squarely.api.training._train", lambda *a: pytest.fail("rows were read"))
+    monkeypatch.setattr("squarely.api.training.run_training", lambda *a: pytest.fail("rows were read"))
     (tmp_path / "file").write_text("mine")
     with pytest.raises(DataError, match=r"is a file\. Give the path of a folder"):
         train(checkpoint=tmp_path / "file")

@@ -112,6 +112,8 @@ CLOSE = {
     "moved": ("mpg ~ scale(weight) * center(log(displacement)) + scale(model, ddof=1)", CARS, {}),
     "undefined rows": ("y ~ log(x - 95) + bs(log(x - 90), df=1, degree=0) + g", table(), {}),
     "three columns": ("mpg ~ weight:displacement:model", CARS, {}),
+    "computed weights": ("log(mpg) ~ poly(weight, 2)", CARS, {"weights": "I(1 / horsepower)"}),
+    "weights without a value": ("y ~ k", table(), {"weights": "I(log(x - 95) ** 2)", "validation": 0.3}),
     "constants": ("mpg ~ I(weight * 2**-3 + 1/3) + exp(-model)", CARS, {}),
 }
 
@@ -193,12 +195,23 @@ OPTION_SETS = {
     "other frame": {"validation": table(80, seed=7), "formula": "y ~ x * g + C(k)", "data": table(90), **SOME},
     "other file": {"validation": CARS, "formula": "mpg ~ weight * C(origin)", "data": sq.datasets.cars()[50:]},
     "frame beside a file": {"validation": sq.datasets.cars()[:70], "formula": "mpg ~ weight * C(origin)", "metrics": "rmse"},
+    "weights": {"weights": "horsepower", "dtype": "float64"},
+    "weights in batches": {"weights": "horsepower", "metrics": ["mse", "rmse", "mae", "r2"], "validation": 0.2, **SOME},
+    "weights in order": {"weights": "horsepower", "shuffle": False, **SOME},
+    "weights, other losses": {"weights": "horsepower", "loss": "huber", "delta": 0.3, "validation": 0.2},
+    "weights, quantile": {"weights": "horsepower", "loss": "quantile", "quantile": 0.9, **SOME},
+    "weights, lbfgs": {"weights": "horsepower", "optimizer": "lbfgs", "lr": 1, "epochs": 6},
+    "frequencies": {"frequencies": "origin", "where": "weight > 2500", "validation": sq.datasets.cars()[:70], "metrics": "r2"},
+    "frequencies of zero": {"frequencies": "n", "formula": "y ~ x + g", "data": table().assign(n=np.arange(60) % 4), **SOME},
     **{f"optimizer {name}": {"optimizer": name, "epochs": 8, "dtype": "float64"} for name in OPTIMIZERS},
 }
 EXACT |= {name: (o.pop("formula", SEVERAL), o.pop("data", CARS), o) for name, o in OPTION_SETS.items()}
 ROUNDED = {
     "moments": ("mpg ~ weight + C(origin)", CARS, {"engine": "moments", "momentum": 0.9}),
     "closed form": ("mpg ~ weight", CARS, {"engine": "closed_form"}),
+    "weights, streamed": (SEVERAL, CARS, {"stream": True, "weights": "horsepower", "validation": 0.2, "metrics": ["r2"]}),
+    "weights, moments": (SEVERAL, CARS, {"engine": "moments", "weights": "horsepower"}),
+    "weights, closed gradient": (SEVERAL, CARS, {"gradient": "closed", "batch_size": 31, "weights": "horsepower"}),
     "streamed": (SEVERAL, CARS, {"stream": True, "validation": 0.2, "metrics": ["r2"]}),
     "streamed in order": (SEVERAL, CARS, {"stream": True, "shuffle": False, **SOME}),
     "closed gradient": (SEVERAL, CARS, {"gradient": "closed", "batch_size": 31}),
@@ -366,7 +379,8 @@ def inside(code, folder):
 
 @pytest.mark.parametrize(("size", "says"), [(32, "to the last bit"), (7, "other positions in memory")])
 def test_more_rows_than_are_gathered_at_once(size, says, tmp_path, monkeypatch):
-    monkeypatch.setattr("squarely.descent.batches.in_memory._ROWS_PER_GATHER", 64)
+    for module in ("chunks", "in_memory"):
+        monkeypatch.setattr(f"squarely.descent.batches.{module}.ROWS_PER_GATHER", 64)
     run = sq.train(SEVERAL, CARS, epochs=5, batch_size=size)
     losses = inside(run.code(), tmp_path)["losses"]
     assert says in run.code()

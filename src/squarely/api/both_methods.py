@@ -80,8 +80,8 @@ def certify(fit: Any = None, run: Any = None, *, tau: float = 0.01, **options: A
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the certificate says it
         run = train(formula, data, **options)
-    where, missing = options.get("where"), options.get("missing", "drop")
-    return compare(ols(formula, run.source, where=where, missing=missing), run, tau=tau)
+    shared = {name: options[name] for name in ("where", "missing", "weights", "frequencies") if name in options}
+    return compare(ols(formula, run.source, **shared), run, tau=tau)
 
 
 def _without_options(fit: Any, options: Mapping[str, object]) -> Any:

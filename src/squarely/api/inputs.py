@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 
 from squarely.data import (
+    ArraysSource,
     CachedSource,
     Source,
     is_aggregate_only,
@@ -60,8 +61,8 @@ class ModelInputs:
     fold: str = "batches"
     order_by: str | None = None
     covariance: CovarianceOptions = CLASSICAL
-    weights: str | None = None
-    frequencies: str | None = None
+    weights: object = None
+    frequencies: object = None
     label_arrays: Mapping[str, Any] = field(default_factory=dict)
     loader: Iterable[object] | None = None
     model: nn.Module | None = None
@@ -106,19 +107,23 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
             return fit_with(compute_moments(inputs, formula, stored, in_engine=False), fallback_remark(moments, error))
 
 
-def _weigh_rows(inputs: ModelInputs, formula: Formula) -> Formula:
-    """Add weights or frequencies to a formula."""
+def _weigh_rows(inputs: ModelInputs, formula: Formula, source: Source) -> tuple[Formula, Source]:
+    """Add weights or frequencies to a formula; beside X= and y= they may be an array, which becomes a column."""
     given = {name: value for name in ("weights", "frequencies") if (value := getattr(inputs, name)) is not None}
     if len(given) > 1:
         raise OptionError("weights= and frequencies= do not go together. Give one of them.")
     for name, value in given.items():
+        if inputs.loader is not None:
+            raise OptionError(f"{name}= does not go with loader=, which yields inputs and targets alone. Give a formula and data.")
+        if isinstance(source, ArraysSource) and formula.names is not None and not isinstance(value, str | bool | Real):
+            source, value = source.add_array(name, value)
         if not isinstance(value, str) or not value.strip():
             raise OptionError(
                 f"{name}={show_value(value)} is not a column. Give its name, or an expression in a call such as "
                 f"{name}='I(1 / variance)': a column is read with its rows, so it stays aligned when rows are left out."
             )
-        return replace(formula, weights=parse_weights(value), has_frequencies=name == "frequencies")
-    return formula
+        return replace(formula, weights=parse_weights(value), has_frequencies=name == "frequencies"), source
+    return formula, source
 
 
 @contextmanager
@@ -170,8 +175,7 @@ def require_complete(inputs: ModelInputs, moments: Moments, source: Source) -> N
 
 def open_inputs(inputs: ModelInputs) -> tuple[Formula, Source]:
     """Parse the formula and open the rows, or raise an error if the inputs do not go together."""
-    formula, source = _open_model(inputs)
-    return _weigh_rows(inputs, formula), source
+    return _weigh_rows(inputs, *_open_model(inputs))
 
 
 def _open_model(inputs: ModelInputs) -> tuple[Formula, Source]:
@@ -274,11 +278,16 @@ def _open_validation(validation: object, formula: Formula, read: Mapping[str, ob
 
 
 def _open_pair(validation: tuple[object, ...], formula: Formula) -> Source:
-    """Open the (X, y) of `validation=` beside X= and y=. Columns without names get the names of X=."""
-    if len(validation) != 2:
-        raise DataError(f"validation= is a tuple of {pluralize(len(validation), 'part')}. Give (X, y).")
-    X, y = validation
-    arrays, names, response = open_xy(X, y)
+    """Open the (X, y) of `validation=` beside X= and y=, or (X, y, weights). Columns without names get the names of X=."""
+    names_weights = formula.weights is not None and formula.weights.text not in (formula.names or ())
+    option = next(iter(formula.weights_option), "")
+    if len(validation) != 2 + names_weights:
+        parts = f"(X, y, {option})" if names_weights else "(X, y)"
+        raise DataError(f"validation= is a tuple of {pluralize(len(validation), 'part')}. Give {parts}.")
+    arrays, names, response = open_xy(*validation[:2])
+    if names_weights:
+        arrays, added = arrays.add_array(option, validation[2])
+        arrays = arrays.with_names({added: formula.weights.text if formula.weights else added})
     expected = formula.names or ()
     if len(names) != len(expected):
         raise DataError(

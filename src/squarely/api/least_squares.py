@@ -50,8 +50,8 @@ def ols(
     precision: Precision = "auto",
     fold: Fold = "auto",
     order_by: str | None = None,
-    weights: str | None = None,
-    frequencies: str | None = None,
+    weights: object = None,
+    frequencies: object = None,
     vcov: str | Mapping[str, str] | None = None,
     cluster: object = None,
     time: object = None,
@@ -83,7 +83,7 @@ def ols(
     order_by : a column of unique values that puts the rows in order, for Durbin-Watson and `fit.resid`. It applies to Ibis tables,
         Spark DataFrames, DuckDB relations and Polars LazyFrames; other data have an order already.
     weights : the column of weights, or an expression such as "I(1 / variance)": weighted least squares minimizes the weighted sum
-        of squares. Rows of weight zero are left out and counted, as in R.
+        of squares. Rows of weight zero are left out and counted, as in R. Beside X= and y= it may be an array (n,).
     frequencies : the column that says how many equal rows each row stands for.
     vcov : the covariance of the coefficients: "nonrobust" (the default), "HC0" to "HC4" (robust to heteroscedasticity), "CR0" to
         "CR3" (clusters; needs `cluster`), "HAC" (Newey-West, in the order of the rows) or "DK" (Driscoll-Kraay; needs `time`).

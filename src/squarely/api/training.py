@@ -12,7 +12,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from squarely.api.inputs import ModelInputs
-from squarely.api.run_training import run_closed_form, run_training, sweep_one_split
+from squarely.api.training_steps import run_closed_form, run_training, sweep_one_split
 from squarely.errors import ConvergenceWarning, OptionError, short_traceback, suggest_name
 from squarely.types import (
     Data,
@@ -51,8 +51,8 @@ def train(
     where: str | None = None,
     missing: Missing = "drop",
     read: Mapping[str, object] | None = None,
-    weights: str | None = None,
-    frequencies: str | None = None,
+    weights: object = None,
+    frequencies: object = None,
     lr: float | Literal["auto"] = "auto",
     epochs: int = 1000,
     batch_size: int | None = None,
@@ -189,8 +189,8 @@ def sweep(
     where: str | None = None,
     missing: Missing = "drop",
     read: Mapping[str, object] | None = None,
-    weights: str | None = None,
-    frequencies: str | None = None,
+    weights: object = None,
+    frequencies: object = None,
     lr: float | Literal["auto"] | Iterable[float | Literal["auto"]] = (0.01, 0.001, 0.0001),
     batch_size: int | Iterable[int | None] | None = None,
     seed: int | Iterable[int] = 0,
@@ -267,8 +267,9 @@ def _has_torch() -> bool:
 
 def _needs_no_torch(inputs: ModelInputs, options: TrainingOptions) -> bool:
     """Return whether a run with checked options is in closed form and has nothing of PyTorch: no model, class or device."""
-    is_plain = options.engine == "closed_form" and options.optimizer == "sgd" and options.device in ("auto", "cpu")
-    return is_plain and not _has_torch() and inputs.model is None and inputs.loader is None
+    if _has_torch() or inputs.model is not None or inputs.loader is not None:
+        return False
+    return options.engine == "closed_form" and options.optimizer == "sgd" and options.device in ("auto", "cpu")
 
 
 def _warn_of_failure(run: Training) -> None:

@@ -219,7 +219,7 @@ def _target_excess(case: Discrepancy) -> float:
     With weights, n is their sum.
     """
     problem = case.run.problem
-    return case.tau**2 * case.fit.mse_resid / float(problem.scale[-1]) ** 2 / (problem.n * problem.mean_weight)
+    return case.tau**2 * case.fit.mse_resid / float(problem.scale[-1]) ** 2 / problem.weight
 
 
 def _count_epochs(case: Discrepancy, descent: theory.Descent) -> int | None:

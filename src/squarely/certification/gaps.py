@@ -66,8 +66,10 @@ def _gradient_in_engine(gram: EngineGram, source: Source, problem: StandardizedP
     M[0, 1:] = ((gram.to_data_columns[0, 1:] - problem.center) - problem.offset) / problem.scale
     first = 0 if problem.intercept else 1  # the column of Z that w begins with
     sums = combination_sums(gram, EngineClient(source), M @ np.concatenate([np.zeros(first), w, [-1.0]]))
-    gradient = 2.0 * (M.T @ sums.gradient)[first:-1] / problem.n
-    return GradientAtSolution(loss=sums.squares / problem.n, gradient=gradient, basis=f"rows in {source.require_engine().name}")
+    gradient = 2.0 * (M.T @ sums.gradient)[first:-1] / problem.weight
+    return GradientAtSolution(
+        loss=sums.squares / problem.weight, gradient=gradient, basis=f"rows in {source.require_engine().name}"
+    )
 
 
 @scan_purpose("gradient")

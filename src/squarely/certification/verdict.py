@@ -15,7 +15,6 @@ from squarely.certification.discrepancy import Discrepancy, join_sentences
 from squarely.certification.gaps import DistanceBound, GradientAtSolution, gradient_at
 from squarely.certification.rounding import describe_small_gap, rounding_gap
 from squarely.data import DetachedSource
-from squarely.design import Formula
 from squarely.errors import InputError, OptionError, pluralize, read_float, short_traceback, show_value
 from squarely.inference import Fit
 from squarely.moments import Moments, standardize_moments
@@ -142,10 +141,7 @@ def _judge(case: Discrepancy, reach: float, *, same: bool) -> tuple[Verdict, str
     """Return the verdict and its cause in sentences. The cause that explains most comes first."""
     fit, run, near = case.fit, case.run, case.max_gap <= case.tau
     if not same:
-        return "different rows", _describe_weights(fit.design.formula, run.moments.design.formula) or (
-            f"The fit used {pluralize(fit.nobs, 'row')} and the run {pluralize(run.moments.n, 'row')}, or other values in them, "
-            "so their answers may differ. Give both the same data: squarely.ols(formula, run.source) fits the rows of the run."
-        )
+        return "different rows", _describe_difference(fit, run)
     if failure := _judge_failure(case, near=near):
         return failure
     if fit.dropped_columns or (run.theory.spectrum.flat_directions and not near):
@@ -161,13 +157,20 @@ def _judge(case: Discrepancy, reach: float, *, same: bool) -> tuple[Verdict, str
     return explain_gap(case)
 
 
-def _describe_weights(fit: Formula, run: Formula) -> str:
-    """Say that one of both is weighted and the other is not; nothing otherwise."""
-    if (fit.weights is None) == (run.weights is None):
-        return ""
-    weighted, name, other = (fit, "fit", "run") if fit.weights else (run, "run", "fit")
-    option = ", ".join(f"{key}={text!r}" for key, text in weighted.weights_option.items())
-    return f"The {name} has {option}, and the {other} has no weights, so their answers differ. Give both the same weights."
+def _describe_difference(fit: Fit, run: Training) -> str:
+    """Say that the rows of both differ, or that one of both has weights."""
+    options = {"fit": fit.design.formula.weights_option, "run": run.moments.design.formula.weights_option}
+    for name, other in (("fit", "run"), ("run", "fit")):
+        for option, text in options[name].items() if not options[other] else ():
+            return (
+                f"The {name} has {option}={text!r}, and the {other} has no weights, so their answers differ. Give both the same "
+                "weights."
+            )
+    more = ", with the same weights" if options["fit"] else ""
+    return (
+        f"The fit used {pluralize(fit.nobs, 'row')} and the run {pluralize(run.moments.nobs, 'row')}, or other values in them, "
+        f"so their answers may differ. Give both the same data: squarely.ols(formula, run.source) fits the rows of the run{more}."
+    )
 
 
 def _judge_failure(case: Discrepancy, *, near: bool) -> tuple[Verdict, str] | None:

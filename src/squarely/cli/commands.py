@@ -23,6 +23,7 @@ from squarely.cli.options import (
     STOPPING,
     SWEEP,
     TRAINING,
+    WEIGHTS,
     Collinear,
     DataPath,
     DryRun,
@@ -96,7 +97,7 @@ def demo(
 
 @app.command(cls=Command, epilog="Example: squarely ols 'mpg ~ displacement + weight' cars.csv")
 @with_progress()
-@takes(COVARIANCE)
+@takes(WEIGHTS | COVARIANCE)
 @reads
 def ols(
     formula: FormulaText,

@@ -13,6 +13,7 @@ from squarely.cli.commands import app
 from squarely.cli.decorators import with_progress
 from squarely.cli.options import (
     COVARIANCE,
+    WEIGHTS,
     STATISTICS,
     DataPath,
     FormulaText,
@@ -30,7 +31,7 @@ from squarely.errors import InputError
 
 @app.command(cls=Command, epilog="Example: squarely anova 'mpg ~ weight * origin' cars.csv --typ 2")
 @with_progress()
-@takes(COVARIANCE)
+@takes(WEIGHTS | COVARIANCE)
 @reads
 def anova(
     formula: FormulaText,

@@ -176,8 +176,13 @@ def _values(flag: str, help: str) -> Flag:  # noqa: A002
     return _list(OPTIMIZER, None, help, flag, metavar="name=value", read=partial(_read_named_values, flag))
 
 
+WEIGHTS = {
+    "weights": _text(DATA, None, "The column of weights, or an expression such as 'I(1 / v)'."),
+    "frequencies": _text(DATA, None, "The column that says how many equal rows each row stands for."),
+}
+
 # The defaults are written here and not taken from `squarely.train`, which takes half a second to import.
-TRAINING = {
+TRAINING = WEIGHTS | {
     "validation": _text(DATA, None, "Validate on this fraction of the rows, or on another file.", read=read_number),
     "standardize": _switch(DATA, True, "Standardize columns and response first."),
     "lr": _number(OPTIMIZER, "auto", "The learning rate; auto is the best one in theory.", metavar="number|auto"),

@@ -11,7 +11,12 @@ from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding
 from squarely.design.encoding.layout import Column, FactorColumn
 from squarely.design.encoding.numbers_as_text import is_missing_word, numbers_in
-from squarely.design.engine.complete_rows import CompleteRows, complete_rows_query, row_account_in_engine
+from squarely.design.engine.complete_rows import (
+    CompleteRows,
+    complete_rows_query,
+    require_weights_in_engine,
+    row_account_in_engine,
+)
 from squarely.design.engine.monomials import Atom, Monomial, Powers, centerable_atoms, expand_shift, lower_power, monomials_of
 from squarely.design.engine.narwhals_expressions import polynomial_stages, spline_stages
 from squarely.design.formula.expression import (
@@ -29,6 +34,7 @@ from squarely.design.formula.expression import (
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
 from squarely.design.formula.formula import Formula, formula_of, needs_backticks, parse_formula, parse_weights
 from squarely.design.formula.source_text import SourceText
+from squarely.design.formula.weights import require_finite_weights
 from squarely.design.formula.where import (
     COMPARISONS,
     BooleanOperation,

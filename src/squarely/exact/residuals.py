@@ -172,14 +172,14 @@ def iter_residuals(
 
 
 @scan_purpose("residuals")
-def read_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pair) -> tuple[Array, Array, Any]:
-    """Read the rows again and return the response (n,), its residuals (n,) and the labels of the rows used.
+def read_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pair) -> tuple[Array, Array, Array | None, Any]:
+    """Read the rows again and return the response (n,), its residuals (n,), the weights (n,) and the labels of the rows used.
 
     The residuals of coefficients b (q,) are computed in double-double and rounded once. Other rows are a DataError.
     """
     design, sums = moments.design, np.zeros(len(moments.gram))
     coefficients = _coefficients(design, columns, b)
-    response, residuals, at = [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=int)]
+    response, residuals, weights, at = [np.empty(0)], [np.empty(0)], [np.empty(0)], [np.empty(0, dtype=int)]
     for block in iter_blocks(design, source):
         for piece in scaled_blocks(design, block, rows_per_block(design)):
             sums += coefficients.sum_columns(piece)[coefficients.places]
@@ -187,9 +187,11 @@ def read_residuals(moments: Moments, source: Source, columns: np.ndarray, b: Pai
             hi, lo = _residuals(piece, coefficients)[0]
             residuals.append((hi + lo) * design.scales[-1])
         response.append(block.response + (0.0 if block.offset is None else block.offset))
+        weights += [] if block.weights is None else [block.weights]
         at.append(block.rows)
     require_same_rows(source, moments, sum(map(len, at)), sums)
-    return np.concatenate(response), np.concatenate(residuals), source.index(np.concatenate(at))
+    every_weight = None if design.formula.weights is None else np.concatenate(weights)
+    return np.concatenate(response), np.concatenate(residuals), every_weight, source.index(np.concatenate(at))
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

@@ -20,6 +20,8 @@ from squarely.design import (
     complete_rows_query,
     monomials_of,
     no_rows_error,
+    require_finite_weights,
+    require_weights_in_engine,
     row_account_in_engine,
     with_centers,
 )
@@ -50,9 +52,6 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
     DataError : `fold` is "aggregates", and the source has no engine.
     """
     require_fold(fold)
-    if formula.weights:
-        _require_rows_for_weights(fold, source)
-        return "batches"
     if fold == "aggregates":
         source.require_engine()
     if is_aggregate_only(source):
@@ -70,21 +69,12 @@ def choose_fold(fold: str, source: Source, formula: Formula) -> str:
     return "aggregates" if rows * (len(formula.terms) + 1) > CHEAP_CELLS else "batches"
 
 
-def _require_rows_for_weights(fold: str, source: Source) -> None:
-    """Raise an OptionError if rows are weighted, which aggregates cannot do, and the engine does not give them."""
-    if fold == "aggregates" or is_aggregate_only(source):
-        raise OptionError(
-            f"Weights and frequencies need the rows, and those of {source.label} stay in {source.require_engine().name}. "
-            f"{source.alternative}."
-        )
-
-
 def prefers_engine(source: Source, formula: Formula) -> bool:
     """Return whether the engine is measured to be clearly faster for many rows: few terms, all of them plain numeric columns.
 
     An engine rounds what it computes, such as a response less offsets.
     """
-    if source.engine is None or not 0 < len(formula.terms) <= source.engine.preferred_up_to or formula.offsets:
+    if source.engine is None or not 0 < len(formula.terms) <= source.engine.preferred_up_to or formula.offsets or formula.weights:
         return False
     expressions = [*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())]
     bases = any(isinstance(factor, Basis | Categorical) for factor in formula.factors.values())
@@ -102,13 +92,15 @@ def gather_in_engine(design: Design, source: Source) -> Moments:
     """Compute Moments by aggregates; sum again with better centers if those of the first rows are far from the means."""
     rows = complete_rows_query(source, design.inputs, design.learned, where=design.where)
     client = EngineClient(source)
+    client.scans += require_weights_in_engine(source, rows, design.formula)
     plan = EngineColumns(design=design, rows=rows, monomials=tuple(monomials_of(design)))
     engine_gram = gram_in_engine(plan, client, first=None if plan.is_power else PILOT_ROWS)
     passes = 1
     if _is_far(engine_gram):
         engine_gram = gram_in_engine(engine_gram.columns, client)
         passes = 2
-    account, scans = row_account_in_engine(source, rows, round(float(engine_gram.gram[0, 0])))
+    account, scans = row_account_in_engine(source, rows, engine_gram.n)
+    require_finite_weights(design.formula, account, source.label)
     client.scans += scans
     return _moments_of(engine_gram, client, account, passes)
 
@@ -116,8 +108,8 @@ def gather_in_engine(design: Design, source: Source) -> Moments:
 def _moments_of(engine_gram: EngineGram, client: EngineClient, account: RowAccount, passes: int) -> Moments:
     """Derive Moments of [1, (x - c) / s, (y - c) / s] from the cross-products of W."""
     columns, M, source = engine_gram.columns, engine_gram.to_data_columns, client.source
-    n = float(engine_gram.gram[0, 0])
-    if not n:
+    n = float(engine_gram.gram[0, 0])  # the sum of the weights, if there are any
+    if not engine_gram.n:
         raise no_rows_error(source, account, [*columns.rows.numbers, *columns.rows.labels], columns.design.where)
     infinite = ~np.isfinite(np.diag(engine_gram.gram))  # set aside, so that only the columns made of these are out of range
     sums = np.where(infinite | infinite[:, None], 0.0, engine_gram.gram)

@@ -32,7 +32,7 @@ def moments_to_json(moments: Moments, source: Source) -> dict[str, Any]:
         "formula": formula.text,
         "arrays": None if formula.names is None else {"X": list(formula.names), "y": formula.response.text},
         "intercept": formula.intercept,
-        **({"row_weights": formula.weights.text, "are_frequencies": formula.has_frequencies} if formula.weights else {}),
+        **({"row_weights": formula.weights_text, "are_frequencies": formula.has_frequencies} if formula.weights else {}),
         **({"row_groups": list(formula.groups)} if formula.groups else {}),
         "where": design.where.text if design.where else None,
         "source": {

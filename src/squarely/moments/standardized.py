@@ -56,6 +56,11 @@ class StandardizedProblem:
         """Whether the first coefficient is an intercept."""
         return len(self.names) == len(self.scale)
 
+    @property
+    def weight(self) -> float:
+        """The sum of the weights; the number of rows if they have none."""
+        return self.n * self.mean_weight
+
     def relative_weights(self, weights: Array) -> Array:
         """Divide weights (m,) by the mean weight of all rows."""
         return weights / self.mean_weight

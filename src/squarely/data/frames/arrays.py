@@ -32,7 +32,7 @@ def open_xy(X: Any, y: Any) -> tuple[ArraysSource, tuple[str, ...], str]:
     (('x1', 'x2'), 'y')
     """
     columns = named_columns(X)
-    name, values = _read_response(y)
+    name, values = _read_vector("y", y)
     if name in columns:
         raise DataError(f"y and a column of X are both called {name!r}. Rename one of them.")
     rows = {label: len(column) for label, column in columns.items()} | {name: len(values)}
@@ -98,20 +98,21 @@ def _wrap(name: str, data: Any) -> Any:
         raise DataError(f"Two columns of {name} have the same name. Rename one of them. ({first_line(error)})") from error
 
 
-def _read_response(y: Any) -> tuple[str, Any]:
-    frame = _wrap("y", y)
+def _read_vector(name: str, data: Any) -> tuple[str, Any]:
+    """Return one value for each row, and the label of the column if it has one, else `name`."""
+    frame = _wrap(name, data)
     if isinstance(frame, nw.DataFrame):
         if len(frame.columns) != 1:
-            raise DataError(f"y has {len(frame.columns)} columns. Give one.")
+            raise DataError(f"{name} has {len(frame.columns)} columns. Give one.")
         return frame.columns[0], frame[frame.columns[0]].to_native()
     if isinstance(frame, nw.Series):
-        return str(frame.name or "y"), y
-    values = _to_array("y", y)
+        return str(frame.name or name), data
+    values = _to_array(name, data)
     if values.ndim == 2 and values.shape[1] == 1:  # scikit-learn accepts a column, too
         values = values[:, 0]
     if values.ndim != 1:
-        raise DataError(f"y has shape {values.shape}. Give one value for each row.")
-    return "y", values
+        raise DataError(f"{name} has shape {values.shape}. Give one value for each row.")
+    return name, values
 
 
 def _to_array(name: str, values: Any) -> np.ndarray:
@@ -161,6 +162,21 @@ class ArraysSource(InMemorySource):
     def add_arrays(self, arrays: Mapping[str, Any]) -> ArraysSource:
         """Return the same arrays with more of them."""
         return ArraysSource({**self._arrays, **arrays}, self.label)
+
+    def add_array(self, name: str, data: Any) -> tuple[ArraysSource, str]:
+        """Return the same arrays with one more, and its name: `name`, with underscores while another column has it.
+
+        Raises a DataError if it does not have one value for each row.
+        """
+        values = _read_vector(name, data)[1]
+        if len(values) != self.rows:
+            raise DataError(
+                f"{self.label} have {pluralize(self.rows or 0, 'row')}, and {name} has {pluralize(len(values), 'value')}. Give one "
+                "value for each row."
+            )
+        while name in self._arrays:
+            name += "_"
+        return ArraysSource({**self._arrays, name: values}, self.label), name
 
     @property
     def rows(self) -> int | None:

@@ -65,9 +65,9 @@ class StreamedBatches:
         return self.problem.n if self.complete_count is None else self.complete_count
 
     def batches(self, epoch: int, size: int, skip: int = 0) -> Iterator[TensorBatch]:
-        """Yield X (m, features), y (m, 1) and any weights (m, 1) of every row once, in batches of `size`, the last perhaps shorter.
+        """Yield X (m, features), y (m, 1) and any weights (m, 1) of every row once, in batches of `size`.
 
-        The first `skip` batches are left out.
+        The last batch may be short. The first `skip` batches are left out.
 
         Raises
         ------

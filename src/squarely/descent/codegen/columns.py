@@ -61,6 +61,7 @@ def columns_code(design: Design, fields: Fields) -> list[str]:
         learned = design.learned.standardizations
         values = {key: expression_code(expression, fields, learned) for expression, key in writer.expression_keys.items()}
         lines = [_EXPRESSIONS, *(f"    computed[{literal(key)}] = {value}" for key, value in values.items()), _FINITE_ROWS]
+    lines += _weights_code(writer)
     for factor in bases:
         lines += _basis_code(writer, factor)
     lines += ["", f"# The columns of X.{_contrasts_remark(design)}"]
@@ -91,7 +92,7 @@ def is_exact(design: Design) -> bool:
 
 def _name_expressions(design: Design) -> dict[Expression, str]:
     """Name the expressions that are more than a column, in the order of the formula."""
-    expressions = dict(design.formula.response_and_offsets)
+    expressions = dict(design.formula.row_expressions)
     for text, factor in design.factors.items():
         if not isinstance(factor, Categorical):
             expressions[f"the argument of {text}" if isinstance(factor, Basis) else text] = argument_of(factor)
@@ -124,6 +125,20 @@ def _basis_code(writer: _ColumnWriter, factor: Basis) -> list[str]:
     if weights is not None:
         lines += [statement(f"{table} = {table} @ ", array_literal(weights.tolist()))]
     return ["", f"# {remark(factor.text)}:", *about, f"x = {writer.value_code(factor.argument)}", *lines]
+
+
+def _weights_code(writer: _ColumnWriter) -> list[str]:
+    formula = writer.design.formula
+    if formula.weights is None:
+        return []
+    return [
+        "",
+        f"# The {next(iter(formula.weights_option))}. Rows of weight zero are left out.",
+        f"weights = {writer.value_code(formula.weights.expression)}",
+        "positive = weights > 0",
+        *(["computed = computed[positive]"] if writer.expression_keys else []),
+        "rows, weights = rows[positive], weights[positive].to_numpy()[:, None]  # (n, 1)",
+    ]
 
 
 def _contrasts_remark(design: Design) -> str:

@@ -29,6 +29,11 @@ _METRICS = {
     "mae": "residual.abs().mean().item(){unit}",
     "r2": "1.0 - mse / labels.double().var(correction=0).item()",
 }
+_WEIGHTED_METRICS = {
+    **_METRICS,
+    "mae": "((residual.abs() * weights).sum() / weights.sum()).item(){unit}",
+    "r2": "1.0 - mse / variance.item()",
+}
 _LITERAL_OPTIONS = ("average", "batch_size", "clip_grad_norm", "delta", "device", "patience", "quantile", "seed")
 _EXACT_AGREEMENT = "On the machine of the run, the losses equal those of the run to the last bit."
 _ROUNDED_AGREEMENT = "The losses equal those of the run up to rounding: {}."
@@ -63,8 +68,9 @@ def write_script(run: ScriptInput, *, data: object = None) -> str:
     uses = column_uses(design, source)
     file, comments = file_of(source, uses, _check_path(data))
     held_out = held_out_code(run.source, validation, uses, typed=file.typed)
-    flags = _option_flags(run.options) | _run_flags(run) | {"held_out": bool(held_out)}
-    values = _option_values(run.options) | _run_values(run, flags)
+    weighted = design.formula.weights is not None
+    flags = _option_flags(run.options, weighted=weighted) | _run_flags(run) | {"held_out": bool(held_out)}
+    values = _option_values(run.options, weighted=weighted) | _run_values(run, flags)
     values["rows"] = "\n".join([*comments, *read_code(file, uses), *held_out, *filter_code(design, uses)])
     values["columns"] = "\n".join(columns_code(design, uses.fields)).strip("\n")
     step = Template(select_lines(STEP, flags)).substitute(values)
@@ -92,7 +98,7 @@ def _require_text(run: ScriptInput) -> None:
             )
 
 
-def _option_flags(options: TrainingOptions) -> dict[str, bool]:
+def _option_flags(options: TrainingOptions, *, weighted: bool) -> dict[str, bool]:
     """Return the flags of the script that follow from the options."""
     batches, lbfgs, metrics = not options.is_full_batch, options.optimizer == "lbfgs", set(options.metrics)
     by_batch = batches and options.scheduler_per == "batch"
@@ -105,9 +111,10 @@ def _option_flags(options: TrainingOptions) -> dict[str, bool]:
         "by_epoch": options.scheduler is not None and not by_batch,
         "callbacks": bool(options.callbacks),
         "clips": options.clip_grad_norm is not None,
-        "functions": options.loss == "quantile" or lbfgs or bool(metrics),
+        "functions": options.loss == "quantile" or lbfgs or bool(metrics) or weighted,
         "lbfgs": lbfgs,
         "measures_mse": not metrics <= {"mae"},
+        "measures_variance": "r2" in metrics and weighted,
         "measures_unit": options.standardize and not metrics <= {"r2"},
         "metrics": bool(metrics),
         "one_pass": not batches and not lbfgs,
@@ -118,6 +125,7 @@ def _option_flags(options: TrainingOptions) -> dict[str, bool]:
         "shuffle": batches and options.shuffle,
         "standardize": options.standardize,
         "start": options.start is not None,
+        "weighted": weighted,
     }
 
 
@@ -136,11 +144,21 @@ def _run_flags(run: ScriptInput) -> dict[str, bool]:
     }
 
 
-def _option_values(options: TrainingOptions) -> dict[str, str]:
+def _option_values(options: TrainingOptions, *, weighted: bool) -> dict[str, str]:
     """Return the values of the script that follow from the options."""
     unit, square = (" * unit", " * unit**2") if options.standardize else ("", "")
-    metrics = {name: _METRICS[name].format(unit=unit, square=square) for name in options.metrics}
+    texts = _WEIGHTED_METRICS if weighted else _METRICS
+    metrics = {name: texts[name].format(unit=unit, square=square) for name in options.metrics}
+    arguments = {
+        "row_weights": ", row_weights",
+        "val_weights": ", val_weights",
+        "batch_weights": ", batch_weights",
+        "split_weights": ", row_weights.split(batch_size)",
+        "split_ordered_weights": ", row_weights[order].split(batch_size)",
+        "weights": ", weights",
+    }
     return {
+        **{name: text if weighted else "" for name, text in arguments.items()},
         **{name: literal(getattr(options, name)) for name in _LITERAL_OPTIONS},
         "divergence_factor": f"{DIVERGENCE_FACTOR:.0e}".replace("e+", "e"),
         "dtype": options.dtype,
@@ -168,6 +186,7 @@ def _run_values(run: ScriptInput, flags: Mapping[str, bool]) -> dict[str, str]:
         "failure_text": "not finite" if flags["lost"] else "diverged",
         "features": str(len(run.design.columns)),
         "formula": remark(run.design.formula.text),
+        "mean_weight": literal(problem.mean_weight),
         "n": str(problem.n),
         "shortened": f"The run ended at epoch {epochs} of {run.options.epochs}: {cause}.",
         "start_bias": literal(start[0]) if start else "",

@@ -51,8 +51,12 @@ table = ((np.column_stack([X, y]) - center) - offset) / scale  #? standardize
 table = np.column_stack([X, y])  #? !standardize
 inputs = torch.tensor(table[$training_rows, :-1], dtype=dtype, device=device)
 labels = torch.tensor(table[$training_rows, -1:], dtype=dtype, device=device)
+# Relative weights: their mean is one.  #? weighted
+row_weights = torch.tensor(weights[$training_rows] / $mean_weight, dtype=dtype, device=device)  #? weighted
 val_inputs = torch.tensor(table[held_out, :-1], dtype=dtype, device=device)  #? validation
 val_labels = torch.tensor(table[held_out, -1:], dtype=dtype, device=device)  #? validation
+val_weights = weights[held_out] / weights[held_out].mean()  #? validation weighted
+val_weights = torch.tensor(val_weights, dtype=dtype, device=device)  #? validation weighted
 
 # The model, from the given start.  #? start
 # The model, from nn.Linear's random start.  #? !start
@@ -63,33 +67,47 @@ model = nn.Linear($features, 1, bias=False).to(device=device, dtype=dtype)  #? !
 with torch.no_grad():  #? start
     model.bias.fill_($start_bias)  #? start intercept
     model.weight.copy_(torch.tensor([$start_weight], dtype=torch.float64))  #? start
-criterion = nn.MSELoss()  #? mse
-criterion = nn.L1Loss()  #? l1
-criterion = nn.HuberLoss(delta=$delta)  #? huber
+criterion = nn.MSELoss()  #? mse !weighted
+criterion = nn.L1Loss()  #? l1 !weighted
+criterion = nn.HuberLoss(delta=$delta)  #? huber !weighted
+row_losses = nn.MSELoss(reduction="none")  #? mse weighted
+row_losses = nn.L1Loss(reduction="none")  #? l1 weighted
+row_losses = nn.HuberLoss(delta=$delta, reduction="none")  #? huber weighted
 $optimizer
 #? quantile
 #? quantile
-def criterion(outputs, labels):  #? quantile
+def criterion(outputs, labels):  #? quantile !weighted
+def row_losses(outputs, labels):  #? quantile weighted
     """Compute the pinball loss, whose minimum is the quantile."""  #? quantile
     r = labels - outputs  #? quantile
-    return torch.maximum($quantile * r, ($quantile - 1.0) * r).mean()  #? quantile
+    return torch.maximum($quantile * r, ($quantile - 1.0) * r).mean()  #? quantile !weighted
+    return torch.maximum($quantile * r, ($quantile - 1.0) * r)  #? quantile weighted
+#? weighted
+#? weighted
+def criterion(outputs, labels, weights):  #? weighted
+    """Compute the weighted mean of the losses."""  #? weighted
+    return (row_losses(outputs, labels) * weights).mean()  #? weighted
 #? lbfgs
 #? lbfgs
 def closure():  #? lbfgs
     """Compute the loss at the weights that the optimizer has set, and the gradient there."""  #? lbfgs
     optimizer.zero_grad()  #? lbfgs
-    loss = criterion(model(inputs), labels)  #? lbfgs
+    loss = criterion(model(inputs), labels$row_weights)  #? lbfgs
     loss.backward()  #? lbfgs
     return loss  #? lbfgs
 #? metrics
 #? metrics
-def measure(inputs, labels):  #? metrics
+def measure(inputs, labels$weights):  #? metrics
     """Measure the model in the unit of the response."""  #? metrics standardize
     """Measure the model."""  #? metrics !standardize
     unit = scale[-1]  #? measures_unit
     with torch.no_grad():  #? metrics
         residual = (model(inputs) - labels).double()  #? metrics
-    mse = residual.square().mean().item()  #? measures_mse
+    mse = residual.square().mean().item()  #? measures_mse !weighted
+    weights = weights.double()  #? metrics weighted
+    mse = ((residual.square() * weights).sum() / weights.sum()).item()  #? measures_mse weighted
+    mean = (labels.double() * weights).sum() / weights.sum()  #? measures_variance
+    variance = ((labels.double() - mean).square() * weights).sum() / weights.sum()  #? measures_variance
 $measured  #? metrics
 
 #? functions
@@ -106,14 +124,14 @@ average, averaged = deepcopy(model.state_dict()), 0  #? average
 for epoch in range(epochs + 1):
     optimizer.zero_grad()  # clear the gradients of the epoch before  #? one_pass
     outputs = model(inputs)  #? one_pass
-    loss = criterion(outputs, labels)  #? one_pass
+    loss = criterion(outputs, labels$row_weights)  #? one_pass
     losses.append(loss.item())  #? one_pass
     with torch.no_grad():  #? !one_pass
-        losses.append(criterion(model(inputs), labels).item())  #? !one_pass
+        losses.append(criterion(model(inputs), labels$row_weights).item())  #? !one_pass
     with torch.no_grad():  #? one_pass validation
-        val_losses.append(criterion(model(val_inputs), val_labels).item())  #? validation
-    metrics.append(measure(inputs, labels))  #? metrics
-    val_metrics.append(measure(val_inputs, val_labels))  #? metrics validation
+        val_losses.append(criterion(model(val_inputs), val_labels$val_weights).item())  #? validation
+    metrics.append(measure(inputs, labels$row_weights))  #? metrics
+    val_metrics.append(measure(val_inputs, val_labels$val_weights))  #? metrics validation
     lost = not np.isfinite(losses[-1])  #? lost
     diverged = not losses[-1] <= $divergence_factor * (losses[0] + 1.0)  # NaN too  #? !lost
     if not np.isfinite(losses[-1]):  #? not_finite
@@ -134,12 +152,12 @@ for epoch in range(epochs + 1):
     order = np.random.default_rng([$order_seed, epoch]).permutation(len(labels))  #? shuffle !replacement
     order = np.random.default_rng([$order_seed, epoch]).integers(len(labels), size=len(labels))  #? shuffle replacement
     order = torch.from_numpy(order).to(device)  #? shuffle
-    batches = zip(inputs[order].split(batch_size), labels[order].split(batch_size))  #? shuffle
-    batches = zip(inputs.split(batch_size), labels.split(batch_size))  #? batches !shuffle
+    batches = zip(inputs[order].split(batch_size), labels[order].split(batch_size)$split_ordered_weights)  #? shuffle
+    batches = zip(inputs.split(batch_size), labels.split(batch_size)$split_weights)  #? batches !shuffle
     total = torch.zeros((), dtype=dtype, device=device)  # sum of the losses while the weights move  #? batches
-    for batch_inputs, batch_labels in batches:  # the last batch may be short  #? batches
+    for batch_inputs, batch_labels$batch_weights in batches:  # the last batch may be short  #? batches
         optimizer.zero_grad()  #? batches
-        loss = criterion(model(batch_inputs), batch_labels)  #? batches
+        loss = criterion(model(batch_inputs), batch_labels$batch_weights)  #? batches
 $step
         total.add_(loss.detach(), alpha=len(batch_labels))  #? batches
     running_losses.append(total.item() / len(labels))  #? batches

@@ -21,6 +21,7 @@ def to_plain_numbers(run: Any, history: Mapping[str, Any]) -> Mapping[str, Any]:
     first = next(iter(options.parameter_groups), None)
     return {
         "formula": run.design.formula.text,
+        "weights": run.design.formula.weights and run.design.formula.weights.text,
         "nobs": run.nobs,
         "params": dict(zip(run.problem.names, run.coefficients.tolist(), strict=True)),
         "status": run.status,

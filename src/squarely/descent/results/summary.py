@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from squarely.data import RowAccount, Source, SplitSource
@@ -34,8 +34,10 @@ def torch_name(thing: Any) -> str:
     return thing if isinstance(thing, str) else getattr(thing, "__name__", type(thing).__name__)
 
 
-def list_options(options: TrainingOptions, result: LoopResult, *, has_user_model: bool) -> list[tuple[str, str]]:
-    """List the options of a run, by the labels of its summary."""
+def list_options(
+    options: TrainingOptions, result: LoopResult, weights: Mapping[str, str], *, has_user_model: bool
+) -> list[tuple[str, str]]:
+    """List the options of a run, by the labels of its summary; `weights` as `Formula.weights_option`."""
     taken, groups = len(result.losses) - 1, options.parameter_groups
     momentum = _format_by_group(group.momentum or 0.0 for group in groups) or f"{options.momentum:g}"
     decay = _format_by_group(group.weight_decay or 0.0 for group in groups) or f"{options.weight_decay or 0.0:g}"
@@ -44,6 +46,7 @@ def list_options(options: TrainingOptions, result: LoopResult, *, has_user_model
     start = f"random, seed {options.seed}" if options.start is None else "given"
     rows = [
         ("Model:", f"nn.Linear, {LOSS_NAMES[options.loss]}"),
+        *((f"{name.capitalize()}:", text) for name, text in weights.items()),
         ("Optimizer:", torch_name(options.optimizer)),
         ("Learning rate:", _describe_rate(options, result.history.column("lr"))),
         ("Momentum:", f"{momentum}{' (Nesterov)' if options.nesterov else ''}"),

@@ -112,7 +112,7 @@ class Training:
     @property
     def nobs(self) -> int:
         """The number of rows to train on."""
-        return self.problem.n
+        return self.problem.nobs
 
     @property
     def design(self) -> Design:
@@ -308,8 +308,8 @@ class Training:
         cells = zip(problem.names, self.coefficients, result.end, result.start, strict=True)
         used = [
             ("Dep. Variable:", self.design.response),
-            *list_options(options, result, has_user_model=self.has_user_model),
-            ("No. Observations:", f"{problem.n:,}"),
+            *list_options(options, result, self.design.formula.weights_option, has_user_model=self.has_user_model),
+            ("No. Observations:", f"{problem.nobs:,}"),
         ]
         tables: list[KeyValueTable | Table] = [
             KeyValueTable(used, outcome),

@@ -12,8 +12,10 @@ from squarely.design.design import RowInputs
 from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.engine.narwhals_expressions import condition_to_narwhals, is_finite, to_narwhals
 from squarely.design.formula.expression import Expression, Name
+from squarely.design.formula.formula import Formula
+from squarely.design.formula.weights import weights_error
 from squarely.design.formula.where import Where, columns_compared_exactly
-from squarely.errors import DataError
+from squarely.errors import DataError, pluralize
 from squarely.numerics import EXACT_INTEGERS
 
 
@@ -23,19 +25,23 @@ class CompleteRows:
 
     Attributes
     ----------
-    filtered : the query of the rows that meet the condition. `query` that of the complete ones among them.
+    filtered : the query of the rows that meet the condition. `complete` that of the complete ones among them, and `query` that of
+        the complete ones whose weight is not zero.
     numbers, labels : the columns in which rows must be complete, with their aliases.
     named_expressions : the texts, under which gaps are counted, and aliases of expressions in which rows must have a value.
     values : the aliases of the values of the expressions. `learned` the means and deviations that they use.
+    weights : the alias of the weights or frequencies, or None.
     """
 
     filtered: Query
+    complete: Query
     query: Query
     numbers: Mapping[str, str]
     labels: Mapping[str, str]
     named_expressions: Mapping[str, str]
     values: Mapping[Expression, str]
     learned: LearnedState
+    weights: str | None = None
 
     def expression(self, expression: Expression) -> nw.Expr:
         """Translate an expression of the columns for the engine."""
@@ -60,9 +66,15 @@ def complete_rows_query(source: Source, inputs: RowInputs, state: LearnedState, 
         stage = {alias: to_narwhals(expression, numbers, state.standardizations) for expression, alias in values.items()}
         are_finite = [is_finite(source, nw.col(alias)) for alias in stage]
         query = query.with_stages(stage, nw.all_horizontal(*are_finite, ignore_nulls=False))
+    weights = None
+    if inputs.weights is not None:
+        expression = inputs.weights.expression
+        weights = numbers[expression.name] if isinstance(expression, Name) else values[expression]
     return CompleteRows(
         filtered=filtered,
-        query=query,
+        complete=query,
+        query=query if weights is None else query.with_stages(nw.col(weights) != 0),
+        weights=weights,
         numbers=numbers,
         labels=labels,
         named_expressions={text: values[expression] for expression, text in texts.items()},
@@ -100,15 +112,33 @@ def row_account_in_engine(source: Source, rows: CompleteRows, used: int) -> tupl
     rounded = {name: int(answer[f"w{i}"]) for i, name in enumerate(wide) if answer[f"w{i}"]}
     casts = {name: cast for name in rows.numbers if (cast := source.column_info(name).cast)}
     account = RowAccount(read=read, used=used, filtered=read - remaining, rounded=rounded, casts=casts)
-    if used == remaining:
+    if rows.weights is not None:
+        weightless = int(source.aggregate(rows.complete, {"n0": _count_true(nw.col(rows.weights) == 0)})[0]["n0"] or 0)
+        account, scans = replace(account, weightless=weightless), scans + 1
+    if used + account.weightless == remaining:
         return account, scans
     # Labels without fractions are neither NaN nor infinite.
     plain = [alias for name, alias in rows.labels.items() if not source.column_info(name).is_fractional]
     dropped = _count_gaps(source, rows.filtered, {**rows.numbers, **rows.labels}, plain)
     if rows.named_expressions:  # among the rows that are complete in the columns, before the last stage
-        evaluated = replace(rows.query, stages=rows.query.stages[:-1])
+        evaluated = replace(rows.complete, stages=rows.complete.stages[:-1])
         dropped |= _count_gaps(source, evaluated, rows.named_expressions, ())
     return replace(account, dropped=dropped), scans + 1 + bool(rows.named_expressions)
+
+
+def require_weights_in_engine(source: Source, rows: CompleteRows, formula: Formula) -> int:
+    """Raise a DataError if a complete row has a weight that `weights_error` refuses; return the number of scans."""
+    if rows.weights is None:
+        return 0
+    w = nw.col(rows.weights)
+    is_wrong = w < 0
+    if formula.has_frequencies:
+        is_wrong = is_wrong | (w.round() != w)
+    results = {"n0": _count_true(is_wrong), "a0": nw.when(is_wrong).then(w).otherwise(nw.lit(None)).min()}
+    row = source.aggregate(rows.complete, results)[0]
+    if row["n0"]:
+        raise weights_error(formula, float(row["a0"]), pluralize(int(row["n0"]), "row"), source.label)
+    return 1
 
 
 def _count_gaps(source: Source, query: Query, columns: Mapping[str, str], plain: Collection[str]) -> dict[str, dict[str, int]]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from keyword import iskeyword
+from typing import NamedTuple
 
 from squarely.design.formula.expression import Expression, Name, column_names
 from squarely.design.formula.factor_calls import parse_factor
@@ -24,6 +25,32 @@ INTERCEPT = "Intercept"
 _MAX_CHARACTERS = 20_000
 _MAX_DEPTH = 50
 _MAX_SHOWN = 200  # characters of a text that is not a formula
+
+
+class _Words(NamedTuple):
+    """What the errors of a column call it."""
+
+    what: str
+    kind: str
+    more: str
+    end: str
+    example: str
+
+
+_RESPONSE = _Words(
+    what="the response",
+    kind="The response",
+    more="The left side is more than the name of one column, which R and statsmodels read differently",
+    end=" ~ ...",
+    example=EXAMPLE,
+)
+_WEIGHTS = _Words(
+    what="the weights",
+    kind="The weights",
+    more="The weights are more than the name of one column",
+    end="",
+    example="An expression is in a call, such as I(1 / variance).",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +90,14 @@ class Formula:
     def weights_option(self) -> dict[str, str]:
         """The text of the weights by the name of their option, "weights" or "frequencies"; empty without weights."""
         return {"frequencies" if self.has_frequencies else "weights": self.weights.text} if self.weights else {}
+
+    @property
+    def weights_text(self) -> str | None:
+        """The weights as `parse_weights` reads them, None without weights."""
+        if self.weights is None:
+            return None
+        needs_quotes = isinstance(self.weights.expression, Name) and needs_backticks(self.weights.text)
+        return f"`{self.weights.text}`" if needs_quotes else self.weights.text
 
     @property
     def response_and_offsets(self) -> dict[str, Expression]:
@@ -126,7 +161,7 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
     middle, *others = tildes
     if others:
         raise source.error(f"The formula has a second '~'. {EXAMPLE}", (others[0], others[0] + 1))
-    response, tree = _parse_response(source, middle), parse_terms(source, middle + 1)
+    response, tree = _parse_column(source, middle, _RESPONSE), parse_terms(source, middle + 1)
     if tree is None:
         raise source.error("The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'.", (middle, middle + 1))
     on_the_left = {part.name for part in column_names(response.expression)}
@@ -154,7 +189,7 @@ def parse_weights(text: str) -> Numeric:
     >>> parse_weights("I(1 / v)").text
     'I(1 / v)'
     """
-    return _parse_response(read_source(text), len(text))
+    return _parse_column(read_source(text), len(text), _WEIGHTS)
 
 
 def _require_depth(source: SourceText) -> None:
@@ -165,8 +200,8 @@ def _require_depth(source: SourceText) -> None:
             raise source.error(f"The brackets are nested more than {_MAX_DEPTH} deep. Write it in fewer steps.", (i, i + 1))
 
 
-def _parse_response(source: SourceText, end: int) -> Numeric:
-    """Parse the left side: a column, or an expression in a call such as `log(y)` or `I(100 / mpg)`."""
+def _parse_column(source: SourceText, end: int, words: _Words) -> Numeric:
+    """Parse the left side, or weights: a column, or an expression in a call such as `log(y)` or `I(100 / mpg)`."""
     word = source.masked_text[:end].strip()
     if not word:
         raise FormulaError(f"The formula {source.text!r} has nothing to the left of the '~'. {EXAMPLE}")
@@ -180,16 +215,15 @@ def _parse_response(source: SourceText, end: int) -> Numeric:
     piece, node = parse_fragment(source, at)
     text = piece.label()
     if isinstance(node, ast.Constant) or text[:1] in "'\"":
-        raise source.error(f"{text} is used as the name of the response. Write the name without quotes. {EXAMPLE}", at)
+        raise source.error(f"{text} is used as the name of {words.what}. Write the name without quotes. {words.example}", at)
     if not isinstance(node, ast.Call):
         raise source.error(
-            "The left side is more than the name of one column, which R and statsmodels read differently. Arithmetic goes "
-            f"into I(...): I({text}) ~ ...; a name with spaces or signs goes into backticks.",
+            f"{words.more}. Arithmetic goes into I(...): I({text}){words.end}; a name with spaces or signs goes into backticks.",
             at,
         )
     factor = parse_factor(piece, node)
     if not isinstance(factor, Numeric):
-        raise source.error("The response must be one column of numbers. Write a column, or an expression such as log(y).", at)
+        raise source.error(f"{words.kind} must be one column of numbers. Write a column, or an expression such as log(y).", at)
     return factor
 
 

@@ -15,10 +15,10 @@ from squarely.design.encoding.layout import FactorColumn
 from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import Expression, Name, evaluate
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
+from squarely.design.formula.weights import require_finite_weights, weights_error
 from squarely.design.formula.where_mask import mask_of
 from squarely.design.matrix.block import Block, DenseColumn, IndicatorColumn
 from squarely.design.rounding import RoundingModel, add_bounds, multiply_bound, product_bound
-from squarely.errors import DataError, pluralize
 from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_power, low_part
 
 T = TypeVar("T")
@@ -156,21 +156,14 @@ def _checked_weights(design: Design, batch: Batch, evaluated: EvaluatedBatch, so
     formula, weights = design.formula, evaluated.weights
     if formula.weights is None or weights is None:
         return None
-    what = next(iter(formula.weights_option))
     wrong = weights < 0
-    advice = "Give numbers of at least 0."
     if formula.has_frequencies:
         wrong |= np.rint(weights) != weights
-        advice = "A frequency says how many rows one stands for: give whole numbers of at least 0, or use weights."
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])
         row = source.row_number(batch.start + int(np.flatnonzero(evaluated.row_mask)[at]))
-        raise DataError(f"{what}={formula.weights.text!r} is {weights[at]:g} in data row {row:,} of {source.label}. {advice}")
-    if infinite := evaluated.account.dropped.get(formula.weights.text, {}).get("inf", 0):
-        raise DataError(
-            f"{what}={formula.weights.text!r} is infinite in {pluralize(infinite, 'row')} of {source.label}. Give finite numbers: "
-            "an infinite weight would fix the line at that row."
-        )
+        raise weights_error(formula, float(weights[at]), f"data row {row:,}", source.label)
+    require_finite_weights(formula, evaluated.account, source.label)
     return weights
 
 

@@ -138,7 +138,7 @@ def _refine(problem: EngineProblem, client: EngineClient) -> tuple[Refinement, R
         if step > before / 2:
             break  # only rounding in the scans is left: further ones would not help
         before = step
-    ordered = client.engine.ordered and not exact
+    ordered = client.engine.ordered and not exact and not problem.moments.design.formula.has_frequencies
     residuals = ResidualSums(
         n=problem.moments.n,
         sums=problem.moments.gram[0],
@@ -147,7 +147,12 @@ def _refine(problem: EngineProblem, client: EngineClient) -> tuple[Refinement, R
         response_sums=sums.response_sums,
         squares=0.0 if exact else sums.squares,
         powers=0 * sums.powers if exact else sums.powers,
-        sum_squared_differences=client.sum_squared_differences(sums.query, "r0") if ordered else 0.0 if exact else math.nan,
+        sum_squared_differences=client.sum_squared_differences(sums.query, sums.residuals)
+        if ordered
+        else 0.0
+        if exact
+        else math.nan,
+        log_weights=sums.log_weights,
     )
     squares = 0.0 if exact else max(sums.squares - float(d @ gradient), 0.0)
     input_rounding = float(rounding[columns] @ unit_standard_errors(R))
@@ -174,7 +179,7 @@ def _solution(problem: EngineProblem, client: EngineClient, record: EngineRecord
     root = InverseRoot(P=scaled_column_matrix(problem), U=problem.R, error=problem.unit_error)
     span = None if moments.design.intercept else _span(problem, factor, client)
     made = problem.engine_gram.columns
-    place = made.shifts[-1], made.units[-1], problem.engine_gram.gram[0, -1] / moments.n
+    place = made.shifts[-1], made.units[-1], problem.engine_gram.gram[0, -1] / moments.weight
     scans, expressions = record.scans + client.scans, record.expressions + client.expressions
     remarks = moments.remarks if client.engine.ordered else (*moments.remarks, UNORDERED.format(record.engine))
     return make_solution(
@@ -184,7 +189,7 @@ def _solution(problem: EngineProblem, client: EngineClient, record: EngineRecord
         params=params,
         error=error + ROUNDOFF * np.abs(params),
         scale=np.empty(0),
-        totals=totals_of(moments.n, place, residuals.response_sums, problem.rounding),
+        totals=totals_of(moments.weight, place, residuals.response_sums, problem.rounding),
         span=span,
         residuals=residuals,
         inverse_root=root,

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from squarely.data import Source, open_new_rows, scan_purpose, to_series
 from squarely.design import iter_predictions
 from squarely.errors import short_traceback
@@ -29,13 +31,21 @@ class RowStatistics(CoefficientStatistics):
     @property
     def resid(self) -> pd.Series:
         """The residuals (n,) of the rows used, labeled like the data. Reads the rows again."""
-        _, residuals, index = self._read_residuals()
+        _, residuals, _, index = self._read_residuals()
+        return to_series(residuals, index)
+
+    @property
+    def wresid(self) -> pd.Series:
+        """The residuals times the roots of the weights (n,), which may not be frequencies. Reads the rows again."""
+        _, residuals, weights, index = self._read_residuals()
+        if weights is not None and not self.design.formula.has_frequencies:
+            residuals = residuals * np.sqrt(weights)
         return to_series(residuals, index)
 
     @property
     def fittedvalues(self) -> pd.Series:
         """The predictions (n,) for the rows used, labeled like the data. Reads the rows again."""
-        response, residuals, index = self._read_residuals()
+        response, residuals, _, index = self._read_residuals()
         return to_series(response - residuals, index)
 
     @typed_predict
@@ -160,5 +170,5 @@ class RowStatistics(CoefficientStatistics):
         options = PredictionOptions(weights=weights, read=read, unseen=unseen, rank_deficient=rank_deficient)
         return write_intervals(self, new, path, keep=keep, level=level, options=options)
 
-    def _read_residuals(self) -> tuple[Array, Array, Any]:
+    def _read_residuals(self) -> tuple[Array, Array, Array | None, Any]:
         return read_residuals(self.solution.moments, self.source, self.solution.factor.columns, self.solution.scaled_params)

@@ -107,7 +107,7 @@ class TidyFrames(CoefficientStatistics):
             raise DataError(f"The data have a column {taken[0]!r}, which is a name of augment. Rename the column and fit again.")
         if not source.ordered:
             raise DataError(f"augment needs rows in a fixed order, and {source.label} has none. Write them to a file and fit that.")
-        response, residuals, _ = read_residuals(
+        response, residuals, _, _ = read_residuals(
             self.solution.moments, source, self.solution.factor.columns, self.solution.scaled_params
         )
         rows, leverage, scaled = self._read_leverage()

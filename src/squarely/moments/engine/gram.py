@@ -36,7 +36,8 @@ class EngineGram:
     ----------
     columns : how W is made.
     query, blocks, keys : the query that has every carrier as a column, the blocks of W, and the factors to group by.
-    gram : (k + 1, k + 1), W'W.
+    gram : (k + 1, k + 1), W'W, or with weights W' diag(w) W.
+    n : the number of rows.
     to_data_columns : (k + 1, k + 1), M with [1, X, y] = W M, rounded once.
     """
 
@@ -45,7 +46,13 @@ class EngineGram:
     blocks: tuple[CarrierBlock, ...]
     keys: Mapping[str, GroupKey]
     gram: Array
+    n: int
     to_data_columns: Array
+
+    @property
+    def weights(self) -> nw.Expr | None:
+        """The weights of the rows, a column of the query, or None."""
+        return weights_of_rows(self.columns)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -65,10 +72,10 @@ def gram_in_engine(columns: EngineColumns, client: EngineClient, *, first: int |
     """Let the engine sum the products of all columns of W, with centers and scales from the first complete rows, or from all."""
     columns = _center_columns(columns, client, first)
     query, blocks, keys = make_blocks(columns)
-    pairs = [(a, b) for i, a in enumerate(blocks) for b in blocks[i:]]
+    pairs, weights = [(a, b) for i, a in enumerate(blocks) for b in blocks[i:]], weights_of_rows(columns)
     results: dict[FactorTexts, dict[str, nw.Expr]] = {frozenset(): {"n": nw.len()}}
     for a, b in pairs:
-        factors = [nw.col(carrier) for carrier in (a.carrier, b.carrier) if carrier]
+        factors = [nw.col(carrier) for carrier in (a.carrier, b.carrier) if carrier] + ([] if weights is None else [weights])
         product = reduce(mul, factors).sum() if factors else nw.len()
         results.setdefault(frozenset((*a.factors, *b.factors)), {})[_product_name(a, b)] = product
     sums = query_group_sums(client, query, results, keys)
@@ -86,7 +93,13 @@ def gram_in_engine(columns: EngineColumns, client: EngineClient, *, first: int |
     for j, row in enumerate(to_engine_columns(columns)):
         for i, weight in row.items():
             M[i, j] = float(weight)
-    return EngineGram(columns=columns, query=query, blocks=blocks, keys=keys, gram=gram, to_data_columns=M)
+    n = round(float(sums[frozenset()].sums["n"].sum()))
+    return EngineGram(columns=columns, query=query, blocks=blocks, keys=keys, gram=gram, n=n, to_data_columns=M)
+
+
+def weights_of_rows(columns: EngineColumns) -> nw.Expr | None:
+    """Return the weights of the rows as a column, or None."""
+    return None if columns.rows.weights is None else nw.col(columns.rows.weights)
 
 
 def constant_atoms(columns: EngineColumns, client: EngineClient, deviations: Mapping[Atom, tuple[float, float]]) -> set[Atom]:

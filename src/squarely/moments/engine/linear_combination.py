@@ -25,18 +25,21 @@ class CombinationSums:
 
     Attributes
     ----------
-    query : the rows with r as the column r0.
-    gradient : (k + 1,) W'r.
+    query : the rows with the residuals u = r, times the roots of weights but not of frequencies, as the column `residuals`.
+    gradient : (k + 1,) W'r. Every sum over rows has their weights or frequencies.
     squares : the sum of r**2.
-    powers : (3,) sums of (r - m)**2, (r - m)**3, (r - m)**4 for the mean m of r.
+    powers : (3,) sums of (u - m)**2, (u - m)**3, (u - m)**4 for the mean m of u.
     response_sums : (2,) sums of y - m and (y - m)**2 for the known mean m of y.
+    log_weights : the sum of the logarithms of the weights.
     """
 
     query: Query
+    residuals: str
     gradient: Array
     squares: float
     powers: Array
     response_sums: Array
+    log_weights: float = 0.0
 
 
 def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) -> CombinationSums:
@@ -46,28 +49,34 @@ def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) ->
     ------
     DataError : these are not the rows of the first scan.
     """
-    n = float(engine_gram.gram[0, 0])
+    n, w = float(engine_gram.gram[0, 0]), engine_gram.weights
     stages, combination = _combination_expression(engine_gram, a, client.engine)
     r_mean, y_mean = float(engine_gram.gram[0] @ a) / n, float(engine_gram.gram[0, -1]) / n
-    query = engine_gram.query.with_stages(
-        *stages, {"r0": combination}, {"r1": nw.col("r0") - r_mean}, {"r2": nw.col("r1") * nw.col("r1")}
-    )
+    has_frequencies = engine_gram.columns.design.formula.has_frequencies
+    is_rooted = w is not None and not has_frequencies
+    r1 = nw.col("r0") * w.sqrt() if w is not None and not has_frequencies else nw.col("r0") - r_mean
+    query = engine_gram.query.with_stages(*stages, {"r0": combination}, {"r1": r1}, {"r2": nw.col("r1") * nw.col("r1")})
+
+    def weigh(x: nw.Expr) -> nw.Expr:
+        return x if w is None else x * w
+
     y = nw.col(next(block.carrier for block in engine_gram.blocks if block.members[-1] == len(engine_gram.gram) - 1)) - y_mean
     r1, r2 = nw.col("r1"), nw.col("r2")
     powers = {"r1": r1, "r2": r2, "r3": r2 * r1, "r4": r2 * r2}
     plain = {
         "n": nw.len(),
-        "rr": (nw.col("r0") * nw.col("r0")).sum(),
-        **{name: power.sum() for name, power in powers.items()},
-        "y1": y.sum(),
-        "y2": (y * y).sum(),
+        "rr": weigh(nw.col("r0") * nw.col("r0")).sum(),
+        **{name: (power if is_rooted else weigh(power)).sum() for name, power in powers.items()},
+        "y1": weigh(y).sum(),
+        "y2": weigh(y * y).sum(),
+        **({} if w is None else {"lw": w.log().sum()}),
     }
     results: dict[FactorTexts, dict[str, nw.Expr]] = {frozenset(): plain}
     for block in engine_gram.blocks:
         x = nw.col("r0") * nw.col(block.carrier) if block.carrier else nw.col("r0")
-        results.setdefault(frozenset(block.factors), {})[f"g{block.carrier}"] = x.sum()
+        results.setdefault(frozenset(block.factors), {})[f"g{block.carrier}"] = weigh(x).sum()
         if block.carrier and not block.factors:
-            plain[f"c{block.carrier}"] = nw.col(block.carrier).sum()
+            plain[f"c{block.carrier}"] = weigh(nw.col(block.carrier)).sum()
     sums = query_group_sums(client, query, results, engine_gram.keys)
     totals = {name: float(values.sum()) for name, values in sums[frozenset()].sums.items()}
     _require_same_rows(engine_gram, client, totals)
@@ -79,9 +88,11 @@ def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) ->
         gradient[block.members] = table @ block.weights
     return CombinationSums(
         query=query,
+        residuals="r1" if is_rooted else "r0",
         gradient=gradient,
         squares=totals["rr"],
-        powers=powers_about_mean(int(n), np.array([totals[name] for name in powers])),
+        log_weights=totals.get("lw", 0.0),
+        powers=powers_about_mean(round(n) if has_frequencies else engine_gram.n, np.array([totals[name] for name in powers])),
         response_sums=np.array([totals["y1"], totals["y2"]]),
     )
 
@@ -126,7 +137,7 @@ def _cell_position(keys: Sequence[GroupKey], engine: Engine) -> nw.Expr:
 def _require_same_rows(engine_gram: EngineGram, client: EngineClient, totals: Mapping[str, float]) -> None:
     """Raise a DataError unless a scan has the number of rows and the column sums of the first one."""
     tolerance = 1e-10 * np.sqrt(engine_gram.gram[0, 0] * np.diag(engine_gram.gram))
-    same = totals["n"] == engine_gram.gram[0, 0] and math.isfinite(totals["rr"])
+    same = totals["n"] == engine_gram.n and math.isfinite(totals["rr"])
     for block in engine_gram.blocks:
         if block.carrier and not block.factors:
             at = int(block.members[0])

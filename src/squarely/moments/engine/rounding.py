@@ -22,15 +22,19 @@ def rounding_in_engine(engine_gram: EngineGram, client: EngineClient) -> Array:
     A column of the data that is only shifted and scaled has no such error: w is exact up to a few roundings. A product is
     rounded before it is shifted, and may be much larger than what the shift leaves.
     """
-    columns, n = engine_gram.columns, float(engine_gram.gram[0, 0])
+    columns, n = engine_gram.columns, float(engine_gram.gram[0, 0])  # the sum of the weights, if there are any
     lengths = np.zeros(len(engine_gram.gram))
     model = _rounding_model(engine_gram)
-    bounds: dict[Powers, Any] = {(): _response_bound(columns, model), **_carrier_bounds(columns, _atom_bounds(columns, model, n))}
+    bounds: dict[Powers, Any] = {
+        (): _response_bound(columns, model),
+        **_carrier_bounds(columns, _atom_bounds(columns, model, engine_gram.n)),
+    }
     aliases = {powers: f"h{i}" for i, (powers, bound) in enumerate(bounds.items()) if isinstance(bound, nw.Expr)}
     squares = {powers: n * bound**2 for powers, bound in bounds.items() if isinstance(bound, float)}
     if aliases:
         query = engine_gram.query.with_stages({alias: bounds[powers] for powers, alias in aliases.items()})
-        row = client.aggregate(query, {alias: (nw.col(alias) * nw.col(alias)).sum() for alias in aliases.values()})[0]
+        w = 1.0 if engine_gram.weights is None else engine_gram.weights
+        row = client.aggregate(query, {alias: (nw.col(alias) * nw.col(alias) * w).sum() for alias in aliases.values()})[0]
         squares |= {powers: float(row[alias]) for powers, alias in aliases.items()}
     for i, m in enumerate(columns.monomials, start=1):
         if m.powers:
@@ -72,7 +76,7 @@ def _rounding_model(engine_gram: EngineGram, stored_bound: Callable[[nw.Expr], n
         size=lambda x: x.abs(),
         standardizations=columns.design.learned.standardizations,
         unit=ROUNDOFF,
-        mean_error=float(4 + np.sqrt(float(engine_gram.gram[0, 0]))) * ROUNDOFF,
+        mean_error=float(4 + np.sqrt(engine_gram.n)) * ROUNDOFF,
         stored_bound=stored_bound,
     )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pass_counter("training rows", "residuals")
 def sweep_one_split(inputs: ModelInputs, grid: Grid) -> Sweep:
-    """Train a grid whose runs share one split of the rows."""
+    """Train a grid on one split of the rows."""
     from squarely import descent
 
     with ExitStack() as contexts:
