@@ -65,7 +65,13 @@ def test_ols_text_and_json(run):
     assert [record.pop("name") for record in numbers["table"]] == list(fit.table.index)
     assert numbers["table"] == fit.table.to_dict("records")
     assert_close(numbers["cov_params"]["horsepower"]["displacement"], fit.cov_params().loc["horsepower", "displacement"], rtol=0)
-    assert numbers["rows"] == {"read": 398, "used": 392, "filtered": 0, "dropped": {"horsepower": {"null": 6, "nan": 0, "inf": 0}}}
+    assert numbers["rows"] == {
+        "read": 398,
+        "used": 392,
+        "filtered": 0,
+        "weightless": 0,
+        "dropped": {"horsepower": {"null": 6, "nan": 0, "inf": 0}},
+    }
 
 
 def test_a_dry_run_fits_nothing(run):

@@ -192,7 +192,7 @@ def test_e_missing_rows_are_counted_by_column_and_cause(form, tmp_path):
     group = pa.array([None if i == 11 else "ab"[i % 2] for i in range(20)])
     fit = inside("y ~ x + g", {"x": x, "y": y, "g": group}, form, tmp_path)
     dropped = {"x": {"null": 2, "nan": 1, "inf": 1}, "y": {"null": 1, "nan": 0, "inf": 0}, "g": {"null": 1, "nan": 0, "inf": 0}}
-    assert fit.rows.as_dict() == {"read": 20, "filtered": 0, "used": 15, "dropped": dropped}
+    assert fit.rows.as_dict() == {"read": 20, "filtered": 0, "weightless": 0, "used": 15, "dropped": dropped}
     assert_close(fit.params[["Intercept", "x", "g[T.b]"]], [1, 2, 0], rtol=1e-12, atol=1e-12)
     with pytest.raises(DataError, match=r"missing='raise' refuses them.*Rows dropped for x"):
         inside("y ~ x + g", {"x": x, "y": y, "g": group}, form, tmp_path, missing="raise")

@@ -65,7 +65,7 @@ def test_e_missing_rows_are_counted_by_column_and_cause(form, tmp_path):
     dropped = {"x": {"null": 2, "nan": nan, "inf": nan}, "y": {"null": 1, "nan": 0, "inf": 0}, "g": {"null": 1, "nan": 0, "inf": 0}}
     if form == "pandas":
         dropped = {"x": {"null": 0, "nan": 2, "inf": 0}, "y": {"null": 0, "nan": 1, "inf": 0}, "g": {"null": 1, "nan": 0, "inf": 0}}
-    assert fit.rows.as_dict() == {"read": 20, "filtered": 0, "used": 17 - 2 * nan, "dropped": dropped}
+    assert fit.rows.as_dict() == {"read": 20, "filtered": 0, "weightless": 0, "used": 17 - 2 * nan, "dropped": dropped}
     assert_close(fit.params[["Intercept", "x", "g[T.b]"]], [1, 2, 0], rtol=1e-12, atol=1e-12)
     assert "Rows dropped for g: 1 null" in " ".join(str(fit.summary()).split())
     with pytest.raises(DataError, match=r"missing='raise' refuses them.*Rows dropped for x"):

@@ -376,7 +376,7 @@ def test_batches_with_momentum_that_settle_have_not_diverged(least):
     assert run.status == "diverged"
     limit, advised = re.search(r"drawn with replacement is ([\d.]+): try lr=([\d.]+)\.", message).groups()
     assert float(advised) < float(limit) < 1.9
-    assert sq.train(F, D, batch_size=100, momentum=0.9, lr=float(advised), epochs=60).status == "epochs used up"
+    assert sq.train(F, D, batch_size=100, momentum=0.9, lr=float(advised), epochs=60).status == "finished"
 
 
 def test_skewed_columns_that_settle_above_the_limit_have_not_diverged():
@@ -523,8 +523,10 @@ def test_advice_that_is_no_better_is_not_given():
     """With momentum 0.9 a whole range of rates leaves sqrt(0.9)^k; and a rate that would leave more is not offered."""
     slow = sq.train(F, D, lr=0.05, momentum=0.99, epochs=20).warnings[0]
     assert "best rate" not in slow
-    assert "The best rate is 0.5" in sq.train(F, D, lr=0.001, epochs=1).warnings[0]
-    assert sq.train(F, D, lr=0.001, epochs=1).warnings[0].startswith("1 epoch at lr=0.001 leaves")
+    assert "Give lr=0.5" not in slow
+    short = sq.train(F, D, lr=0.001, epochs=1).warnings[0]
+    assert short.startswith("After 1 epoch at lr=0.001")
+    assert "Give lr=0.5" in short
 
 
 def test_a_rate_that_is_advised_is_below_the_limit_beside_it():

@@ -10,7 +10,7 @@ import statsmodels.api as sm
 
 import squarely as sq
 from squarely.errors import DataError, OptionError
-from squarely.inference.covariance import cluster_sums
+from squarely.inference.covariance.clustered import cluster_sums
 from tests.support.checks import CARS, assert_close, need
 from tests.support.dask import dask_frame, scheduler
 from tests.support.inference_oracles import CASES, assert_values, fit_of, table

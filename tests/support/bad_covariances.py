@@ -21,7 +21,7 @@ def _row(name: str, says: str, raises: type[SquarelyError] | None = None, **opti
 
 
 COVARIANCES = [
-    _row("vcov: unknown", "There is no covariance 'HC7'. Did you mean", vcov="HC7"),
+    _row("vcov: unknown", "vcov='HC7' is not a covariance. Did you mean", vcov="HC7"),
     _row("vcov: robust", "vcov='robust' is HC1 in Stata and HC3 in R's sandwich. Write 'HC1' or 'HC3'.", vcov="robust"),
     _row("vcov: clusters without a column", "vcov='CR2' needs clusters. Name their column, such as cluster='firm'.", vcov="CR2"),
     _row("vcov: HC and clusters", "vcov='HC3' and cluster='firm' do not go together.", vcov="HC3", cluster="firm"),

@@ -106,8 +106,7 @@ def test_a_run_that_diverges_stops_and_names_the_limit(dtype):
 
 
 def test_too_few_epochs_are_warned_of():
-    slow, shortfall = sq.train("mpg ~ displacement", CARS, lr=0.0001, epochs=100).warnings
-    assert "The best rate is 0.5" in slow
+    (shortfall,) = sq.train("mpg ~ displacement", CARS, lr=0.0001, epochs=100).warnings
     assert shortfall.endswith("Give lr=0.5 and epochs=1.")
     assert sq.train("mpg ~ displacement", CARS, lr=0.01).warnings == ()
 

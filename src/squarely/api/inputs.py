@@ -36,7 +36,7 @@ from squarely.design import (
     require_named,
 )
 from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of, show_value
-from squarely.inference import CLASSICAL, CovarianceOptions, Fit, infer, require_order
+from squarely.inference import CLASSICAL, CovarianceOptions, Fit, infer, require_group_columns, require_order
 from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
 from squarely.types import Missing
 
@@ -89,6 +89,7 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
             )
         source = source.sort_by(inputs.order_by)
         remarks = (f"Rows in the order of {inputs.order_by!r}.",)
+    require_group_columns(inputs.covariance, source)
     require_order(inputs.covariance, source, has_frequencies=formula.has_frequencies)
     in_engine = choose_fold(inputs.fold, source, formula) != "batches"
     with parse_once(inputs, formula, source) as stored:

@@ -134,7 +134,8 @@ def _levels_that_look_the_same(levels: Sequence[str]) -> list[list[str]]:
 def levels_in(labels: CategoricalColumn, rows: np.ndarray, first: int) -> ObservedLevels:
     """Return the levels in some rows (m,) of a batch, each with its first row and how many rows have it.
 
-    >>> labels = CategoricalColumn(values=["a", "b"], codes=np.array([1, -1, 0, 1, 0]), gaps=None)
+    >>> import pyarrow as pa
+    >>> labels = CategoricalColumn(values=["a", "b"], dictionary=pa.array(["a", "b"]), codes=np.array([1, -1, 0, 1, 0]), gaps=None)
     >>> levels_in(labels, np.array([True, True, True, False, True]), first=10)
     {'a': (12, 2), 'b': (10, 1)}
     """

@@ -115,7 +115,11 @@ def _plan_passes(inputs: RowInputs) -> tuple[LearningPass, ...]:
 def require_named(formula: Formula, source: Source) -> None:
     """Raise a DataError unless the source has every column of a formula."""
     if formula.weights:
-        require_columns(source, [name.name for name in column_names(formula.weights.expression)])
+        try:
+            require_columns(source, [name.name for name in column_names(formula.weights.expression)])
+        except DataError as error:
+            ((option, text),) = formula.weights_option.items()
+            raise DataError(f"{option}={text!r} is not a column with values. {error}") from None
     for name in column_names(*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())):
         try:
             require_columns(source, [name.name])

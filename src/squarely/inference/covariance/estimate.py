@@ -9,13 +9,13 @@ import numpy as np
 
 from squarely.data import Source
 from squarely.exact import Solution
-from squarely.inference.covariance.cluster import cluster_covariance
+from squarely.inference.covariance.clustered.one_way import cluster_covariance
+from squarely.inference.covariance.clustered.two_way import two_way_covariance
 from squarely.inference.covariance.hc import hc_covariance
-from squarely.inference.covariance.options import CLASSICAL, CLUSTERED, HC, CovarianceOptions
+from squarely.inference.covariance.options import CLASSICAL, CLUSTERED, HC, CovarianceOptions, require_group_columns
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.serial_correlation.driscoll_kraay import driscoll_kraay_covariance
 from squarely.inference.covariance.serial_correlation.hac import hac_covariance
-from squarely.inference.covariance.two_way import two_way_covariance
 
 
 def estimate_covariance(solution: Solution, source: Source, options: CovarianceOptions) -> RobustCovariance | None:
@@ -28,6 +28,7 @@ def estimate_covariance(solution: Solution, source: Source, options: CovarianceO
     """
     if options == CLASSICAL:
         return None
+    require_group_columns(options, source)
     if options.kind == "nonrobust":
         estimate = _classical_covariance(solution, options)
     elif options.kind in HC:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, get_args
 
-from squarely.errors import OptionError, show_value, suggest_name
+from squarely.data import Source, require_columns
+from squarely.errors import DataError, OptionError, show_value, suggest_name
 from squarely.types import Correction
 
 HC = ("HC0", "HC1", "HC2", "HC3", "HC4")
@@ -46,6 +47,16 @@ class CovarianceOptions:
 
 
 CLASSICAL = CovarianceOptions()
+
+
+def require_group_columns(options: CovarianceOptions, source: Source) -> None:
+    """Raise a DataError that names the option whose column does not exist."""
+    for option, names in {"cluster": options.cluster, "time": (options.time,) if options.time else ()}.items():
+        for name in names:
+            try:
+                require_columns(source, [name])
+            except DataError as error:
+                raise DataError(f"{option}={str(name)!r} is not a column. {error}") from None
 
 
 def read_covariance_options(
@@ -103,7 +114,7 @@ def _read_kind(vcov: object, columns: tuple[str, ...]) -> str:
     known = {kind.casefold(): kind for kind in KINDS} | _SYNONYMS
     if vcov.casefold() not in known:
         hint = suggest_name(vcov, KINDS, f"Use one of {', '.join(KINDS)}.")
-        raise OptionError(f"There is no covariance {vcov!r}. {hint}")
+        raise OptionError(f"vcov={show_value(vcov)} is not a covariance. {hint}")
     return known[vcov.casefold()]
 
 

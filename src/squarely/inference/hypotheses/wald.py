@@ -13,8 +13,8 @@ from scipy.special import chdtrc
 from squarely.data import to_frame
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.inference.coefficients import CoefficientStatistics
+from squarely.inference.covariance.clustered.htz import htz_degrees
 from squarely.inference.covariance.f_statistic import f_p_value, wald_f
-from squarely.inference.covariance.htz import htz_degrees
 from squarely.inference.hypotheses.constraints import (
     Constraints,
     coefficients_are_zero,

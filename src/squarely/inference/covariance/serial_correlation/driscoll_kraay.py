@@ -12,7 +12,7 @@ import numpy as np
 from squarely.data import Source
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.exact import Solution
-from squarely.inference.covariance.cluster_sums import ClusterSums
+from squarely.inference.covariance.clustered.cluster_sums import ClusterSums
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.serial_correlation.automatic_lag import default_lags

@@ -9,8 +9,8 @@ import numpy as np
 from squarely.data import Source
 from squarely.errors import pluralize
 from squarely.exact import Solution
-from squarely.inference.covariance.cluster import describe_few, name_in_r, require_clusters, sum_scores
-from squarely.inference.covariance.cluster_sums import Tally, Way, read_clusters
+from squarely.inference.covariance.clustered.cluster_sums import Tally, Way, read_clusters
+from squarely.inference.covariance.clustered.one_way import describe_few, name_in_r, require_clusters, sum_scores
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from squarely.inference.covariance.cluster_sums import ClusterGroups, ClusterTable
+from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, ClusterTable
 from squarely.numerics import ROUNDOFF, Array
 
 _ZERO = 1e-10  # an eigenvalue of I + L'K L below this is zero up to rounding

@@ -7,12 +7,12 @@ import numpy as np
 from squarely.data import Source
 from squarely.errors import DataError, pluralize
 from squarely.exact import Solution
-from squarely.inference.covariance.cluster_sums import ClusterGroups, Products, Way, read_clusters
+from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, Products, Way, read_clusters
+from squarely.inference.covariance.clustered.satterthwaite import AdjustedClusters, ClusterAdjuster
+from squarely.inference.covariance.clustered.weighted_cr2 import weighted_cr2_meat
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root
-from squarely.inference.covariance.satterthwaite import AdjustedClusters, ClusterAdjuster
-from squarely.inference.covariance.weighted_cr2 import weighted_cr2_meat
 from squarely.numerics import Array
 
 _FEW_CLUSTERS = 10

@@ -9,10 +9,10 @@ import numpy as np
 
 from squarely.data import Source
 from squarely.exact import Solution
-from squarely.inference.covariance.cluster import adjust_scores
-from squarely.inference.covariance.cluster_sums import ClusterGroups, read_clusters
+from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, read_clusters
+from squarely.inference.covariance.clustered.one_way import adjust_scores
+from squarely.inference.covariance.clustered.satterthwaite import adjust_clusters, stack_clusters
 from squarely.inference.covariance.robust import RobustCovariance
-from squarely.inference.covariance.satterthwaite import adjust_clusters, stack_clusters
 from squarely.numerics import Array
 
 

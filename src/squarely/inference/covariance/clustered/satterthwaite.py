@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.inference.covariance.cluster_sums import ClusterTable
+from squarely.inference.covariance.clustered.cluster_sums import ClusterTable
 from squarely.numerics import Array
 
 _ZERO = 1e-10  # an eigenvalue of I - P_g below this is zero up to rounding
