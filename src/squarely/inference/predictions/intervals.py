@@ -171,7 +171,7 @@ def _read_weights(fit: CoefficientStatistics, weights: Any) -> tuple[Numeric | N
     numeric = parse_weights(weights)
     if standardizations_in([numeric.expression]):
         raise OptionError(
-            f"weights={weights!r} standardizes a column, which needs the mean of all rows. Give weights without scale() and center()."
+            f"weights={weights!r} standardizes a column, which needs the mean of all rows. Give weights without scale and center."
         )
     return numeric, 1.0, ()
 
