@@ -40,7 +40,7 @@ READ_SYNONYMS = {  # the names that pandas, DuckDB and R have for the same optio
     "sep": "delimiter", "delim": "delimiter", "skiprows": "skip_rows", "skip": "skip_rows", "na": "na_values",
     "nullstr": "na_values", "decimal_separator": "decimal", "quotechar": "quote", "sheet_name": "sheet", "col_names": "names",
 }  # fmt: skip
-SYNONYMS = {**READ_SYNONYMS, "learning_rate": "lr"}  # names of options in other libraries
+SYNONYMS = {**READ_SYNONYMS, "learning_rate": "lr", "exog": "new", "newdata": "new"}  # names of options in other libraries
 
 _ROBUST = "vcov='HC3' for heteroscedasticity, cluster='firm' for clusters, or vcov='HAC' for serial correlation"
 _COVARIANCE_ADVICE = {  # what other packages have for the covariance of the coefficients, where a function has `vcov`
@@ -53,6 +53,12 @@ _COVARIANCE_ADVICE = {  # what other packages have for the covariance of the coe
     "groups": "Write cluster='firm' with the name of a column.",
     "maxlags": "Write vcov='HAC', lags=4.",
     "use_correction": "Write correction='usual' or correction='none'.",
+}
+_PREDICTION_ADVICE = {  # what predictions have in R, statsmodels and pyfixest
+    "se_fit": "Write fit.get_prediction(new).se_mean for standard errors.",
+    "alpha": "Write fit.get_prediction(new).summary_frame(alpha=0.1), or fit.predict(new, interval='prediction', level=0.9).",
+    "obs": "Write fit.get_prediction(new).conf_int(obs=True).",
+    "transform": "Leave it out: new rows have the columns of the formula.",
 }
 
 _LONGEST_VALUE = 202  # characters of a value in a message
@@ -144,7 +150,7 @@ def short_traceback(function: Callable[P, T]) -> Callable[P, T]:
 
 def _require_arguments(function: Callable[..., object], arguments: Mapping[str, object]) -> None:
     """Raise a TypeError with advice if a function does not have these keyword arguments, as Python does without advice."""
-    parameters = signature(function).parameters
+    parameters = {name: parameter for name, parameter in signature(function).parameters.items() if name != "self"}
     if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for name in arguments.keys() - parameters.keys():
@@ -153,6 +159,8 @@ def _require_arguments(function: Callable[..., object], arguments: Mapping[str, 
         advice = f"Use {option_hint(known, arguments[name])}." if is_reading else suggest_name(known, parameters)
         if name in _COVARIANCE_ADVICE and "vcov" in parameters:
             advice = _COVARIANCE_ADVICE[name]
+        if name in _PREDICTION_ADVICE and {"unseen", "weights"} <= parameters.keys():
+            advice = _PREDICTION_ADVICE[name]
         raise TypeError(f"{function.__name__}() has no argument {name!r}. {advice}") from None
 
 

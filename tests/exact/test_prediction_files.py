@@ -1,5 +1,6 @@
 """Predictions for single values, and files of predictions with columns of the user beside them."""
 
+import io
 import json
 import sys
 
@@ -125,3 +126,49 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys):
     code, shown = run(monkeypatch, capsys, "predict", fit, CARS, "--keep", "origin")
     assert code == 2
     assert "--keep is for a file of predictions. Give its name, such as --out predicted.csv." in shown.err
+
+
+def test_limits_on_the_command_line(tmp_path, monkeypatch, capsys):
+    path, new, out = tmp_path / "fit.json", tmp_path / "new.csv", tmp_path / "out.csv"
+    fit = sq.ols("mpg ~ horsepower + C(origin)", CARS)
+    fit.save(path)
+    pd.read_csv(CARS).iloc[30:35].to_csv(new, index=False)  # one of them has no horsepower
+    expected = fit.get_prediction(new, weights="origin").summary_frame(0.1).rename(columns={"mean": "predicted"})
+    assert expected.isna().any(axis=1).sum() == 1
+    options = ("--interval", "0.9", "--weights", "origin")
+    assert run(monkeypatch, capsys, "predict", path, new, "-o", out, *options)[0] == 0
+    assert_close(pd.read_csv(out).drop(columns="row").to_numpy(), expected.to_numpy(), rtol=1e-12)
+    code, shown = run(monkeypatch, capsys, "predict", path, new, *options)
+    assert (code, shown.err) == (0, "")
+    printed = pd.read_csv(io.StringIO(shown.out))
+    assert printed.columns.tolist() == expected.columns.tolist()
+    assert_close(printed.to_numpy(), expected.to_numpy(), rtol=1e-12)
+    numbers = json.loads(run(monkeypatch, capsys, "predict", path, new, "--json", *options)[1].out)
+    assert_close(np.array(numbers["mean_se"], dtype=float), expected["mean_se"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--interval", "95"], "--interval 95 is not between 0 and 1. Write 0.95."),
+        (["--interval", "90"], "--interval 90 is not between 0 and 1. Write 0.9."),
+        (["--interval", "95%"], "--interval 95% is not between 0 and 1. Write 0.95."),
+        (["--interval", "0.05"], "--interval 0.05 would give limits at the level of 5 %. For 95 % limits write 0.95."),
+        (["--weights", "weight"], "--weights is for limits of new observations. Give --interval 0.95 with it, or leave it out."),
+        (["--interval", "0.9", "--weights", "0"], "--weights 0 is neither a column of the new rows nor a positive number."),
+        (["--interval", "0.9", "--weights", "mass"], "no column 'mass'"),
+    ],
+)
+def test_wrong_limits_on_the_command_line(words, message, tmp_path, monkeypatch, capsys):
+    FIT.save(tmp_path / "fit.json")
+    code, shown = run(monkeypatch, capsys, "predict", tmp_path / "fit.json", CARS, *words)
+    assert (code, shown.out) == (2, "")
+    assert message in shown.err
+
+
+def test_a_run_has_no_limits(tmp_path, monkeypatch, capsys):
+    data = {"weight": [0.0, 1.0, 2.0], "y": [1.0, 3.0, 5.0]}
+    sq.train("y ~ weight", data, engine="closed_form", dtype="float64").save(tmp_path / "run.json")
+    code, shown = run(monkeypatch, capsys, "predict", tmp_path / "run.json", CARS, "--interval", "0.95")
+    assert code == 2
+    assert "--interval needs standard errors, which a run of training lacks. Give a fit" in shown.err

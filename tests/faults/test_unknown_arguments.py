@@ -32,6 +32,24 @@ def test_methods_say_so_too():
         sq.ols("y ~ x", {"x": [0.0, 1.0, 2.0], "y": [1.0, 2.0, 4.0]}).predict({"x": [1.0]}, unsen="nan")
 
 
+@pytest.mark.parametrize("method", ["predict", "get_prediction"])
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("exog", r"Did you mean 'new'\?"),
+        ("newdata", r"Did you mean 'new'\?"),
+        ("se_fit", r"Write fit\.get_prediction\(new\)\.se_mean for standard errors\."),
+        ("alpha", r"Write fit\.get_prediction\(new\)\.summary_frame\(alpha=0\.1\), or .*"),
+        ("transform", r"Leave it out: new rows have the columns of the formula\."),
+        ("zzz", r"Known names: 'new', .*"),
+    ],
+)
+def test_what_other_packages_call_it_when_they_predict(method, name, advice):
+    fit = sq.ols("y ~ x", {"x": [0.0, 1.0, 2.0], "y": [1.0, 2.0, 4.0]})
+    with pytest.raises(TypeError, match=rf"{method}\(\) has no argument '{name}'\. {advice}$"):
+        getattr(fit, method)(**{name: {"x": [1.0]}})
+
+
 def test_another_type_error_stays_as_it_is():
     with pytest.raises(TypeError, match="positional argument"):
         sq.ols("y ~ x", {"x": [0.0, 1.0], "y": [1.0, 2.0]}, "drop")

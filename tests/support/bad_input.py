@@ -21,6 +21,7 @@ from tests.support.bad_files import ENCODINGS, FILES
 from tests.support.bad_formulas import FORMULAS, NAMES
 from tests.support.bad_hypotheses import HYPOTHESES
 from tests.support.bad_options import OPTIONS
+from tests.support.bad_predictions import PREDICTIONS
 from tests.support.bad_row import At, File, Files, Row, for_python, run_in_python
 from tests.support.bad_serial_correlation import SERIAL_CORRELATION
 from tests.support.bad_tables import TABLES
@@ -39,6 +40,7 @@ ROWS = [
         "formula": FORMULAS,
         "option": [*OPTIONS, *COVARIANCES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
         "hypothesis": HYPOTHESES,
+        "prediction": PREDICTIONS,
     }.items()
     for row in rows
 ]
@@ -73,6 +75,7 @@ _TITLES = {
     "formula": "Formulas",
     "option": "Options and conditions",
     "hypothesis": "Hypotheses and analysis of variance",
+    "prediction": "Limits of predictions",
 }
 _LONGEST = 60
 _FOREIGN_TEXT = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
@@ -98,7 +101,7 @@ def page(messages: Mapping[tuple[str, str], str]) -> str:
 def _describe_input(row: Row) -> str:
     if row.kind == "formula":
         text = row.formula if isinstance(row.formula, str) else repr(row.formula)
-    elif row.kind in ("option", "hypothesis"):
+    elif row.kind in ("option", "hypothesis", "prediction"):
         text = ", ".join(f"{name}={value!r}" for name, value in row.options.items())
     elif row.formula != "y ~ x":
         text = row.formula

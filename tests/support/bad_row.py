@@ -19,6 +19,7 @@ USUAL = dict.fromkeys(("file", "frame", "value", "name", "encoding"), DataError)
     "formula": FormulaError,
     "option": OptionError,
     "hypothesis": FormulaError,
+    "prediction": OptionError,
 }
 NO_OBJECTS = "the command line has paths and text only"
 NOT_IN_CSV = "a CSV file cannot hold it"
@@ -94,8 +95,10 @@ def for_python(row: Row) -> Any:
 
 
 def run_in_python(row: Row, data: Any) -> Any:
-    """Make the call of a row; `test`, `typ` and `against` in its options are those of a test of the fit."""
+    """Make the call of a row; `test`, `typ` and `against` in its options are those of a test, and `new` rows to predict."""
     options = dict(row.options)
+    if row.call == "predict":
+        return sq.ols(row.formula, data).predict(options.pop("new", data), **options)
     test, typ, against = (options.pop(name, None) for name in ("test", "typ", "against"))
     if row.call == "anova":
         fits = [sq.ols(formula, data, **options) for formula in (row.formula, against) if formula]

@@ -50,7 +50,7 @@ def read_limits(fit: Any, interval: str | None, weights: str | None) -> dict[str
         )
     level = read_number(interval, (int, float))
     require_level(level, "interval")
-    return {"level": level, "weights": read_number(weights)}
+    return {"level": level, "weights": read_number(weights, (int, float))}
 
 
 def predict_columns(fit: Any, data: str, limits: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, list[float]]:

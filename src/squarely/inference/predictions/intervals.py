@@ -170,7 +170,9 @@ def _read_weights(fit: CoefficientStatistics, weights: Any) -> tuple[Numeric | N
         )
     numeric = parse_weights(weights)
     if standardizations_in([numeric.expression]):
-        raise OptionError(f"weights={weights!r} standardizes a column, which new rows cannot. Give weights as they are.")
+        raise OptionError(
+            f"weights={weights!r} standardizes a column, which needs the mean of all rows. Give weights without scale and center."
+        )
     return numeric, 1.0, ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from squarely.design import LinearPredictor, StandardErrors, require_rank_deficient
 from squarely.exact import Solution, check_of
@@ -43,17 +44,22 @@ def make_predictor(solution: Solution, rank_deficient: str) -> LinearPredictor:
 def standard_errors_of(fit: CoefficientStatistics) -> StandardErrors:
     """Return F with |F'z| the standard error of the prediction for scaled columns z: F F' is the covariance of their coefficients.
 
-    With W W' = (X'X)^-1 of the scaled columns it is s W, and a robust fit with the meat M has W times a root of M.
+    With W W' = (X'X)^-1 of the scaled columns it is s W, and a robust fit with the meat M has W times a root of M. Where R leaves
+    too few digits, W is P U^-1, and the product with P is exact.
     """
     solution, robust = fit.solution, fit.robust
-    F, undefined = whitening_matrix(solution), None
+    q, undefined = len(solution.factor.columns), None
     if robust is None:
-        F = math.sqrt(fit.mse_resid) * F
+        M = math.sqrt(fit.mse_resid) * np.eye(q)
     else:
         values, vectors = np.linalg.eigh(robust.meat)
-        F = solution.moments.design.scales[-1] * (F @ (vectors * np.sqrt(np.maximum(values, 0.0))))
+        M = solution.moments.design.scales[-1] * (vectors * np.sqrt(np.maximum(values, 0.0)))
         undefined = robust.undefined
+    if solution.inverse_root is None:
+        root, factor = whitening_matrix(solution) @ M, None
+    else:
+        root, factor = solution.inverse_root.P, solve_triangular(solution.inverse_root.U, M)
     if not solution.moments.design.intercept:
-        F = np.vstack([np.zeros((1, F.shape[1])), F])
+        root = np.vstack([np.zeros((1, q)), root])
         undefined = None if undefined is None else np.append(False, undefined)
-    return StandardErrors(root=F, undefined=undefined)
+    return StandardErrors(root=root, factor=factor, undefined=undefined)
