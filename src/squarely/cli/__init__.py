@@ -1,8 +1,7 @@
 """The command line: `commands`, `hypothesis_commands`, `table_command` and their `options`, the `exit` codes, and the `demo`."""
 
-from squarely.cli import hypothesis_commands, table_command  # they add their commands to the app
-from squarely.cli.commands import app
 from squarely.cli.exit import run
+from squarely.cli.table_command import app
 
 
 def main() -> None:
