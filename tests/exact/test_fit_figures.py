@@ -184,6 +184,25 @@ def test_more_than_ten_thousand_rows_are_counted_in_cells():
     assert points == []
 
 
+@pytest.mark.parametrize("n", [500, 30_000])
+def test_a_logarithm_of_a_wide_range_has_a_logarithmic_axis(n):
+    r = np.random.default_rng(4)
+    x = np.exp(3 * r.standard_normal(n))
+    data = {"x": x, "y": np.log(x) + r.standard_normal(n)}
+    axes = only_axes(sq.ols("y ~ log(x)", data).plot())
+    assert axes.get_xscale() == "log"
+    at, mean, _ = curve(axes)
+    assert_close(np.diff(np.log(at)), np.log(x.max() / x.min()) / 199, rtol=1e-9)
+    slope, level = np.polyfit(np.log(x), data["y"], 1)
+    assert_close(mean, level + slope * np.log(at), rtol=1e-9, atol=1e-9)
+    if n > 10_000:
+        counts, x_edges, y_edges = drawn_cells(axes)
+        assert np.array_equal(counts, np.histogram2d(data["y"], x, bins=[y_edges, x_edges])[0])
+        assert 64 <= len(x_edges) - 1 <= 128
+    for formula in ("y ~ x", "y ~ log(x) + x", "y ~ log(I(x + 1))"):
+        assert only_axes(sq.ols(formula, data).plot()).get_xscale() == "linear"
+
+
 def test_ten_thousand_rows_are_points_and_one_more_is_not():
     for n, has_points in ((10_000, True), (10_001, False)):
         rows = {name: values[:n] for name, values in many().items()}
