@@ -76,8 +76,8 @@ def _count_in_engine(moments: Moments, source: Source, name: str, most: int, *, 
     n, ends = ends_in_plane(source, moments.design, name)
     require_same_rows(source, moments, n, moments.gram[0])
     low, high = ends.tolist()
-    x_ends = np.log2(ends[:, 0]).tolist() if log_x else ends[:, 0].tolist()
-    exponents = cell_exponent(*x_ends, most), cell_exponent(low[1], high[1], most)
+    left, right = (np.log2(ends[:, 0]) if log_x else ends[:, 0]).tolist()
+    exponents = cell_exponent(left, right, most), cell_exponent(low[1], high[1], most)
     i, j, counts = count_cells(source, moments.design, name, exponents, log_x=log_x).T
     table = np.zeros((np.ptp(i) + 1, np.ptp(j) + 1))
     table[i - i.min(), j - j.min()] = counts
@@ -100,15 +100,8 @@ def _read_block(block: Block, *, design: Design, name: str, cells: int, log_x: b
     )
     if not cells:
         return replace(part, points=[values])
-    return replace(
-        part,
-        histogram=count_rows(
-            np.log2(values[0]) if log_x else values[0],
-            values[1],
-            block.weights if design.formula.has_frequencies else None,
-            most=cells,
-        ),
-    )
+    frequencies = block.weights if design.formula.has_frequencies else None
+    return replace(part, histogram=count_rows(np.log2(values[0]) if log_x else values[0], y, frequencies, most=cells))
 
 
 def _merge(a: _Part, b: _Part) -> _Part:
