@@ -284,13 +284,16 @@ def _label_curves(axes: Any, panel: Panel) -> None:
 
 
 def _place_legend(panel: Panel, labels: int) -> dict[str, Any]:
-    """Return where the legend is: beside a panel if it is long, above the end of a curve over cells, and else where there is room."""
+    """Return where the legend is: beside a panel if it is long, and else where there is room.
+
+    The search for room tries each cell, which takes seconds: over cells the legend is where a line leaves room.
+    """
     if labels > _MAX_INSIDE or panel.rows:
         return {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
     if not any(isinstance(mark, Cells) for mark in panel.marks):
         return {"frameon": False}
     is_rising = any(mark.y[0] < mark.y[-1] for mark in panel.marks if isinstance(mark, Curve))
-    return {"loc": "upper left" if is_rising else "upper right", "framealpha": 0.75, "edgecolor": "none"}  # "best" tries each cell
+    return {"loc": "upper left" if is_rising else "upper right", "framealpha": 0.75, "edgecolor": "none"}
 
 
 def _place_labels(axes: Any, curves: Sequence[Curve]) -> dict[int, float]:
