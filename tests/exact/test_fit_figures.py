@@ -275,7 +275,9 @@ def test_a_loaded_fit_draws_its_line_without_rows_and_says_so(tmp_path):
     place, deviation = CAR_ROWS["displacement"].mean(), CAR_ROWS["displacement"].std(ddof=0)
     assert_close(x[[0, -1]], [place - 1.5 * deviation, place + 1.5 * deviation], rtol=1e-9)
     assert_close(mean, fit.predict({"displacement": x}), rtol=1e-12)
-    assert caption(axes)[1] == "The rows are not available. The line is drawn 1.5 standard deviations to both sides of their mean."
+    assert " ".join(caption(axes)[1:]) == (
+        "The rows are not available. The line is drawn within 1.5 standard deviations of the mean of displacement."
+    )
 
 
 @pytest.mark.parametrize("basis", ["poly(displacement, 3)", "bs(displacement, df=5)", "ns(displacement, df=3)"])
@@ -286,8 +288,18 @@ def test_a_loaded_spline_or_polynomial_is_drawn_over_the_range_of_the_rows(tmp_p
     assert caption(axes)[1] == "The rows are not available. The line is drawn over their range."
 
 
+@pytest.mark.parametrize(("function", "log", "power"), [("log", np.log, np.exp), ("log2", np.log2, np.exp2)])
+def test_a_loaded_fit_of_a_logarithm_is_drawn_about_its_mean(tmp_path, function, log, power):
+    sq.ols(f"mpg ~ {function}(displacement)", CARS).save(tmp_path / "fit.json")
+    axes = only_axes(sq.load(tmp_path / "fit.json").plot())
+    logs = log(CAR_ROWS["displacement"])
+    ends = logs.mean() + np.array([-1.5, 1.5]) * logs.std(ddof=0)
+    assert_close(curve(axes)[0][[0, -1]], power(ends), rtol=1e-9)
+    assert f"within 1.5 standard deviations of the mean of {function}(displacement)." in " ".join(caption(axes))
+
+
 def test_a_loaded_fit_that_does_not_have_the_range_refuses(tmp_path):
-    sq.ols("mpg ~ log(displacement)", CARS).save(tmp_path / "fit.json")
+    sq.ols("mpg ~ sqrt(displacement)", CARS).save(tmp_path / "fit.json")
     fit = sq.load(tmp_path / "fit.json")
     with pytest.raises(DataError, match=r"does not have the range of 'displacement'.*kind='coefficients'"):
         fit.plot()

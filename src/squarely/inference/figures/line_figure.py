@@ -18,7 +18,7 @@ from squarely.show import Band, Cells, Curve, Mark, Panel
 ALPHA = 0.05
 _COLOR = 1  # vermilion, as of least squares in the demo
 _DEVIATIONS = 1.5  # on both sides of the mean, where the rows are not available
-_LOGS = ("log", "log2", "log10")
+_LOGS = {"log": math.e, "log2": 2.0, "log10": 10.0}  # with their bases
 _LOG_RATIO = 100.0  # of the largest to the smallest value, from which the axis of a logarithm is logarithmic
 _POINTS = 200  # of the curve
 _MARGIN = 0.04  # of the range of y
@@ -98,9 +98,12 @@ def _ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[flo
             return (basis.low, basis.high) if isinstance(basis, Polynomial) else basis.boundary, "over their range"
     for j, column in enumerate(design.columns):
         (text, _, i), *others = column.parts
-        if isinstance(argument_of(design.factors[text]), Name) and i == 0 and not others:
+        argument = argument_of(design.factors[text])
+        log = argument.function if isinstance(argument, Function) and isinstance(argument.argument, Name) else ""
+        if (isinstance(argument, Name) or log in _LOGS) and i == 0 and not others:
             mean, reach = float(moments.means[j]), _DEVIATIONS * math.sqrt(moments.variances[j])
-            return (mean - reach, mean + reach), f"{_DEVIATIONS:g} standard deviations to both sides of their mean"
+            low, high = (_LOGS[log] ** end if log else end for end in (mean - reach, mean + reach))
+            return (low, high), f"within {_DEVIATIONS:g} standard deviations of the mean of {text if log else name}"
     raise DataError(
         f"The figure needs the rows of {fit.source.label}, because this fit does not have the range of {name!r}. Fit the data "
         "again, or draw kind='coefficients'."
