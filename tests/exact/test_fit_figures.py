@@ -172,7 +172,9 @@ def drawn_cells(axes):
 
 def test_more_than_ten_thousand_rows_are_counted_in_cells():
     data = many()
-    axes = only_axes(sq.ols("y ~ log(x)", data).plot())
+    figure = sq.ols("y ~ log(x)", data).plot()
+    figure._repr_png_()  # without a warning that the legend is slow
+    axes = only_axes(figure)
     counts, x, y = drawn_cells(axes)
     assert 64 <= len(x) - 1 <= 128
     assert 64 <= len(y) - 1 <= 128
@@ -182,6 +184,25 @@ def test_more_than_ten_thousand_rows_are_counted_in_cells():
     assert caption(axes)[1] == f"Darker cells have more rows, up to {expected.max():,.0f}."
     points = [each for each in axes.collections if len(each.get_offsets()) > 1]
     assert points == []
+
+
+@pytest.mark.parametrize("n", [500, 30_000])
+def test_a_logarithm_of_a_wide_range_has_a_logarithmic_axis(n):
+    r = np.random.default_rng(4)
+    x = np.exp(3 * r.standard_normal(n))
+    data = {"x": x, "y": np.log(x) + r.standard_normal(n)}
+    axes = only_axes(sq.ols("y ~ log(x)", data).plot())
+    assert axes.get_xscale() == "log"
+    at, mean, _ = curve(axes)
+    assert_close(np.diff(np.log(at)), np.log(x.max() / x.min()) / 199, rtol=1e-9)
+    slope, level = np.polyfit(np.log(x), data["y"], 1)
+    assert_close(mean, level + slope * np.log(at), rtol=1e-9, atol=1e-9)
+    if n > 10_000:
+        counts, x_edges, y_edges = drawn_cells(axes)
+        assert np.array_equal(counts, np.histogram2d(data["y"], x, bins=[y_edges, x_edges])[0])
+        assert 64 <= len(x_edges) - 1 <= 128
+    for formula in ("y ~ x", "y ~ log(x) + x", "y ~ log(I(x + 1))"):
+        assert only_axes(sq.ols(formula, data).plot()).get_xscale() == "linear"
 
 
 def test_ten_thousand_rows_are_points_and_one_more_is_not():
@@ -254,7 +275,9 @@ def test_a_loaded_fit_draws_its_line_without_rows_and_says_so(tmp_path):
     place, deviation = CAR_ROWS["displacement"].mean(), CAR_ROWS["displacement"].std(ddof=0)
     assert_close(x[[0, -1]], [place - 1.5 * deviation, place + 1.5 * deviation], rtol=1e-9)
     assert_close(mean, fit.predict({"displacement": x}), rtol=1e-12)
-    assert caption(axes)[1] == "The rows are not available. The line is drawn 1.5 standard deviations to both sides of their mean."
+    assert " ".join(caption(axes)[1:]) == (
+        "The rows are not available. The line is drawn within 1.5 standard deviations of the mean of displacement."
+    )
 
 
 @pytest.mark.parametrize("basis", ["poly(displacement, 3)", "bs(displacement, df=5)", "ns(displacement, df=3)"])
@@ -265,8 +288,18 @@ def test_a_loaded_spline_or_polynomial_is_drawn_over_the_range_of_the_rows(tmp_p
     assert caption(axes)[1] == "The rows are not available. The line is drawn over their range."
 
 
+@pytest.mark.parametrize(("function", "log", "power"), [("log", np.log, np.exp), ("log2", np.log2, np.exp2)])
+def test_a_loaded_fit_of_a_logarithm_is_drawn_about_its_mean(tmp_path, function, log, power):
+    sq.ols(f"mpg ~ {function}(displacement)", CARS).save(tmp_path / "fit.json")
+    axes = only_axes(sq.load(tmp_path / "fit.json").plot())
+    logs = log(CAR_ROWS["displacement"])
+    ends = logs.mean() + np.array([-1.5, 1.5]) * logs.std(ddof=0)
+    assert_close(curve(axes)[0][[0, -1]], power(ends), rtol=1e-9)
+    assert f"within 1.5 standard deviations of the mean of {function}(displacement)." in " ".join(caption(axes))
+
+
 def test_a_loaded_fit_that_does_not_have_the_range_refuses(tmp_path):
-    sq.ols("mpg ~ log(displacement)", CARS).save(tmp_path / "fit.json")
+    sq.ols("mpg ~ sqrt(displacement)", CARS).save(tmp_path / "fit.json")
     fit = sq.load(tmp_path / "fit.json")
     with pytest.raises(DataError, match=r"does not have the range of 'displacement'.*kind='coefficients'"):
         fit.plot()

@@ -280,9 +280,20 @@ def _label_curves(axes: Any, panel: Panel) -> None:
     labels = [curve.label for i, curve in enumerate(curves) if i not in heights] + labels
     named = [label for label in map(legend_label, labels) if label in drawn]
     if named:
-        is_outside = len(named) > _MAX_INSIDE or bool(panel.rows)
-        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if is_outside else {}
-        axes.legend([drawn[name] for name in named], named, frameon=False, **outside)
+        axes.legend([drawn[name] for name in named], named, **_place_legend(panel, len(named)))
+
+
+def _place_legend(panel: Panel, labels: int) -> dict[str, Any]:
+    """Return where the legend is: beside a panel if it is long, and else where there is room.
+
+    The search for room tries each cell, which takes seconds: over cells the legend is where a line leaves room.
+    """
+    if labels > _MAX_INSIDE or panel.rows:
+        return {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+    if not any(isinstance(mark, Cells) for mark in panel.marks):
+        return {"frameon": False}
+    is_rising = any(mark.y[0] < mark.y[-1] for mark in panel.marks if isinstance(mark, Curve))
+    return {"loc": "upper left" if is_rising else "upper right", "framealpha": 0.75, "edgecolor": "none"}
 
 
 def _place_labels(axes: Any, curves: Sequence[Curve]) -> dict[int, float]:

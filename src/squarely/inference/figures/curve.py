@@ -5,14 +5,10 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
-import numpy as np
-
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.predictions.intervals import PredictionOptions, get_prediction
 from squarely.inference.predictions.prediction import Prediction
 from squarely.numerics import Array
-
-_POINTS = 200
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -34,9 +30,8 @@ def mean_weight(fit: CoefficientStatistics) -> float | None:
     return None if formula.weights is None or formula.has_frequencies else moments.weight / moments.n
 
 
-def fitted_curve(fit: CoefficientStatistics, name: str, ends: tuple[float, float], alpha: float) -> FittedCurve:
-    """Return the curve from one end of the predictor `name` to the other; its prediction band is for a row of the mean weight."""
-    x = np.linspace(*ends, _POINTS)
+def fitted_curve(fit: CoefficientStatistics, name: str, x: Array, alpha: float) -> FittedCurve:
+    """Return the curve at values x (m,) of the predictor `name`; its prediction band is for a row of the mean weight."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of rows without a prediction: the caption says it
         rows = get_prediction(fit, {name: x}, PredictionOptions(weights=mean_weight(fit)))

@@ -28,7 +28,7 @@ class DrawnRows:
     ----------
     x_limits, y_limits : the ends of the predictor and of the response.
     points : (2, n) predictor and response of each row; None if there are more than `MOST_POINTS`.
-    histogram : the counts of rows instead; None if there are points.
+    histogram : the counts of rows instead, over log2 of the predictor on a log axis; None if there are points.
     """
 
     x_limits: tuple[float, float]
@@ -50,8 +50,8 @@ class _Part:
 
 
 @scan_purpose("figure")
-def read_rows(solution: Solution, source: Source, name: str) -> DrawnRows:
-    """Scan the rows of a fit once, for the predictor `name` and the response.
+def read_rows(solution: Solution, source: Source, name: str, *, log_x: bool) -> DrawnRows:
+    """Scan the rows of a fit once, for the predictor `name` and the response; with `log_x` cells are equally wide on a log axis.
 
     Raises
     ------
@@ -61,9 +61,9 @@ def read_rows(solution: Solution, source: Source, name: str) -> DrawnRows:
     design = moments.design
     most = next(cells for rows, cells in _CELLS.items() if moments.n <= rows)
     if is_aggregate_only(source):
-        return _count_in_engine(moments, source, name, most)
+        return _count_in_engine(moments, source, name, most, log_x=log_x)
     cells = 0 if moments.n <= MOST_POINTS else most
-    work = partial(_read_block, design=design, name=name, cells=cells)
+    work = partial(_read_block, design=design, name=name, cells=cells, log_x=log_x)
     part = fold_blocks(design, source, work, _merge, _Part(), threads=fold_in_threads(design))
     require_same_rows(source, moments, part.used, np.broadcast_to(part.sums, len(moments.gram)))
     low, high = np.broadcast_to(part.low, 2).tolist(), np.broadcast_to(part.high, 2).tolist()
@@ -71,20 +71,21 @@ def read_rows(solution: Solution, source: Source, name: str) -> DrawnRows:
     return DrawnRows(x_limits=(low[0], high[0]), y_limits=(low[1], high[1]), points=points, histogram=part.histogram)
 
 
-def _count_in_engine(moments: Moments, source: Source, name: str, most: int) -> DrawnRows:
+def _count_in_engine(moments: Moments, source: Source, name: str, most: int, *, log_x: bool) -> DrawnRows:
     """Let the engine find the ends of the rows, and count them: no row leaves it, however few there are."""
     n, ends = ends_in_plane(source, moments.design, name)
     require_same_rows(source, moments, n, moments.gram[0])
     low, high = ends.tolist()
-    exponents = cell_exponent(low[0], high[0], most), cell_exponent(low[1], high[1], most)
-    i, j, counts = count_cells(source, moments.design, name, exponents).T
+    left, right = (np.log2(ends[:, 0]) if log_x else ends[:, 0]).tolist()
+    exponents = cell_exponent(left, right, most), cell_exponent(low[1], high[1], most)
+    i, j, counts = count_cells(source, moments.design, name, exponents, log_x=log_x).T
     table = np.zeros((np.ptp(i) + 1, np.ptp(j) + 1))
     table[i - i.min(), j - j.min()] = counts
     histogram = Histogram(counts=table, exponents=exponents, first=(int(i.min()), int(j.min())), most=most)
     return DrawnRows(x_limits=(low[0], high[0]), y_limits=(low[1], high[1]), points=None, histogram=histogram)
 
 
-def _read_block(block: Block, *, design: Design, name: str, cells: int) -> _Part:
+def _read_block(block: Block, *, design: Design, name: str, cells: int, log_x: bool) -> _Part:
     """Return the points of a block, or its histogram if there is a number of cells."""
     if block.size == 0:
         return _Part()
@@ -99,9 +100,8 @@ def _read_block(block: Block, *, design: Design, name: str, cells: int) -> _Part
     )
     if not cells:
         return replace(part, points=[values])
-    return replace(
-        part, histogram=count_rows(values[0], values[1], block.weights if design.formula.has_frequencies else None, most=cells)
-    )
+    frequencies = block.weights if design.formula.has_frequencies else None
+    return replace(part, histogram=count_rows(np.log2(values[0]) if log_x else values[0], y, frequencies, most=cells))
 
 
 def _merge(a: _Part, b: _Part) -> _Part:

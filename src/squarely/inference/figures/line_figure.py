@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from squarely.data import DetachedSource
-from squarely.design import Categorical, Name, Polynomial, argument_of, column_names
+from squarely.design import Categorical, Function, Name, Polynomial, argument_of, column_names
 from squarely.errors import DataError
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.figures.curve import FittedCurve, fitted_curve, mean_weight
@@ -18,6 +18,9 @@ from squarely.show import Band, Cells, Curve, Mark, Panel
 ALPHA = 0.05
 _COLOR = 1  # vermilion, as of least squares in the demo
 _DEVIATIONS = 1.5  # on both sides of the mean, where the rows are not available
+_LOGS = {"log": math.e, "log2": 2.0, "log10": 10.0}  # with their bases
+_LOG_RATIO = 100.0  # of the largest to the smallest value, from which the axis of a logarithm is logarithmic
+_POINTS = 200  # of the curve
 _MARGIN = 0.04  # of the range of y
 _ROOM = 0.35  # of the range of the rows, beyond which the curve and wide bands leave the panel
 
@@ -44,30 +47,39 @@ def line_panel(fit: CoefficientStatistics, name: str) -> Panel:
     ------
     DataError : the rows are not those of the fit, or the fit has no rows and does not know between which ends to draw.
     """
-    rows = None if isinstance(fit.source, DetachedSource) else read_rows(fit.solution, fit.source, name)
+    is_log = _is_logarithmic(fit)
+    rows = None if isinstance(fit.source, DetachedSource) else read_rows(fit.solution, fit.source, name, log_x=is_log)
     ends, how = (rows.x_limits, "") if rows is not None else _ends_without_rows(fit, name)
     if not ends[0] < ends[1]:
         ends = ends[0] - 0.5, ends[1] + 0.5
-    curve = fitted_curve(fit, name, ends, ALPHA)
+    log_x = is_log and ends[1] > _LOG_RATIO * ends[0]
+    curve = fitted_curve(fit, name, np.geomspace(*ends, _POINTS) if log_x else np.linspace(*ends, _POINTS), ALPHA)
     return Panel(
         title=fit.design.formula.text,
         x_label=name,
         y_label=fit.design.response,
-        marks=[*_row_marks(rows), *_curve_marks(curve)],
+        marks=[*_row_marks(rows, is_log=is_log), *_curve_marks(curve)],
         note="\n".join(_notes(fit, rows, curve, how)),
+        log_x=log_x,
         y_limits=_y_limits(rows, curve),
         height=5.2,
     )
 
 
-def _row_marks(rows: DrawnRows | None) -> Iterator[Mark]:
+def _is_logarithmic(fit: CoefficientStatistics) -> bool:
+    """Return whether the predictor is in the model as its logarithm alone."""
+    arguments = [argument_of(factor) for factor in fit.design.factors.values()]
+    logs = [a for a in arguments if isinstance(a, Function) and a.function in _LOGS and isinstance(a.argument, Name)]
+    return len(logs) == len(arguments) and not fit.design.formula.offsets
+
+
+def _row_marks(rows: DrawnRows | None, *, is_log: bool) -> Iterator[Mark]:
     if rows is not None and rows.points is not None:
         yield Curve(x=rows.points[0], y=rows.points[1], color=None, dots=True)
     elif rows is not None and rows.histogram is not None:
-        counts = rows.histogram.counts.T
-        yield Cells(
-            x=rows.histogram.edges(0), y=rows.histogram.edges(1), counts=np.where(counts > 0, counts, np.nan), most=counts.max()
-        )
+        x, y, counts = rows.histogram.edges(0), rows.histogram.edges(1), rows.histogram.counts.T
+        counts = np.where(counts > 0, counts, np.nan)
+        yield Cells(x=np.exp2(x) if is_log else x, y=y, counts=counts, most=np.nanmax(counts))
 
 
 def _curve_marks(curve: FittedCurve) -> Iterator[Mark]:
@@ -86,9 +98,12 @@ def _ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[flo
             return (basis.low, basis.high) if isinstance(basis, Polynomial) else basis.boundary, "over their range"
     for j, column in enumerate(design.columns):
         (text, _, i), *others = column.parts
-        if isinstance(argument_of(design.factors[text]), Name) and i == 0 and not others:
+        argument = argument_of(design.factors[text])
+        log = argument.function if isinstance(argument, Function) and isinstance(argument.argument, Name) else ""
+        if (isinstance(argument, Name) or log in _LOGS) and i == 0 and not others:
             mean, reach = float(moments.means[j]), _DEVIATIONS * math.sqrt(moments.variances[j])
-            return (mean - reach, mean + reach), f"{_DEVIATIONS:g} standard deviations to both sides of their mean"
+            low, high = (_LOGS[log] ** end if log else end for end in (mean - reach, mean + reach))
+            return (low, high), f"within {_DEVIATIONS:g} standard deviations of the mean of {text if log else name}"
     raise DataError(
         f"The figure needs the rows of {fit.source.label}, because this fit does not have the range of {name!r}. Fit the data "
         "again, or draw kind='coefficients'."

@@ -21,9 +21,13 @@ def ends_in_plane(source: Source, design: Design, name: str) -> tuple[int, Array
     return int(row["n0"]), np.array([[row["a0"], row["b0"]], [row["a1"], row["b1"]]], dtype=np.float64)
 
 
-def count_cells(source: Source, design: Design, name: str, exponents: tuple[int, int]) -> np.ndarray:
-    """Return the numbers of the cells along both axes, and of rows in them (c, 3); cells are two to the exponents wide."""
-    cells = {axis: (nw.col(axis) * math.ldexp(1.0, -e)).floor() for axis, e in zip(("a", "b"), exponents, strict=True)}
+def count_cells(source: Source, design: Design, name: str, exponents: tuple[int, int], *, log_x: bool) -> np.ndarray:
+    """Return the numbers of the cells along both axes, and of rows in them (c, 3); cells are two to the exponents wide.
+
+    With `log_x` the column is log2 of itself.
+    """
+    places = {"a": nw.col("a").log(2) if log_x else nw.col("a"), "b": nw.col("b")}
+    cells = {axis: (place * math.ldexp(1.0, -e)).floor() for (axis, place), e in zip(places.items(), exponents, strict=True)}
     query = _query_plane(source, design, name).with_stages({f"{axis}2": cell for axis, cell in cells.items()})
     rows = source.aggregate(query, {"n0": nw.len()}, ["a2", "b2"])
     return np.array([[row["a2"], row["b2"], row["n0"]] for row in rows]).astype(np.int64)
