@@ -13,8 +13,8 @@ from squarely.cli.commands import app
 from squarely.cli.decorators import with_progress
 from squarely.cli.options import (
     COVARIANCE,
-    WEIGHTS,
     STATISTICS,
+    WEIGHTS,
     DataPath,
     FormulaText,
     Json,
