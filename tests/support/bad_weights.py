@@ -17,8 +17,8 @@ def _row(name: str, says: str, w: list[float], raises: type[SquarelyError] | Non
 WEIGHTS = [
     _row("weights: negative", "weights='w' is -2 in data row 2 of <data>. Give numbers of at least 0.", [1.0, -2, 1, 1, 1],
          weights="w"),
-    _row("weights: all zero", "None of the 5 rows of <data> has a weight above zero: 5 rows of weight zero. Give some rows a weight.",
-         [0.0] * 5, weights="w"),
+    _row("weights: all zero", "None of the 5 rows of <data> has a weight above zero: 5 rows of weight zero.", [0.0] * 5,
+         weights="w"),
     _row("weights: out of range", "weights='w' of <data> add up to 5e+300, and products with them leave the range",
          [1e300] * 5, weights="w"),
     _row("weights: next to nothing", "weights='w' of <data> add up to 5e-300, and products with them leave the range",

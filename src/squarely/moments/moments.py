@@ -102,8 +102,8 @@ def _require_weight_range(design: Design, source: Source, total: float) -> None:
     for option, text in design.formula.weights_option.items():
         if design.formula.has_frequencies and total >= EXACT_INTEGERS:
             raise DataError(
-                f"{option}={text!r} of {source.label} add up to {total:.2g} observations, and at most 2**53 can be counted. Look for a "
-                f"wrong value, or use weights={text!r}."
+                f"{option}={text!r} of {source.label} add up to {total:.2g} observations, and at most 2**53 can be counted. Look "
+                f"for a wrong value, or use weights={text!r}."
             )
         if not 1 / _LARGEST_VALUE < total < _LARGEST_VALUE:
             raise DataError(
