@@ -54,7 +54,9 @@ def test_hints_work_for_every_option():
         assert to_flags(f"Give {option_hint(name, 'x')} if so.") == f"Give {flag} x if so."
 
 
-WRONG = {  # a value that each option refuses, in Python and on the command line
+WRONG = {
+    "weights": "",
+    "frequencies": "",  # a value that each option refuses, in Python and on the command line
     "lr": -1.0, "epochs": 0, "batch_size": 0, "validation": 2.0, "metrics": ["rmsee"], "loss": "mso", "delta": 0.0,
     "quantile": 1.5, "optimizer": "sdg", "momentum": 2.0, "weight_decay": -1.0, "optimizer_options": {"foo": 1},
     "scheduler": "StepL", "scheduler_options": {"foo": 1}, "scheduler_per": "step", "clip_grad_norm": 0.0, "average": -1,

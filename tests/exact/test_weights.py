@@ -168,3 +168,28 @@ def test_weights_are_columns(value):
 def test_weights_or_frequencies():
     with pytest.raises(OptionError, match="do not go together"):
         sq.ols("y ~ x", rows(), weights="w", frequencies="k")
+
+
+@pytest.mark.parametrize("option", [{"weights": "w"}, {"frequencies": "k"}], ids=str)
+@pytest.mark.parametrize("formula", ["y ~ x + g", "y ~ x - 1", "y ~ x + I(2 * x)"])
+def test_merged_fits_are_those_of_all_rows(formula, option, tmp_path):
+    data = rows(n=200).assign(w=lambda d: d["w"] * 1e3)
+    parts = [sq.ols(formula, data[a:b], **option) for a, b in ((0, 60), (60, 130), (130, 200))]
+    merged = sq.merge(parts)
+    for fit, here in ((merged, data), (merged.remove(parts[0]), data[60:])):
+        expected = sq.ols(formula, here, **option)
+        assert_close(fit.params, expected.params, rtol=1e-11)
+        assert_close(fit.bse, expected.bse, rtol=1e-10)
+        for name in ("nobs", "llf", "aic", "rsquared", "fvalue", "centered_tss", "uncentered_tss", "ssr", "mse_resid"):
+            assert_close(getattr(fit, name), getattr(expected, name), rtol=1e-10)
+    merged.save(tmp_path / "fit.json")
+    assert repr(sq.load(tmp_path / "fit.json").as_dict()) == repr(merged.as_dict())
+
+
+def test_fits_of_other_weights_are_not_merged():
+    fit = sq.ols("y ~ x", rows(), weights="w")
+    for other, text in (({"weights": "k"}, "weights='k'"), ({"frequencies": "k"}, "frequencies='k'"), ({}, "no weights")):
+        with pytest.raises(DataError, match=rf"weights='w' in the first, {text} in fit 2. Fit them with the same weights"):
+            sq.merge([fit, sq.ols("y ~ x", rows(seed=1), **other)], duplicates="keep")
+    with pytest.raises(DataError, match="seem to be fits of the same rows"):
+        sq.merge([fit, fit])

@@ -95,7 +95,8 @@ class Solution:
         if self.merge_record is not None:
             return self.merge_record
         n, mean = self.moments.n, self.mean[0] + self.mean[1]
-        return MergeRecord(rows=(n,), shards=((n, mean, self.centered_tss, self.ssr),))
+        log_weights = 0.0 if self.residuals is None else self.residuals.log_weights
+        return MergeRecord(rows=(n,), shards=((n, mean, self.centered_tss, self.ssr),), log_weights=log_weights)
 
     @property
     def uncentered_tss(self) -> tuple[float, float]:
@@ -236,12 +237,14 @@ def is_same_shard(a: Shard, b: Shard) -> bool:
 class MergeRecord:
     """How many complete rows each fit had that was added, and each that was removed.
 
-    `shards` are those that were added and not removed. Files of earlier versions have none.
+    `shards` are those that were added and not removed. Files of earlier versions have none. `log_weights` is the sum of the
+    logarithms of all weights.
     """
 
     rows: tuple[int, ...]
     removed_rows: tuple[int, ...] = ()
     shards: tuple[Shard, ...] = ()
+    log_weights: float = 0.0
 
     @property
     def n(self) -> int:

@@ -92,8 +92,8 @@ def statistics_of(solution: Solution) -> Statistics:
     rsquared = math.nan if undefined or math.isnan(ess) else 1 - _divide(solution.ssr, tss) if ess else 0.0
     fvalue = math.nan if undefined else _divide(mse_model, mse_resid)
     llf = -n / 2 * (math.log(2 * math.pi) + math.log(ssr / n) + 1) if ssr != 0 else math.inf
-    if residuals and not design.formula.has_frequencies:
-        llf += residuals.log_weights / 2
+    if not design.formula.has_frequencies:
+        llf += solution.included_fits.log_weights / 2
     return Statistics(
         nobs=n,
         rank=rank,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -53,7 +54,8 @@ def merge_moments(design: Design, parts: Sequence[SignedMoments], account: RowAc
     Source: the shift of centers is that of Chan, Golub and LeVeque (1983), doi:10.1080/00031305.1983.10483115.
     """
     combinations = [recode(products(design), part.moments.design) for part in parts]
-    signs, n = [part.sign for part in parts], account.used
+    signs = [part.sign for part in parts]
+    n = sum(part.sign * part.moments.weight for part in parts)
 
     def change_centers(target: Design) -> tuple[list[ChangeOfBasis], list[Pair]]:
         changes = [make_change_of_basis(c, part.moments.design, target) for c, part in zip(combinations, parts, strict=True)]
@@ -84,14 +86,14 @@ def merge_moments(design: Design, parts: Sequence[SignedMoments], account: RowAc
 
 def has_same_moments(design: Design, a: Moments, b: Moments) -> bool:
     """Return whether two sets of rows have the same cross-products up to rounding; `design` has the columns of both."""
-    if a.n != b.n:
+    if a.n != b.n or not math.isclose(a.weight, b.weight, rel_tol=_SAME_ROWS_TOLERANCE):
         return False
     parts = [(recode(products(design), moments.design), moments) for moments in (a, b)]
 
     def grams(target: Design) -> list[Array]:
         return [np.add(*make_change_of_basis(c, moments.design, target).gram(moments.gram)) for c, moments in parts]
 
-    one, other = grams(replace(design, centers=grams(design)[0][0, 1:] / a.n))
+    one, other = grams(replace(design, centers=grams(design)[0][0, 1:] / a.weight))
     sizes = np.sqrt(np.outer(np.diag(one), np.diag(one)))
     return bool((np.abs(one - other) <= _SAME_ROWS_TOLERANCE * sizes).all())
 

@@ -10,7 +10,7 @@ from squarely.data import RowAccount, Source
 from squarely.design import Design
 from squarely.errors import DataError
 from squarely.moments.engine.gram import EngineRecord
-from squarely.numerics import Array
+from squarely.numerics import EXACT_INTEGERS, Array
 from squarely.reprs import short_repr
 
 _LARGEST_VALUE = 1e75  # coefficients are ratios of two columns and variances their squares: up to 1e300 all are representable
@@ -81,7 +81,11 @@ class Moments:
 
 
 def require_range(design: Design, source: Source, gram: Array) -> None:
-    """Raise a DataError for columns so large or small that a variance, in their unit squared, would over- or underflow."""
+    """Raise a DataError for columns so large or small that a variance, in their unit squared, would over- or underflow.
+
+    Likewise for weights, and for frequencies whose sum a double does not hold.
+    """
+    _require_weight_range(design, source, float(gram[0, 0]))
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = np.abs(design.centers) + design.scales * np.sqrt(np.diag(gram)[1:] / gram[0, 0])
     for name, size in zip(design.labels, sizes.tolist(), strict=True):
@@ -91,4 +95,18 @@ def require_range(design: Design, source: Source, gram: Array) -> None:
                 f"The values of column {name!r} of {source.label} are {magnitude}, and their squares leave the "
                 f"range of double precision: between {1 / _LARGEST_VALUE:.0e} and {_LARGEST_VALUE:.0e} is safe. Rescale the "
                 "column, or look for a wrong value in it."
+            )
+
+
+def _require_weight_range(design: Design, source: Source, total: float) -> None:
+    for option, text in design.formula.weights_option.items():
+        if design.formula.has_frequencies and total >= EXACT_INTEGERS:
+            raise DataError(
+                f"{option}={text!r} of {source.label} add up to {total:.2g} observations, and at most 2**53 can be counted. Look "
+                f"for a wrong value, or use weights={text!r}."
+            )
+        if not 1 / _LARGEST_VALUE < total < _LARGEST_VALUE:
+            raise DataError(
+                f"{option}={text!r} of {source.label} add up to {total:.1g}, and products with them leave the range of double "
+                "precision. Multiply them by a constant: only their ratios matter."
             )

@@ -185,6 +185,12 @@ def no_rows_error(source: Source, account: RowAccount, columns: Sequence[str], w
         for name, causes in list(account.dropped.items())[:12]
     )
     meeting = f" that meet where={where.text!r}" if where else ""
+    if account.weightless:
+        gaps = f", and in the others {causes}" if causes else ""
+        return DataError(
+            f"None of the {pluralize(remaining, 'row')} of {source.label}{meeting} has a weight above zero: "
+            f"{pluralize(account.weightless, 'row')} of weight zero{gaps}. Give some rows a weight."
+        )
     return DataError(
         f"None of the {pluralize(remaining, 'row')} of {source.label}{meeting} is complete in the columns "
         f"{listed(map(repr, columns))}: {causes}. "

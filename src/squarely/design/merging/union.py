@@ -27,6 +27,11 @@ def require_compatible(one: Design, other: Design, who: str) -> None:
     `who` is what the message calls the fit that `other` belongs to.
     """
     texts = one.formula.text, other.formula.text
+    if one.formula.weights_option != other.formula.weights_option:
+        weights = [", ".join(f"{k}={text!r}" for k, text in d.formula.weights_option.items()) or "no weights" for d in (one, other)]
+        raise DataError(
+            f"The fits weigh rows differently: {weights[0]} in the first, {weights[1]} in {who}. Fit them with the same weights."
+        )
     if replace(one.formula, text="", names=None) != replace(other.formula, text="", names=None):
         raise DataError(
             f"The first fit is of {texts[0]!r} and {who} of {texts[1]!r}"

@@ -47,7 +47,7 @@ def factorize_merged(
     if factor.triangle is not None:  # it has the squares of the columns' lengths even if cross-products cancel
         gram = merged.moments.gram.copy()
         np.fill_diagonal(gram, np.maximum(np.diag(gram), np.square(factor.triangle).sum(axis=0)))
-        gram[0, 0] = merged.moments.n
+        gram[0, 0] = merged.moments.weight
         merged = replace(merged, moments=replace(merged.moments, gram=gram))
     return merged, factor
 

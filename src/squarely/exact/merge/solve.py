@@ -84,7 +84,7 @@ def _solution(merged: MergedMoments, factor: Factorization, minimum: Refinement,
         params=params,
         error=error,
         scale=standard_error_scale(moments, factor),
-        totals=_totals(moments.n, parts),
+        totals=_totals(parts),
         span=span,
         merge_record=record,
     )
@@ -98,7 +98,7 @@ def _solution(merged: MergedMoments, factor: Factorization, minimum: Refinement,
 def _require_remainder(solution: Solution, error: Array, parts: Sequence[Part]) -> None:
     """Raise a NumericalError if a coefficient, of error (q,), has no digit after a removal."""
     digits, unit_bse = solution.digits[solution.factor.selected], solution.unit_bse[solution.factor.selected]
-    sigma2 = (solution.ssr if solution.ssr > solution.ssr_error else 0.0) / (solution.moments.n - len(error))
+    sigma2 = (solution.ssr if solution.ssr > solution.ssr_error else 0.0) / (solution.moments.nobs - len(error))
     lost = (digits == 0) & (error > unit_bse * np.sqrt(sigma2))
     added = [part.solution for part in parts if part.sign > 0]
     if len(added) == 1 and added[0].selected_names == solution.selected_names:
@@ -112,17 +112,21 @@ def _require_remainder(solution: Solution, error: Array, parts: Sequence[Part]) 
         )
 
 
-def _totals(n: int, parts: Sequence[Part]) -> tuple[float, float, tuple[float, float, float]]:
+def _totals(parts: Sequence[Part]) -> tuple[float, float, tuple[float, float, float]]:
     """Return the sum of squares of all responses about their mean, its error at most, and the mean as `Solution` has it.
 
     The means are exact sums of doubles: their differences lose nothing, however far from zero they are.
     """
-    each = [(p.sign, p.solution.moments.n, p.solution, Fraction(p.solution.mean[0]) + Fraction(p.solution.mean[1])) for p in parts]
+    each = [
+        (p.sign, Fraction(p.solution.moments.weight), p.solution, Fraction(p.solution.mean[0]) + Fraction(p.solution.mean[1]))
+        for p in parts
+    ]
+    n = sum((sign * m for sign, m, _, _ in each), Fraction(0))
     mean = sum((sign * m * one for sign, m, _, one in each), Fraction(0)) / n
-    mean_error = sum(m * s.mean[2] for _, m, s, _ in each) / n
+    mean_error = sum(float(m / n) * s.mean[2] for _, m, s, _ in each)
     centered = error = 0.0
-    for sign, m, s, one in each:
-        away, away_error = float(one - mean), s.mean[2] + mean_error
+    for sign, weight, s, one in each:
+        m, away, away_error = float(weight), float(one - mean), s.mean[2] + mean_error
         centered += sign * (s.centered_tss + m * away**2)
         error += s.tss_error + m * (2 * abs(away) + away_error) * away_error + 4 * ROUNDOFF * (s.centered_tss + m * away**2)
     high = float(mean)
@@ -134,8 +138,10 @@ def _merge_record(parts: Sequence[Part]) -> MergeRecord:
     rows: list[int] = []
     removed_rows: list[int] = []
     shards: list[Shard] = []
+    log_weights = 0.0
     for part in parts:
         fits = part.solution.included_fits
+        log_weights += part.sign * fits.log_weights
         if part.sign > 0:
             rows += fits.rows
             removed_rows += fits.removed_rows
@@ -147,4 +153,4 @@ def _merge_record(parts: Sequence[Part]) -> MergeRecord:
                 same = next((shard for shard in shards if is_same_shard(shard, removed)), None)
                 if same:
                     shards.remove(same)  # one of them, if it was added twice
-    return MergeRecord(rows=tuple(rows), removed_rows=tuple(removed_rows), shards=tuple(shards))
+    return MergeRecord(rows=tuple(rows), removed_rows=tuple(removed_rows), shards=tuple(shards), log_weights=log_weights)

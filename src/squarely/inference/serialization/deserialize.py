@@ -214,7 +214,12 @@ def _read_merge_record(written: Mapping[str, Any]) -> MergeRecord:
     shards = tuple((as_int(n), as_number(mean), as_number(tss), as_number(ssr)) for n, mean, tss, ssr in written.get("shards", ()))
     if len(shards) > _MOST_FITS or not all(n for n, *_ in shards):
         raise ValueError(f"it has {len(shards):,} shards, or one without rows.")
-    return MergeRecord(rows=tuple(as_int(x) for x in rows), removed_rows=tuple(as_int(x) for x in taken_out), shards=shards)
+    return MergeRecord(
+        rows=tuple(as_int(x) for x in rows),
+        removed_rows=tuple(as_int(x) for x in taken_out),
+        shards=shards,
+        log_weights=as_number(written.get("log_weights", 0.0)),  # earlier versions have no weights
+    )
 
 
 def _read_root(written: Mapping[str, Any], q: int) -> InverseRoot:

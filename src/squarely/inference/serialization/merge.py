@@ -45,8 +45,6 @@ def merge_solutions(
 
 def _require_different_rows(parts: Sequence[Solution], sources: Sequence[Source], design: Design) -> None:
     """Raise a DataError if two parts have the same cross-products, which means the same rows."""
-    if any(part.moments.design.formula.weights for part in parts):
-        raise DataError("Fits with weights or frequencies cannot be merged. Fit all rows at once.")
     by_size = sorted((part.moments.n, part.centered_tss, i) for i, part in enumerate(parts))
     for at, (n, squares, i) in enumerate(by_size):
         for other_n, other_squares, j in by_size[at + 1 :]:

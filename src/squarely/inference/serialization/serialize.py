@@ -63,7 +63,7 @@ _SOLUTION_KEYS = {
     "precision": "precision", "scans": "scans", "settled": "converged", "blur": "fitted_error", "rough": "input_rounding",
 }  # fmt: skip
 _SPAN_KEYS = {"b": "b", "left": "remainder", "blur": "remainder_error"}
-_MERGE_KEYS = {"rows": "rows", "taken_out": "removed_rows", "shards": "shards"}
+_MERGE_KEYS = {"rows": "rows", "taken_out": "removed_rows", "shards": "shards", "log_weights": "log_weights"}
 RESIDUAL_KEYS = {
     "n": "n", "sums": "sums", "gradient": "gradient", "gradient_low": "gradient_low", "spread": "response_sums",
     "squares": "squares", "powers": "powers", "steps": "sum_squared_differences", "first": "first_residual",
