@@ -470,3 +470,15 @@ def test_get_robustcov_results_refuses_arrays_and_other_words():
         fit.get_robustcov_results("cluster-jk", groups="g")
     with pytest.raises(OptionError, match=r"cov_type='clustre' is not a covariance of statsmodels\. Did you mean 'cluster'"):
         fit.get_robustcov_results("clustre", groups="g")
+
+
+@pytest.mark.parametrize("formula", ["score ~ stratio + english + lunch", "score ~ C(grades) + english - 1"])
+def test_the_f_of_cr2_is_the_joint_test_of_all_slopes(formula, tmp_path):
+    fit = sq.ols(formula, table("caschools"), vcov="CR2", cluster="county")
+    names = list(fit.params.index)
+    slopes = [*names[1:]] if names[0] == "Intercept" else ["english", f"{names[0]} = {names[1]}"]
+    joint = fit.f_test(", ".join(slopes))
+    assert_close([fit.fvalue, fit.f_pvalue], [joint.fvalue, joint.pvalue], rtol=1e-8)
+    fit.save(tmp_path / "fit.json")
+    assert_close([sq.load(tmp_path / "fit.json").fvalue], [fit.fvalue], rtol=1e-13)
+    assert np.isnan(sq.ols("score ~ 1", table("caschools"), vcov="CR2", cluster="county").fvalue)

@@ -6,11 +6,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import qr
 from scipy.special import betaincinv, fdtrc, stdtr, stdtrit
 
 from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, translate_singular_errors
-from squarely.inference.covariance.f_statistic import f_p_value, wald_f
+from squarely.inference.covariance.f_statistic import f_p_value, hotelling_f, slope_constraints, wald_f
 from squarely.inference.covariance.robust import RobustCovariance, robust_covariance_matrix
 from squarely.inference.covariance.root import covariance_root, expand_selected
 from squarely.inference.normality import UNKNOWN_NORMALITY, Normality, residual_tests
@@ -135,30 +134,24 @@ def with_robust_covariance(statistics: Statistics, solution: Solution, robust: R
         df_resid_inference=robust.df,
         df_of_t=expand_selected(df_t, solution.factor.selected),
         fvalue=fvalue,
-        f_pvalue=f_p_value(fvalue, statistics.df_model, robust.df) if statistics.df_model else math.nan,
+        f_pvalue=f_p_value(fvalue, statistics.df_model, _df_of_f(statistics, robust)) if statistics.df_model else math.nan,
     )
+
+
+def _df_of_f(statistics: Statistics, robust: RobustCovariance) -> float:
+    return robust.df if robust.htz_df is None else robust.htz_df - statistics.df_model + 1
 
 
 def _robust_f(statistics: Statistics, solution: Solution, robust: RobustCovariance) -> float:
     """Return the F statistic that every slope is zero: that all coefficients are in proportion to those of a constant."""
     if not statistics.df_model or robust.rank < statistics.df_model:
         return math.nan
-    q, A = len(solution.factor.columns), covariance_root(solution)
-    slopes = np.eye(q)
-    if statistics.k_constant:
-        slopes = slopes[1:] if solution.span is None else _without_constant(solution)
+    slopes = slope_constraints(solution)
     tested = np.flatnonzero(np.any(slopes != 0, axis=0))
     if robust.undefined is not None and robust.undefined[tested].any():
         return math.nan
-    return wald_f(slopes @ A, robust.meat, slopes @ solution.params[solution.factor.selected])
-
-
-def _without_constant(solution: Solution) -> Array:
-    """Return constraints (q - 1, q) on the coefficients that hold for multiples of the coefficients of a constant."""
-    moments, factor = solution.moments, solution.factor
-    basis = qr(solution.span.b[0][:, None])[0]  # type: ignore[union-attr]  # there is one without an intercept
-    constraints: Array = basis[:, 1:].T * moments.design.column_scales[factor.columns]
-    return constraints
+    f = wald_f(slopes @ covariance_root(solution), robust.meat, slopes @ solution.params[solution.factor.selected])
+    return f if robust.htz_df is None else hotelling_f(f, len(slopes), robust.htz_df)[0]
 
 
 def _nan_if_inexact(squares: float, error: float) -> float:

@@ -41,8 +41,8 @@ def estimate_covariance(solution: Solution, source: Source, options: CovarianceO
     else:
         estimate = driscoll_kraay_covariance(solution, source, options)
     if options.df is not None:
-        estimate = replace(estimate, df=options.df, df_t=None)
-    return estimate if options.use_t else replace(estimate, df=math.inf, df_t=None)
+        estimate = replace(estimate, df=options.df, df_t=None, htz_df=None)
+    return estimate if options.use_t else replace(estimate, df=math.inf, df_t=None, htz_df=None)
 
 
 def _classical_covariance(solution: Solution, options: CovarianceOptions) -> RobustCovariance:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cholesky, qr, solve_triangular
 from scipy.special import chdtrc, fdtrc
 
+from squarely.exact import Solution
 from squarely.numerics import Array
 
 
@@ -34,6 +35,24 @@ def wald_f(B: Array, meat: Array | float, difference: Array) -> float:
         return math.nan
     y = solve_triangular(root, difference, trans="T") / scale
     return float(y @ y) / len(B)
+
+
+def slope_constraints(solution: Solution) -> Array:
+    """Return constraints (r, q) that hold if every slope is zero: if the coefficients are in proportion to those of a constant."""
+    moments, factor, span = solution.moments, solution.factor, solution.span
+    slopes = np.eye(len(factor.columns))
+    if span is None:
+        return slopes[1:]
+    if not span.is_spanned(moments, factor):
+        return slopes
+    constraints: Array = qr(span.b[0][:, None])[0][:, 1:].T * moments.design.column_scales[factor.columns]
+    return constraints
+
+
+def hotelling_f(f: float, r: int, eta: float) -> tuple[float, float]:
+    """Return the F statistic of the HTZ test of r constraints, from their Wald statistic over r, and its degrees of freedom."""
+    rest = eta - r + 1
+    return (rest / eta * f, rest) if rest > 0 else (math.nan, math.nan)
 
 
 def f_p_value(statistic: float, df_num: float, df_denom: float) -> float:

@@ -73,9 +73,10 @@ def hc_covariance(solution: Solution, source: Source, options: CovarianceOptions
     if len(sums.positions):
         A = covariance_root(solution)
         undefined = (np.abs(A @ sums.singular) > _TINY * np.linalg.norm(A, axis=1)[:, None]).any(axis=1)
-        rows_text = ", ".join(f"{source.row_number(int(i)):,}" for i in sums.positions[:3].tolist())
+        numbers = ", ".join(f"{source.row_number(int(i)):,}" for i in sums.positions[:3].tolist())
+        which = "A row" if source.partitioned else f"Row {numbers}"  # in partitions, positions count from their own beginning
         notes.append(
-            f"Row {rows_text} alone decides a coefficient, so nothing shows its error: the standard errors that need it are NaN. "
+            f"{which} alone decides a coefficient, so nothing shows its error: the standard errors that need it are NaN. "
             "Use HC1, or leave the row out."
         )
     return RobustCovariance(cov_type=kind, meat=meat, df=n - q, undefined=undefined, rank=q, notes=tuple(notes))

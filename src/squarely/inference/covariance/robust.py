@@ -25,6 +25,7 @@ class RobustCovariance:
     df : the degrees of freedom of t and F; infinite for the normal and the chi-squared distribution.
     cov_kwds : what it was computed with, such as the lags.
     df_t : (q,) the degrees of freedom of each coefficient, if they differ.
+    htz_df : the degrees of freedom of the covariance of all slopes under CR2, for the HTZ test; None for the usual F test.
     undefined : (q,) the coefficients whose standard error the rows do not show; None if there are none.
     rank : the rank of the meat at most: no more constraints are tested at once.
     notes : sentences for the summary, the first of which says what the standard errors are robust to.
@@ -37,6 +38,7 @@ class RobustCovariance:
     df: float
     cov_kwds: Mapping[str, Any] = field(default_factory=dict)
     df_t: Array | None = None
+    htz_df: float | None = None
     undefined: np.ndarray | None = None
     rank: int
     notes: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from squarely.data import to_frame
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.covariance.clustered.htz import htz_degrees
-from squarely.inference.covariance.f_statistic import f_p_value, wald_f
+from squarely.inference.covariance.f_statistic import f_p_value, hotelling_f, wald_f
 from squarely.inference.hypotheses.constraints import (
     Constraints,
     coefficients_are_zero,
@@ -136,8 +136,8 @@ def f_test_of(fit: CoefficientStatistics, constraints: Constraints) -> tuple[flo
     if fit.robust is None or fit.robust.df_t is None:
         return f, r, fit.df_resid_inference
     eta = htz_degrees(fit.solution, fit.source, fit.robust, constraint_root(constraints, fit.solution))
-    rest = eta - r + 1
-    return (rest / eta * f, r, rest) if rest > 0 else (math.nan, r, math.nan)
+    statistic, rest = hotelling_f(f, r, eta)
+    return statistic, r, rest
 
 
 def _wald_f(fit: CoefficientStatistics, constraints: Constraints) -> float:

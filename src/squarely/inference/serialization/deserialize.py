@@ -192,6 +192,7 @@ def _read_covariance(written: Mapping[str, Any], q: int) -> RobustCovariance:
         df=int(df) if df.is_integer() else df,
         cov_kwds={as_text(name): _as_plain(value) for name, value in written["kwds"].items()},
         df_t=df_t,
+        htz_df=as_optional(written.get("htz_df"), as_number),
         undefined=undefined,
         rank=rank,
         notes=as_texts(written["notes"]),

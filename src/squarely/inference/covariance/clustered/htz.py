@@ -10,8 +10,7 @@ import numpy as np
 from squarely.data import Source
 from squarely.exact import Solution
 from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, read_clusters
-from squarely.inference.covariance.clustered.one_way import adjust_scores
-from squarely.inference.covariance.clustered.satterthwaite import adjust_clusters, stack_clusters
+from squarely.inference.covariance.clustered.satterthwaite import adjust_clusters, adjust_scores, stack_clusters
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.numerics import Array
 
@@ -26,7 +25,12 @@ def satterthwaite_degrees(solution: Solution, source: Source, robust: RobustCova
 
 
 def htz_degrees(solution: Solution, source: Source, robust: RobustCovariance, B: Array) -> float:
-    """Return eta, the degrees of freedom of the covariance of r constraints with B = L A (r, q), in one scan.
+    """Return eta, the degrees of freedom of the covariance of r constraints with B = L A (r, q), in one scan."""
+    return htz_degrees_of(_read(solution, source, robust), B)
+
+
+def htz_degrees_of(groups: ClusterGroups, B: Array) -> float:
+    """Return eta, the degrees of freedom of the covariance of r constraints with B = L A (r, q), from clusters.
 
     Their covariance is about a Wishart matrix with eta degrees of freedom: (eta - r + 1) / (eta r) times the Wald statistic has an
     F distribution with r and eta - r + 1. With orthonormal contrasts a_s (rows of `a`), eta is r (r + 1) over the sum of the
@@ -35,7 +39,7 @@ def htz_degrees(solution: Solution, source: Source, robust: RobustCovariance, B:
     a = np.linalg.qr(B.T)[0].T
     r, q = a.shape
     first, K = 0.0, np.zeros((r, r, q, q))
-    for table in _read(solution, source, robust):
+    for table in groups:
         for _, _, products in stack_clusters(table.sums, q):
             values, powers, Q = adjust_clusters(products, -0.5)
             Y = np.swapaxes(a @ Q, 1, 2)  # (g, q, r)

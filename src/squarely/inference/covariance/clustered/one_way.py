@@ -8,14 +8,17 @@ from squarely.data import Source
 from squarely.errors import DataError, pluralize
 from squarely.exact import Solution
 from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, Products, Way, read_clusters
-from squarely.inference.covariance.clustered.satterthwaite import AdjustedClusters, ClusterAdjuster
+from squarely.inference.covariance.clustered.htz import htz_degrees_of
+from squarely.inference.covariance.clustered.satterthwaite import AdjustedClusters, adjust_scores
 from squarely.inference.covariance.clustered.weighted_cr2 import weighted_cr2_meat
+from squarely.inference.covariance.f_statistic import slope_constraints
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root
 from squarely.numerics import Array
 
 _FEW_CLUSTERS = 10
+_MOST_SLOPES = 60  # whose HTZ test is cheap: it takes the fourth power of their number
 _ELSEWHERE = {
     "CR0": "vcovCL(cluster=~{0}, type='HC0', cadjust=FALSE) in R",
     "CR1": "vce(cluster {0}) in Stata, feols(vcov=~{0}) and vcovCL(cluster=~{0}, type='HC1') in R; statsmodels' cov_type='cluster' "
@@ -40,6 +43,10 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     adjusted = None
     if products == "plain":
         adjusted = adjust_scores(groups, covariance_root(solution), -0.5 if kind == "CR2" else -1.0)
+    htz_df = None
+    if kind == "CR2" and adjusted is not None:
+        slopes = slope_constraints(solution)
+        htz_df = htz_degrees_of(groups, slopes @ covariance_root(solution)) if 0 < len(slopes) <= _MOST_SLOPES else None
     meat = adjusted.meat if adjusted else weighted_cr2_meat(groups, q) if is_weighted else sum_scores(groups, q)
     G = require_clusters(groups, (name,), source)
     usual = kind == "CR1" and options.correction == "usual"
@@ -63,6 +70,7 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
         meat=factor * meat,
         df=G - 1,
         df_t=adjusted.df if adjusted is not None and kind == "CR2" else None,
+        htz_df=htz_df,
         undefined=undefined,
         rank=min(q, G - 1),
         cov_kwds={"cluster": [name], "groups": {name: G}, "correction": factor},
@@ -76,14 +84,6 @@ def sum_scores(groups: ClusterGroups, q: int) -> Array:
     for table in groups:
         meat += table.sums.T @ table.sums
     return meat
-
-
-def adjust_scores(groups: ClusterGroups, A: Array, power: float) -> AdjustedClusters:
-    """Return the sums over the clusters, adjusted by (I - P)^power."""
-    adjuster = ClusterAdjuster(A, power)
-    for table in groups:
-        adjuster.add(table)
-    return adjuster.finish()
 
 
 def require_clusters(groups: ClusterGroups, way: Way, source: Source) -> int:

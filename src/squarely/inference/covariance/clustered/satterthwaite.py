@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.inference.covariance.clustered.cluster_sums import ClusterTable
+from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, ClusterTable
 from squarely.numerics import Array
 
 _ZERO = 1e-10  # an eigenvalue of I - P_g below this is zero up to rounding
@@ -108,3 +108,11 @@ def stack_clusters(sums: Array, q: int) -> Iterator[tuple[slice, Array, Array]]:
         products = np.empty((at.stop - start, q, q))
         products[:, i, j] = products[:, j, i] = sums[at, q:]
         yield at, sums[at, :q], products
+
+
+def adjust_scores(groups: ClusterGroups, A: Array, power: float) -> AdjustedClusters:
+    """Return the sums over the clusters, adjusted by (I - P)^power."""
+    adjuster = ClusterAdjuster(A, power)
+    for table in groups:
+        adjuster.add(table)
+    return adjuster.finish()
