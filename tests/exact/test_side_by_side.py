@@ -87,6 +87,18 @@ def test_a_covariance_is_in_the_note_and_where_they_differ_in_a_row(fits):
     assert sq.table(clustered).footer == ["Standard errors (CR1 (model)) in parentheses."]
 
 
+def test_normal_tests_have_z(fits):
+    normal = fits[0].vcov("HC1", use_t=False)
+    assert sq.table(normal, below="t").footer == ["z statistics (HC1) in parentheses."]
+    assert sq.table(normal, fits[0].vcov("HC1"), below="t").footer == ["t statistics (HC1) in parentheses."]
+
+
+def test_many_columns_have_names_beside_them(fits):
+    lines = sq.table([fits[0]] * 20, rows=[]).as_text().split("\n")
+    assert [line.split()[0] for line in lines if line.startswith("displacement")] == ["displacement"] * 3
+    assert all(len(line.split()) > 1 for line in lines if line.startswith(("displacement", "Intercept")))
+
+
 def test_order_hide_labels_and_names(fits):
     page = sq.table(
         *fits, order=["horsepower"], hide="C(origin)", names=["small", "large"], labels={"horsepower": "Power", "mpg": "Miles"}
@@ -100,6 +112,7 @@ def test_order_hide_labels_and_names(fits):
     everything = sq.table(fits[0], hide=["Intercept", "displacement"], rows=[])
     assert read(everything)["name"].tolist() == ["Dep. Variable", "Intercept", "displacement"]
     assert "-" * 78 in everything.as_text()
+    assert everything.footer == []
 
 
 def test_small_numbers_show_digits_and_a_row_has_the_same_places():

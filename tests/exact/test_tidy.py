@@ -177,3 +177,14 @@ def test_augment_says_what_it_cannot_do(tmp_path):
     assert sq.load(tmp_path / "fit.json").glance().equals(fit.glance())
     with pytest.raises(DataError, match=r"have a column '.hat', which is a name of augment. Rename"):
         sq.ols("y ~ `.hat`", {"y": [1.0, 2.0, 4.0], ".hat": [1.0, 2.0, 3.0]}).augment()
+
+
+def test_augment_keeps_types_that_arrow_does_not_have():
+    data = pl.DataFrame({"y": [1.0, 2.0, 3.0, 5.0], "g": ["a", "b", "a", "b"]}, schema={"y": pl.Float32, "g": pl.Enum(["b", "a"])})
+    assert sq.ols("y ~ g", data).augment().select("y", "g").equals(data)
+    rows = pd.DataFrame({"y": [1.0, 2.0, 4.0, 5.0], "x": pd.array([1, 5, 3, None], dtype="Int64"), "z": [0.0, 1.0, 0.0, 1.0]})
+    rows = rows.assign(g=pd.cut(rows["z"], [-1, 0.5, 2])).set_axis([7, 7, 8, 9])
+    frame = sq.ols("y ~ x", rows[["y", "x"]]).augment()
+    pd.testing.assert_frame_equal(frame[["y", "x"]], rows[["y", "x"]].iloc[:3])
+    frame = sq.ols("y ~ g", rows).augment()
+    pd.testing.assert_frame_equal(frame[["y", "g"]], rows[["y", "g"]])

@@ -14,6 +14,7 @@ from squarely.data.files.write import write_columns
 from squarely.data.first_rows import PreviewedColumn, examine_first_rows
 from squarely.data.frames.arrays import ArraysSource, label_columns, named_columns, open_xy
 from squarely.data.frames.arrow import is_in_memory
+from squarely.data.frames.augmented_rows import augment_rows
 from squarely.data.open import open_new_rows, open_source
 from squarely.data.pandas_io import (
     PandasReadCall,
@@ -32,7 +33,6 @@ from squarely.data.scan.fold import fold_parts, iter_batches, map_batches
 from squarely.data.scan.grouped import GroupedStore, Labels, concat_labels, encode_labels, fractional_label_error
 from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
-from squarely.data.scan.stored_columns import read_stored_columns
 from squarely.data.source import (
     BATCH_ROWS,
     Source,

@@ -190,7 +190,9 @@ def _lay_out_table(block: Table, width: int) -> list[str]:
     cells = [[escape_controls(cell) for cell in row] for row in [block.header, *block.rows]]
     least = [max(map(cell_len, column)) + 1 for column in zip(*(row[1:] for row in cells), strict=True)]
     lines: list[str] = []
-    for first, last in _split_columns(least, width):
+    names = max(cell_len(row[0]) for row in cells)
+    available = width if sum(least) <= width else width - min(names, width // 4)  # names fit beside the columns of each part
+    for first, last in _split_columns(least, available):
         part = [[row[0], *row[first + 1 : last + 1]] for row in cells]
         lines += [*(["-" * width] if lines else []), *_lay_out_columns(part, least[first:last], width, block.rules)]
     return lines

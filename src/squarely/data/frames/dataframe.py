@@ -46,6 +46,10 @@ class DataFrameSource(InMemorySource):
             return super().from_table(table, rows)
         return nw.DataFrame.from_arrow(table, backend=self._frame.implementation).to_native()
 
+    def take(self, names: Sequence[str], rows: np.ndarray) -> Any:
+        """Return columns of the rows at some positions, as they are."""
+        return self._frame.select(names)[rows].to_native()
+
     def index(self, rows: np.ndarray) -> Any:
         index = nw.maybe_get_index(self._frame)
         return rows if index is None else index[rows]

@@ -99,7 +99,11 @@ def lay_out_models(
     end: list[_Row] = [(shown.get(text, text), [_has_any(model, known[text]) for model in models]) for text in hidden]
     end += [(_ROWS[row], [_statistic_cell(model, row) for model in models]) for row in statistics]
     rules = [1, len(top)] if end and coefficients else [1]
-    footer = [*_describe_below(str(below), covariances), *_describe_stars(levels), *_describe_runs(models, headers)]
+    footer = [
+        *(_describe_below(str(below), models) if coefficients else []),
+        *_describe_stars(levels),
+        *_describe_runs(models, headers),
+    ]
     return Page("", [Table(("", *headers), _align([*top, *end]), rules)], footer=footer)
 
 
@@ -173,10 +177,12 @@ def _align(rows: Sequence[_Row]) -> list[tuple[str, ...]]:
     ]
 
 
-def _describe_below(below: str, covariances: Iterable[str | None]) -> Iterator[str]:
-    robust = [str(each) for each in covariances]
-    if robust:
-        yield _BELOW[below].format(f" ({robust[0]})" if len(robust) == 1 and robust != ["nonrobust"] else "") + "."
+def _describe_below(below: str, models: Sequence[ModelColumn]) -> Iterator[str]:
+    types = {model.covariance: model.numbers["use_t"] for model in models if model.covariance is not None}
+    if types:
+        only = next(iter(types)) if len(types) == 1 else "nonrobust"
+        text = _BELOW[below].format("" if only == "nonrobust" else f" ({only})")
+        yield f"{text if below != 't' or any(types.values()) else 'z' + text[1:]}."
 
 
 def _describe_stars(levels: Sequence[float]) -> list[str]:

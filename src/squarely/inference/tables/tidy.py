@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squarely.data import read_stored_columns, to_frame
+from squarely.data import augment_rows, to_frame
 from squarely.errors import DataError, short_traceback
 from squarely.exact import read_residuals
 from squarely.inference.coefficients import CoefficientStatistics, require_alpha
@@ -112,10 +112,7 @@ class TidyFrames(CoefficientStatistics):
         )
         rows, leverage, scaled = self._read_leverage()
         columns = [response - residuals, residuals, *_influence(leverage, scaled, self.mse_resid, self.df_resid, self.rank)]
-        table = read_stored_columns(source, names, rows)
-        for name, values in zip(_COLUMNS, columns, strict=True):
-            table = table.append_column(name, [values])
-        return source.from_table(table, rows)
+        return augment_rows(source, names, rows, dict(zip(_COLUMNS, columns, strict=True)))
 
     def _read_leverage(self) -> tuple[np.ndarray, Array, Array]:
         """Return the positions (n,) of the rows, their leverage (n,) and their residuals (n,) times the roots of the weights."""
