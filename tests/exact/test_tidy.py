@@ -10,7 +10,7 @@ import pytest
 
 import squarely as sq
 from squarely.errors import DataError, OptionError
-from tests.support.checks import CARS, assert_close
+from tests.support.checks import CARS, assert_close, need
 from tests.support.inference_oracles import CASES, fit_of
 
 smf = pytest.importorskip("statsmodels.formula.api")
@@ -177,6 +177,23 @@ def test_augment_says_what_it_cannot_do(tmp_path):
     assert sq.load(tmp_path / "fit.json").glance().equals(fit.glance())
     with pytest.raises(DataError, match=r"have a column '.hat', which is a name of augment. Rename"):
         sq.ols("y ~ `.hat`", {"y": [1.0, 2.0, 4.0], ".hat": [1.0, 2.0, 3.0]}).augment()
+
+
+def test_augment_does_not_fetch_rows_from_elsewhere():
+    dd, ibis = need("dask.dataframe"), need("ibis")
+    rows = ROWS[["mpg", "weight"]]
+    for data, says in (
+        (
+            dd.from_pandas(rows, npartitions=2),
+            "are in other processes, and to augment them would bring them here. Fit a sample, or",
+        ),
+        (
+            ibis.memtable(rows),
+            "stay in DuckDB, and to augment them would bring them here. Fit a sample, or",
+        ),
+    ):
+        with pytest.raises(DataError, match=says):
+            sq.ols("mpg ~ weight", data).augment()
 
 
 def test_augment_keeps_types_that_arrow_does_not_have():

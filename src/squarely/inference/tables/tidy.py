@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squarely.data import augment_rows, to_frame
+from squarely.data import augment_rows, require_local, to_frame
 from squarely.errors import DataError, short_traceback
 from squarely.exact import read_residuals
 from squarely.inference.coefficients import CoefficientStatistics, require_alpha
@@ -92,7 +92,7 @@ class TidyFrames(CoefficientStatistics):
 
         Raises
         ------
-        DataError : the fit has no rows, as a loaded one; or they have no order, or have columns of these names.
+        DataError : the fit has no rows, as a loaded one; they are in other processes or in a database, or have columns of these names.
 
         Examples
         --------
@@ -105,8 +105,7 @@ class TidyFrames(CoefficientStatistics):
         names = [name for name in source.columns if name in read]
         if taken := [name for name in names if name in _COLUMNS]:
             raise DataError(f"The data have a column {taken[0]!r}, which is a name of augment. Rename the column and fit again.")
-        if not source.ordered:
-            raise DataError(f"augment needs rows in a fixed order, and {source.label} has none. Write them to a file and fit that.")
+        require_local(source, "augment them", "Fit a sample")
         response, residuals, _, _ = read_residuals(
             self.solution.moments, source, self.solution.factor.columns, self.solution.scaled_params
         )
