@@ -92,7 +92,7 @@ class TidyFrames(CoefficientStatistics):
 
         Raises
         ------
-        DataError : the fit has no rows, as a loaded one; they are in other processes or in a database, or have columns of these names.
+        DataError : the fit has no rows, as a loaded one; they are in other processes or a database, or have columns of these names.
 
         Examples
         --------
