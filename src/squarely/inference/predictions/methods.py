@@ -95,7 +95,7 @@ class RowStatistics(CoefficientStatistics):
         >>> import squarely as sq
         >>> fit = sq.ols("mpg ~ weight", sq.datasets.cars())
         >>> fit.predict({"weight": [2000.0, 3000.0]}, interval="prediction").round(2).to_dict("list")
-        {'predicted': [30.96, 23.29], 'lower': [22.38, 14.75], 'upper': [39.54, 31.83]}
+        {'predicted': [30.96, 23.29], 'lower': [22.4, 14.74], 'upper': [39.53, 31.84]}
         """
         options = PredictionOptions(weights=weights, read=read, unseen=unseen, rank_deficient=rank_deficient)
         return predict_rows(self, new, interval, level, options) if new is not None or interval is not None else self.fittedvalues
@@ -132,7 +132,7 @@ class RowStatistics(CoefficientStatistics):
         >>> fit = sq.ols("mpg ~ weight", sq.datasets.cars())
         >>> prediction = fit.get_prediction({"weight": [2000.0, 3000.0]})
         >>> prediction.predicted_mean.round(3), prediction.se_mean.round(3)
-        (array([30.963, 23.286]), array([0.338, 0.218]))
+        (array([30.964, 23.288]), array([0.331, 0.218]))
         """
         options = PredictionOptions(weights=weights, read=read, unseen=unseen, rank_deficient=rank_deficient)
         return cast(Prediction, get_prediction(self, new, options))  # a `LazyPrediction` for lazy rows
