@@ -36,7 +36,7 @@ from squarely.design import (
     require_named,
 )
 from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of, show_value
-from squarely.inference import CLASSICAL, CovarianceOptions, Fit, infer, require_group_columns, require_order
+from squarely.inference import CLASSICAL, CovarianceOptions, Fit, infer, require_group_columns, require_order, require_readable_rows
 from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
 from squarely.types import Missing
 
@@ -91,6 +91,7 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
         remarks = (f"Rows in the order of {inputs.order_by!r}.",)
     require_group_columns(inputs.covariance, source)
     require_order(inputs.covariance, source, has_frequencies=formula.has_frequencies)
+    require_readable_rows(inputs.covariance, source)
     in_engine = choose_fold(inputs.fold, source, formula) != "batches"
     with parse_once(inputs, formula, source) as stored:
 

@@ -8,7 +8,13 @@ the frames of broom and several fits side by side, `figures` draws fits. `serial
 """
 
 from squarely.inference.coefficients import require_level
-from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options, require_group_columns
+from squarely.inference.covariance.options import (
+    CLASSICAL,
+    CovarianceOptions,
+    read_covariance_options,
+    require_group_columns,
+    require_readable_rows,
+)
 from squarely.inference.covariance.serial_correlation.hac import require_order
 from squarely.inference.figures.coefficient_figure import coefficient_panel
 from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits

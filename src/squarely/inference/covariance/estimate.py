@@ -12,7 +12,14 @@ from squarely.exact import Solution
 from squarely.inference.covariance.clustered.one_way import cluster_covariance
 from squarely.inference.covariance.clustered.two_way import two_way_covariance
 from squarely.inference.covariance.hc import hc_covariance
-from squarely.inference.covariance.options import CLASSICAL, CLUSTERED, HC, CovarianceOptions, require_group_columns
+from squarely.inference.covariance.options import (
+    CLASSICAL,
+    CLUSTERED,
+    HC,
+    CovarianceOptions,
+    require_group_columns,
+    require_readable_rows,
+)
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.serial_correlation.driscoll_kraay import driscoll_kraay_covariance
 from squarely.inference.covariance.serial_correlation.hac import hac_covariance
@@ -24,11 +31,12 @@ def estimate_covariance(solution: Solution, source: Source, options: CovarianceO
     Raises
     ------
     DataError : the rows do not support it, or are not those of the fit.
-    OptionError : the rows have no order, or are too few for the lags.
+    OptionError : the rows have no order, stay in a database, or are too few for the lags.
     """
     if options == CLASSICAL:
         return None
     require_group_columns(options, source)
+    require_readable_rows(options, source)
     if options.kind == "nonrobust":
         estimate = _classical_covariance(solution, options)
     elif options.kind in HC:
