@@ -110,12 +110,18 @@ def test_a_fit_takes_another_covariance_afterwards(engine, folder):
 
 @pytest.mark.parametrize("engine", IBIS)
 @pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("HAC")])
-def test_rows_in_a_database_need_an_order_to_leave_it(name, engine, folder):
+def test_rows_in_a_database_need_an_order_to_leave_it(name, engine, folder, monkeypatch):
     data, options = engine_input(engine, folder), CASES[name]
     kind = expected(name).cov_type
     message = rf"^Robust standard errors \(vcov='{kind}'\) read the rows, which stay in \w+: give ols order_by= .* Parquet file"
+    later = {key: value for key, value in options.items() if key not in ("where", "weights", "frequencies")}
+    fit = sq.ols("y ~ x", data)
+    monkeypatch.setattr("squarely.data.engines.query_source.QuerySource.aggregate", refuse_queries)
+    with pytest.raises(OptionError, match=message):
+        fit.vcov(**later)
     with pytest.raises(OptionError, match=message):
         sq.ols("y ~ x * when + gaps", data, **options)
-    later = {key: value for key, value in options.items() if key not in ("where", "weights", "frequencies")}
-    with pytest.raises(OptionError, match=message):
-        sq.ols("y ~ x", data).vcov(**later)
+
+
+def refuse_queries(*arguments):
+    raise AssertionError("a query before the error")
