@@ -61,7 +61,7 @@ class IbisSource(QuerySource):
         if self._order_by is None:
             raise DataError(
                 f"The rows of {self.label} stay in {self.require_engine().name}, and they have no order to match results to rows. "
-                "For residuals, give ols order_by= a column that sorts them; otherwise write them to a Parquet file first."
+                "For residuals, give ols order_by= a column that sorts them; for predictions, write them to a Parquet file first."
             )
         names = [*numbers, *labels]
         with self._translate_errors():
