@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import squarely as sq
-from squarely.api import training
+from squarely.api import training_steps
 from tests.support.checks import CARS, need
 
 FORMULA = "mpg ~ displacement + weight"
@@ -15,7 +15,7 @@ FORMULA = "mpg ~ displacement + weight"
 @pytest.fixture
 def poisoned(monkeypatch):
     """Make the exact road return nonsense."""
-    honest = training.solve_least_squares
+    honest = training_steps.solve_least_squares
 
     def nonsense(*args, **options):
         solution = honest(*args, **options)
@@ -23,7 +23,7 @@ def poisoned(monkeypatch):
             solution, params=np.array([7.0, -1e9, 3e-5]), scaled_params=(np.array([7.0, -1e9, 3e-5]), np.zeros(3)), ssr=-1.0
         )
 
-    monkeypatch.setattr(training, "solve_least_squares", nonsense)
+    monkeypatch.setattr(training_steps, "solve_least_squares", nonsense)
 
 
 @pytest.fixture
