@@ -195,7 +195,7 @@ def test_units_of_columns_do_not_matter_where_the_covariance_is_repaired():
     assert [fit.cov_kwds["fixed"] for fit in fits] == [True, True]
     raw = CASES["cl2.sal.raw"]  # what it was before
     assert_values(raw, dict(zip([*raw["values"]][:4], fits[0].bse ** 2, strict=True)))
-    assert any("smallest eigenvalue was -0.0018 of the trace" in note for note in fits[0].notes)
+    assert any("smallest eigenvalue was -0.0018 times the sum of their sizes" in note for note in fits[0].notes)
     assert not any("The same numbers" in note for note in fits[0].notes)
 
 
@@ -482,3 +482,8 @@ def test_the_f_of_cr2_is_the_joint_test_of_all_slopes(formula, tmp_path):
     fit.save(tmp_path / "fit.json")
     assert_close([sq.load(tmp_path / "fit.json").fvalue], [fit.fvalue], rtol=1e-13)
     assert np.isnan(sq.ols("score ~ 1", table("caschools"), vcov="CR2", cluster="county").fvalue)
+
+
+def test_a_correction_that_would_have_no_effect_is_refused():
+    with pytest.raises(OptionError, match="correction='min' is for vcov='CR1' with clusters by two columns"):
+        sq.ols("score ~ stratio", table("caschools"), vcov="CR0", cluster=["county", "grades"], correction="min")

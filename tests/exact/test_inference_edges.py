@@ -260,6 +260,10 @@ def test_residuals_below_rounding_are_unknown(how, tmp_path):
         assert (one.digits_bse == 0).all()
         assert one.rsquared == pytest.approx(1, abs=1e-10)
         assert "residuals are smaller than the rounding" in " ".join(str(one.summary()).split())
+    if how == "double":
+        robust = fit.vcov("HC3")
+        assert np.isnan([*robust.bse, robust.fvalue, robust.f_pvalue, *robust.cov_params().to_numpy().ravel()]).all()
+        assert np.isnan(robust.f_test("x1 = 0").pvalue)
 
 
 def test_a_large_value_with_a_dummy_of_its_own():

@@ -10,7 +10,7 @@ from scipy.special import betaincinv, fdtrc, stdtr, stdtrit
 
 from squarely.exact import SIX_DIGITS, TEN_DIGITS, Solution, condition_of, translate_singular_errors
 from squarely.inference.covariance.f_statistic import f_p_value, hotelling_f, slope_constraints, wald_f
-from squarely.inference.covariance.robust import RobustCovariance, robust_covariance_matrix
+from squarely.inference.covariance.robust import RobustCovariance, known_meat, robust_covariance_matrix
 from squarely.inference.covariance.root import covariance_root, expand_selected
 from squarely.inference.normality import UNKNOWN_NORMALITY, Normality, residual_tests
 from squarely.numerics import ROUNDOFF, Array
@@ -150,7 +150,7 @@ def _robust_f(statistics: Statistics, solution: Solution, robust: RobustCovarian
     tested = np.flatnonzero(np.any(slopes != 0, axis=0))
     if robust.undefined is not None and robust.undefined[tested].any():
         return math.nan
-    f = wald_f(slopes @ covariance_root(solution), robust.meat, slopes @ solution.params[solution.factor.selected])
+    f = wald_f(slopes @ covariance_root(solution), known_meat(solution, robust), slopes @ solution.params[solution.factor.selected])
     return f if robust.htz_df is None else hotelling_f(f, len(slopes), robust.htz_df)[0]
 
 

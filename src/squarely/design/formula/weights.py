@@ -22,5 +22,5 @@ def require_finite_weights(formula: Formula, account: RowAccount, label: str) ->
         if infinite := account.dropped.get(text, {}).get("inf", 0):
             raise DataError(
                 f"{option}={text!r} is infinite in {pluralize(infinite, 'row')} of {label}. Give finite numbers: an infinite "
-                "weight would fix the line at that row."
+                "weight would force a residual of zero there."
             )

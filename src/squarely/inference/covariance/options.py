@@ -168,8 +168,8 @@ def _read_lags(lags: object) -> int | None:
 def _read_correction(correction: object, kind: str, columns: tuple[str, ...]) -> str:
     if not isinstance(correction, str) or correction not in get_args(Correction):
         raise OptionError(f"correction={show_value(correction)} is not one of {', '.join(map(repr, get_args(Correction)))}.")
-    if correction == "min" and len(columns) != 2:
-        raise OptionError("correction='min' is for clusters by two columns. Leave it out.")
+    if correction == "min" and (len(columns) != 2 or kind == "CR0"):
+        raise OptionError("correction='min' is for vcov='CR1' with clusters by two columns. Leave it out.")
     if correction == "none" and kind not in ("CR1", "HAC", "DK"):
         raise OptionError(f"correction='none' is for CR1, HAC and DK, and vcov is {kind!r}. Leave it out.")
     return correction

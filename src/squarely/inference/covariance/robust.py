@@ -44,10 +44,15 @@ class RobustCovariance:
     notes: tuple[str, ...] = ()
 
 
+def known_meat(solution: Solution, robust: RobustCovariance) -> Array:
+    """Return the meat (q, q), NaN if rounding hides the residuals."""
+    return np.full_like(robust.meat, np.nan) if solution.has_hidden_residuals else robust.meat
+
+
 def robust_covariance_matrix(solution: Solution, robust: RobustCovariance) -> Array:
     """Return the covariance (p, p) in the units of the data, NaN for dropped columns and undefined coefficients."""
     A = covariance_root(solution)
-    covariance = A @ robust.meat @ A.T
+    covariance = A @ known_meat(solution, robust) @ A.T
     covariance = (covariance + covariance.T) / 2
     if robust.undefined is not None:
         covariance[robust.undefined] = covariance[:, robust.undefined] = np.nan

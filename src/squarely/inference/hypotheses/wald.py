@@ -15,6 +15,7 @@ from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.covariance.clustered.htz import htz_degrees
 from squarely.inference.covariance.f_statistic import f_p_value, hotelling_f, wald_f
+from squarely.inference.covariance.robust import known_meat
 from squarely.inference.hypotheses.constraints import (
     Constraints,
     coefficients_are_zero,
@@ -152,7 +153,7 @@ def _wald_f(fit: CoefficientStatistics, constraints: Constraints) -> float:
 def meat_of(fit: CoefficientStatistics) -> Array | float:
     """Return M (q, q), or the variance that stands for it, in the squared scaled unit of the response."""
     scale = float(fit.design.scales[-1])
-    return fit.mse_resid / scale**2 if fit.robust is None else fit.robust.meat
+    return fit.mse_resid / scale**2 if fit.robust is None else known_meat(fit.solution, fit.robust)
 
 
 def is_defined(fit: CoefficientStatistics, constraints: Constraints) -> bool:

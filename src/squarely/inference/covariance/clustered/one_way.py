@@ -59,6 +59,10 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
         f"{tests}. The same numbers: {elsewhere}.",
         *describe_few(solution, options, G, min(q, G - 1)),
     ]
+    if kind == "CR2" and adjusted is not None and htz_df is None and solution.moments.design.columns:
+        notes.append(
+            f"With more than {_MOST_SLOPES} slopes F has {G - 1:,} degrees of freedom in the denominator, not those of HTZ."
+        )
     if is_weighted:
         notes.append("With weights, CR2 has no degrees of freedom for each coefficient here, so t uses those of CR1.")
     undefined = None
@@ -115,7 +119,7 @@ def describe_few(solution: Solution, options: CovarianceOptions, clusters: int, 
 
 def _describe_df(kind: str, clusters: int) -> str:
     if kind == "CR2":
-        return f"t has Satterthwaite's degrees of freedom (fit.df_t), and F has {clusters - 1:,} in the denominator"
+        return "t has Satterthwaite's degrees of freedom (fit.df_t), and F is the HTZ test"
     return f"t and F have {pluralize(clusters - 1, 'degree')} of freedom"
 
 

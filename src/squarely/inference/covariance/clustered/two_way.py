@@ -109,5 +109,5 @@ def _describe_repair(A: Array, before: Array, repair: _Repair) -> str:
         change = f"the standard errors changed by at most {np.abs(np.sqrt(now / was) - 1).max():.2%}"
     return (
         f"The covariance was indefinite, as those for two columns of clusters may be: its smallest eigenvalue was "
-        f"{repair.eigenvalue:.2g} of the trace. It was set to zero, and {change}."
+        f"{repair.eigenvalue:.2g} times the sum of their sizes. It was set to zero, and {change}."
     )
