@@ -333,7 +333,7 @@ def torchrun(*words):
 
 def test_torchrun_trains_as_one_and_prints_once():
     code, out, _ = torchrun(*TRAIN, "--epochs", "30", "--batch-size", "48", "--dtype", "float64", "--json")
-    assert code == 1  # the noise of batches keeps it more than 0.01 standard errors away
+    assert code == 0  # as near as the noise of batches lets it come
     numbers = json.loads(out)
     alone = sq.train("mpg ~ displacement", CARS, epochs=30, batch_size=48, dtype="float64")
     assert_close(list(numbers["params"].values()), alone.coefficients, rtol=1e-12)
