@@ -35,7 +35,7 @@ COVARIANCES = [
     _row("cluster: a column twice", "cluster=['firm', 'firm'] names a column twice.", cluster=["firm", "firm"]),
     _row("cluster: CR2 of two columns", "vcov='CR2' is defined for one column of clusters, not two.", vcov="CR2",
          cluster=["firm", "year"]),
-    _row("correction: min for one column", "correction='min' is for vcov='CR1' with clusters by two columns.", cluster="firm", correction="min"),
+    _row("correction: min for one column", "correction='min' is for vcov='CR1' with clusters", cluster="firm", correction="min"),
     _row("correction: none for CR3", "correction='none' is for CR1, HAC and DK, and vcov is 'CR3'.", vcov="CR3", cluster="firm",
          correction="none"),
 ]  # fmt: skip
