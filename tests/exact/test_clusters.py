@@ -487,3 +487,16 @@ def test_the_f_of_cr2_is_the_joint_test_of_all_slopes(formula, tmp_path):
 def test_a_correction_that_would_have_no_effect_is_refused():
     with pytest.raises(OptionError, match="correction='min' is for vcov='CR1' with clusters by two columns"):
         sq.ols("score ~ stratio", table("caschools"), vcov="CR0", cluster=["county", "grades"], correction="min")
+
+
+def test_options_without_an_effect_are_refused():
+    fit = sq.ols("score ~ stratio", table("caschools"))
+    with pytest.raises(OptionError, match=r"use_t=False is the normal distribution.* and df=10"):
+        fit.vcov("HC1", use_t=False, df=10)
+
+
+def test_nested_fits_have_one_covariance():
+    small, large = (sq.ols(f, table("caschools")) for f in ("score ~ stratio", "score ~ stratio + english"))
+    with pytest.raises(OptionError, match="same kind of covariance with other columns"):
+        sq.anova(small.vcov(cluster="county"), large.vcov(cluster="grades"))
+    assert len(sq.anova(small.vcov(cluster="county"), large.vcov(cluster="county"))) == 2

@@ -102,6 +102,10 @@ def read_covariance_options(
         raise OptionError("vcov='DK' (Driscoll-Kraay) needs the periods. Name their column, such as time='year'.")
     if lags is not None and kind not in ("HAC", "DK"):
         raise OptionError(f"lags={show_value(lags)} is for vcov='HAC' and vcov='DK', and vcov is {kind!r}. Leave one of them out.")
+    if use_t is False and df is not None:
+        raise OptionError(
+            f"use_t=False is the normal distribution, which has no degrees of freedom, and df={show_value(df)}. Leave one out."
+        )
     return CovarianceOptions(
         kind=kind,
         cluster=columns,

@@ -182,6 +182,12 @@ def _compare_fits(fits: Sequence[CoefficientStatistics]) -> pd.DataFrame:
         raise OptionError(
             f"The fits have different covariances, {' and '.join(sorted({fit.cov_type for fit in fits}))}. Give all the same vcov=."
         )
+    named = {tuple(repr(fit.cov_kwds.get(key)) for key in ("cluster", "time")) for fit in fits}
+    if len(named) > 1 or len({fit.use_t for fit in fits}) > 1:
+        raise OptionError(
+            "The fits have the same kind of covariance with other columns or another distribution. Give all the same cluster=, time= "
+            "and use_t=."
+        )
     is_robust = fits[-1].cov_type != "nonrobust"
     columns = [name for name in _NESTED_COLUMNS if not (is_robust and name in ("ssr", "ss_diff"))]
     rows: list[_Row] = [{"df_resid": fits[0].df_resid, "ssr": fits[0].ssr, "df_diff": 0.0}]
