@@ -134,7 +134,7 @@ def cells_of(block):
 
 
 def test_the_page_of_statsmodels_has_these_names():
-    smf = pytest.importorskip("statsmodels.formula.api")
+    smf = need("statsmodels.formula.api")
     theirs = smf.ols("mpg ~ displacement", sq.datasets.cars()).fit().summary()
     formats = {name for name in dir(theirs) if name.startswith("as_")}
     assert formats <= {name for name in dir(Page) if name.startswith("as_")}

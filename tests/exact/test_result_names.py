@@ -30,7 +30,7 @@ def test_every_result_has_rows_a_table_and_notes(results):
 
 
 def test_the_table_of_a_fit_is_that_of_statsmodels(results):
-    smf = pytest.importorskip("statsmodels.formula.api")
+    smf = need("statsmodels.formula.api")
     theirs = smf.ols(FORMULA, ROWS).fit()
     table = results["fit"].table
     assert list(table.columns) == ["coef", "std_err", "t", "p", "ci_lower", "ci_upper", "digits", "digits_std_err"]

@@ -283,7 +283,7 @@ def test_one_period_is_refused():
 
 
 def test_hac_needs_an_order():
-    ibis = pytest.importorskip("ibis")
+    ibis = need("ibis")
     rows = ibis.memtable(series())
     with pytest.raises(OptionError, match=r"has no order\. Give ols order_by= with a column that sorts them"):
         sq.ols("y ~ x", rows, vcov="HAC")

@@ -7,13 +7,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
+from statsmodels.iolib.summary2 import summary_col
 
 import squarely as sq
 from squarely.errors import InputError, OptionError
 from tests.support.checks import need
 
-smf = pytest.importorskip("statsmodels.formula.api")
-summary_col = pytest.importorskip("statsmodels.iolib.summary2").summary_col
 ROWS = sq.datasets.cars()
 FORMULAS = ["mpg ~ displacement", "mpg ~ displacement + C(origin) + horsepower"]
 

@@ -7,13 +7,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import statsmodels.formula.api as smf
 
 import squarely as sq
 from squarely.errors import DataError, OptionError
 from tests.support.checks import CARS, assert_close, need
 from tests.support.inference_oracles import CASES, fit_of
 
-smf = pytest.importorskip("statsmodels.formula.api")
 ROWS, FORMULA = sq.datasets.cars(), "mpg ~ displacement + C(origin)"
 ADDED = [".fitted", ".resid", ".hat", ".sigma", ".cooksd", ".std.resid"]  # broom's names in broom's order
 

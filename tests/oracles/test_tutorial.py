@@ -173,7 +173,7 @@ def test_demo_avoids_noise(demo):
 
 
 def test_the_numbers_of_the_check_of_the_line_are_those_of_statsmodels(demo):
-    smf, stattools = pytest.importorskip("statsmodels.formula.api"), pytest.importorskip("statsmodels.stats.stattools")
+    smf, stattools = need("statsmodels.formula.api"), need("statsmodels.stats.stattools")
     cars = sq.datasets.cars()
     line = smf.ols(FORMULA, cars).fit()
     curve = smf.ols("mpg ~ cr(displacement, df=4) - 1 + model", cars).fit()  # the same space as a natural spline with df=3
