@@ -185,8 +185,8 @@ def _compare_fits(fits: Sequence[CoefficientStatistics]) -> pd.DataFrame:
     named = {tuple(repr(fit.cov_kwds.get(key)) for key in ("cluster", "time")) for fit in fits}
     if len(named) > 1 or len({fit.use_t for fit in fits}) > 1:
         raise OptionError(
-            "The fits have the same kind of covariance with other columns or another distribution. Give all the same cluster=, time= "
-            "and use_t=."
+            "The fits have the same kind of covariance with other columns or another distribution. Give all the same cluster=, "
+            "time= and use_t=."
         )
     is_robust = fits[-1].cov_type != "nonrobust"
     columns = [name for name in _NESTED_COLUMNS if not (is_robust and name in ("ssr", "ss_diff"))]
