@@ -149,7 +149,7 @@ def test_residuals_are_those_of_the_rows_in_memory(engine, folder):
 @pytest.mark.parametrize("engine", EACH_ENGINE)
 def test_a_figure_counts_the_rows_in_the_same_cells(engine, folder, monkeypatch):
     need("matplotlib")
-    monkeypatch.setattr("squarely.inference.figures.drawn_rows.MOST_POINTS", 10)
+    monkeypatch.setattr("squarely.inference.post_estimation.figures.drawn_rows.MOST_POINTS", 10)
     form, formula = ENGINES[engine], "log(y + 40) ~ poly(gaps, 2)"
     fit = sq.ols(formula, engine_input(engine, folder), where="z > -25", fold=form.fold)
     (axes,) = fit.plot().axes

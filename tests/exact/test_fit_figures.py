@@ -11,8 +11,8 @@ import pytest
 
 import squarely as sq
 from squarely.errors import DataError, InputError, OptionError
-from squarely.inference.figures import drawn_rows
-from squarely.inference.figures.histogram import count_rows, merge_histograms
+from squarely.inference.post_estimation.figures import drawn_rows
+from squarely.inference.post_estimation.figures.histogram import count_rows, merge_histograms
 from squarely.show.palette import COLORS
 from squarely.show.statistical_marks import _GRAYS
 from tests.support.checks import CARS, assert_close, need

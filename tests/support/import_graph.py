@@ -37,7 +37,7 @@ ORDER = {
     ],
     "inference": [
         "normality preview scan", "covariance", "statistics", "summary serialization", "coefficients",
-        "hypotheses predictions tables", "figures", "fit",
+        "post_estimation", "fit",
     ],
 }  # fmt: skip
 

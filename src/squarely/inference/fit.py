@@ -15,9 +15,10 @@ from squarely.inference.covariance.estimate import estimate_covariance
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.statsmodels_names import StatsmodelsCovariance
-from squarely.inference.figures.plot import Figures
-from squarely.inference.hypotheses.methods import HypothesisTests
-from squarely.inference.predictions.methods import RowStatistics
+from squarely.inference.post_estimation.figures.plot import Figures
+from squarely.inference.post_estimation.hypotheses.methods import HypothesisTests
+from squarely.inference.post_estimation.predictions.methods import RowStatistics
+from squarely.inference.post_estimation.tables.tidy import TidyFrames
 from squarely.inference.serialization.deserialize import solution_from_json
 from squarely.inference.serialization.merge import detach_source, merge_solutions
 from squarely.inference.serialization.serialize import solution_to_json
@@ -28,7 +29,6 @@ from squarely.inference.statistics import (
 )
 from squarely.inference.summary.page import summary_page
 from squarely.inference.summary.plain_numbers import to_plain_numbers
-from squarely.inference.tables.tidy import TidyFrames
 from squarely.reprs import NO_SIGNATURE, public_dir
 from squarely.storage.disk import write_text
 from squarely.types import Correction, Duplicates

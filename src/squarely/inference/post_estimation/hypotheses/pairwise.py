@@ -11,9 +11,9 @@ import numpy as np
 
 from squarely.errors import DataError, OptionError, show_value, suggest_name
 from squarely.inference.coefficients import CoefficientStatistics, require_alpha
-from squarely.inference.hypotheses.coefficient_names import CoefficientNames
-from squarely.inference.hypotheses.constraints import Constraints
-from squarely.inference.hypotheses.contrasts import Contrasts, contrasts_of
+from squarely.inference.post_estimation.hypotheses.coefficient_names import CoefficientNames
+from squarely.inference.post_estimation.hypotheses.constraints import Constraints
+from squarely.inference.post_estimation.hypotheses.contrasts import Contrasts, contrasts_of
 from squarely.numerics import Array
 
 if TYPE_CHECKING:

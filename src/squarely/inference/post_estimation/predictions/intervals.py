@@ -28,8 +28,8 @@ from squarely.design import (
 )
 from squarely.errors import OptionError, changed_error, require_one_of, show_value
 from squarely.inference.coefficients import CoefficientStatistics, require_level
-from squarely.inference.predictions.prediction import FRAME_COLUMNS, Dispersion, LazyPrediction, Prediction
-from squarely.inference.predictions.predictor import make_predictor, standard_errors_of
+from squarely.inference.post_estimation.predictions.prediction import FRAME_COLUMNS, Dispersion, LazyPrediction, Prediction
+from squarely.inference.post_estimation.predictions.predictor import make_predictor, standard_errors_of
 from squarely.numerics import ROUNDOFF, Array
 from squarely.types import Interval
 

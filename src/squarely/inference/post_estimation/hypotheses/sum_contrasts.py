@@ -10,7 +10,7 @@ import numpy as np
 from squarely.design import Product, products, recode, with_sum_contrasts
 from squarely.errors import DataError
 from squarely.exact import Solution
-from squarely.inference.hypotheses.terms import Term
+from squarely.inference.post_estimation.hypotheses.terms import Term
 from squarely.numerics import Array
 
 _MOST_CELLS = 100_000

@@ -6,8 +6,8 @@ import warnings
 from dataclasses import dataclass
 
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.predictions.intervals import PredictionOptions, get_prediction
-from squarely.inference.predictions.prediction import Prediction
+from squarely.inference.post_estimation.predictions.intervals import PredictionOptions, get_prediction
+from squarely.inference.post_estimation.predictions.prediction import Prediction
 from squarely.numerics import Array
 
 

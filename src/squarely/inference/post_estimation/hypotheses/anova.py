@@ -13,11 +13,11 @@ from squarely.data import to_page_frame
 from squarely.errors import InputError, OptionError, show_value
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.covariance.f_statistic import f_p_value, wald_f
-from squarely.inference.hypotheses.constraints import Constraints, constraint_root, differences
-from squarely.inference.hypotheses.nested import compare
-from squarely.inference.hypotheses.sum_contrasts import sum_coded_terms
-from squarely.inference.hypotheses.terms import Term, rotated_solution, sort_as_written, term_label, terms_of
-from squarely.inference.hypotheses.wald import f_test_of, test_of_positions
+from squarely.inference.post_estimation.hypotheses.constraints import Constraints, constraint_root, differences
+from squarely.inference.post_estimation.hypotheses.nested import compare
+from squarely.inference.post_estimation.hypotheses.sum_contrasts import sum_coded_terms
+from squarely.inference.post_estimation.hypotheses.terms import Term, rotated_solution, sort_as_written, term_label, terms_of
+from squarely.inference.post_estimation.hypotheses.wald import f_test_of, test_of_positions
 from squarely.show import Page, Table
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from squarely.errors import InputError, OptionError, join_words, pluralize, show_value
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.figures.line_figure import describe_fit
+from squarely.inference.post_estimation.figures.line_figure import describe_fit
 from squarely.inference.statistics import confidence_limits
 from squarely.show import Intervals, Level, Panel, cut_middle
 

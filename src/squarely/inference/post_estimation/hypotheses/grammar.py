@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from squarely.design import Design, SourceText
 from squarely.errors import FormulaError
-from squarely.inference.hypotheses.coefficient_names import CoefficientNames, LinearForm, scan_name
+from squarely.inference.post_estimation.hypotheses.coefficient_names import CoefficientNames, LinearForm, scan_name
 
 _EXAMPLE = "Write constraints such as 'x = 0, z = 1'."
 _MAX_CHARACTERS, _MAX_DEPTH = 20_000, 50

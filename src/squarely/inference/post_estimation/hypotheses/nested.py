@@ -12,8 +12,8 @@ from squarely.errors import DataError, InputError, OptionError
 from squarely.exact import Solution
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.covariance.f_statistic import f_p_value
-from squarely.inference.hypotheses.terms import rotated_solution
-from squarely.inference.hypotheses.wald import require_rank, test_of_positions
+from squarely.inference.post_estimation.hypotheses.terms import rotated_solution
+from squarely.inference.post_estimation.hypotheses.wald import require_rank, test_of_positions
 
 _SAME = 1e-9  # the relative difference of sums over the same rows, read in another order or with other columns
 

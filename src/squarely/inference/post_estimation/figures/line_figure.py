@@ -11,8 +11,8 @@ from squarely.data import DetachedSource
 from squarely.design import Categorical, Function, Name, Polynomial, argument_of, column_names
 from squarely.errors import DataError
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.figures.curve import FittedCurve, fitted_curve, mean_weight
-from squarely.inference.figures.drawn_rows import DrawnRows, read_rows
+from squarely.inference.post_estimation.figures.curve import FittedCurve, fitted_curve, mean_weight
+from squarely.inference.post_estimation.figures.drawn_rows import DrawnRows, read_rows
 from squarely.show import Band, Cells, Curve, Mark, Panel
 
 ALPHA = 0.05

@@ -12,7 +12,7 @@ import numpy as np
 from squarely.data import Source, is_aggregate_only, scan_purpose
 from squarely.design import Block, Design, dense_table, fold_blocks, scaled_blocks
 from squarely.exact import Solution, require_same_rows, sum_columns
-from squarely.inference.figures.histogram import Histogram, cell_exponent, count_rows, merge_histograms
+from squarely.inference.post_estimation.figures.histogram import Histogram, cell_exponent, count_rows, merge_histograms
 from squarely.moments import Moments, count_cells, ends_in_plane, fold_in_threads, rows_per_block
 from squarely.numerics import Array
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from squarely.errors import short_traceback
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.hypotheses.contrasts import Contrasts, t_test
-from squarely.inference.hypotheses.nested import compare_f_test, compare_lr_test
-from squarely.inference.hypotheses.pairwise import t_test_pairwise
-from squarely.inference.hypotheses.wald import Wald, wald_test, wald_test_terms
+from squarely.inference.post_estimation.hypotheses.contrasts import Contrasts, t_test
+from squarely.inference.post_estimation.hypotheses.nested import compare_f_test, compare_lr_test
+from squarely.inference.post_estimation.hypotheses.pairwise import t_test_pairwise
+from squarely.inference.post_estimation.hypotheses.wald import Wald, wald_test, wald_test_terms
 from squarely.types import Hypothesis
 
 if TYPE_CHECKING:

@@ -13,9 +13,14 @@ from squarely.design import iter_predictions
 from squarely.errors import short_traceback
 from squarely.exact import read_residuals
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.predictions.intervals import PredictionOptions, get_prediction, predict_rows, write_intervals
-from squarely.inference.predictions.prediction import Prediction
-from squarely.inference.predictions.predictor import make_predictor
+from squarely.inference.post_estimation.predictions.intervals import (
+    PredictionOptions,
+    get_prediction,
+    predict_rows,
+    write_intervals,
+)
+from squarely.inference.post_estimation.predictions.prediction import Prediction
+from squarely.inference.post_estimation.predictions.predictor import make_predictor
 from squarely.numerics import Array
 from squarely.types import Data, Interval, RankDeficient, Unseen, typed_predict
 

@@ -16,7 +16,7 @@ from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.covariance.clustered.htz import htz_degrees
 from squarely.inference.covariance.f_statistic import f_p_value, hotelling_f, wald_f
 from squarely.inference.covariance.robust import known_meat
-from squarely.inference.hypotheses.constraints import (
+from squarely.inference.post_estimation.hypotheses.constraints import (
     Constraints,
     coefficients_are_zero,
     constraint_root,
@@ -24,7 +24,7 @@ from squarely.inference.hypotheses.constraints import (
     independent_constraints,
     read_constraints,
 )
-from squarely.inference.hypotheses.terms import term_label, terms_of
+from squarely.inference.post_estimation.hypotheses.terms import term_label, terms_of
 from squarely.numerics import Array
 from squarely.reprs import short_repr
 from squarely.show import KeyValueTable, Page

@@ -12,7 +12,7 @@ from squarely.design import Design
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.exact import Solution
 from squarely.inference.covariance.root import covariance_root
-from squarely.inference.hypotheses.grammar import Constraint, parse_constraints
+from squarely.inference.post_estimation.hypotheses.grammar import Constraint, parse_constraints
 from squarely.numerics import ROUNDING, ROUNDOFF, Array, dd_add, dd_sum, two_product
 from squarely.reprs import short_repr
 

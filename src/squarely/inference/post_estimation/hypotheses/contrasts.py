@@ -12,8 +12,8 @@ import numpy as np
 from squarely.data import to_frame
 from squarely.inference.coefficients import CoefficientStatistics, require_alpha
 from squarely.inference.covariance.clustered.htz import satterthwaite_degrees
-from squarely.inference.hypotheses.constraints import Constraints, constraint_root, differences, read_constraints
-from squarely.inference.hypotheses.wald import meat_of
+from squarely.inference.post_estimation.hypotheses.constraints import Constraints, constraint_root, differences, read_constraints
+from squarely.inference.post_estimation.hypotheses.wald import meat_of
 from squarely.inference.statistics import confidence_limits, p_values, t_values
 from squarely.inference.summary.table import coefficient_table
 from squarely.numerics import Array
