@@ -1,0 +1,1 @@
+"""What a fit answers afterwards: hypotheses, predictions, tables and figures."""
