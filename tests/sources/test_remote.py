@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import squarely as sq
-from squarely.cli.commands import app
+from squarely.cli import app
 from squarely.data import open_source
 from squarely.data.files.staging import remote, temporary_copy
 from squarely.errors import DataError

@@ -1,7 +1,7 @@
-"""The command line: `commands`, `hypothesis_commands`, `table_command` and their `options`, the `exit` codes, and the `demo`."""
+"""The command line: the `commands` and their `options`, the `exit` codes, and the `demo`."""
 
+from squarely.cli.all_commands import app
 from squarely.cli.exit import run
-from squarely.cli.table_command import app  # with the commands of all files
 
 
 def main() -> None:

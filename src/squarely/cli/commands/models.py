@@ -1,4 +1,4 @@
-"""The commands: each makes one or two calls of `squarely` and prints the result as text or JSON."""
+"""The commands that fit, train and certify; each makes one or two calls of `squarely` and prints text or JSON."""
 
 from __future__ import annotations
 

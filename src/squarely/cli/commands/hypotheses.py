@@ -9,7 +9,7 @@ import typer
 
 import squarely
 from squarely.cli.command_group import Command
-from squarely.cli.commands import app
+from squarely.cli.commands.models import app
 from squarely.cli.decorators import with_progress
 from squarely.cli.options import (
     COVARIANCE,

@@ -10,8 +10,8 @@ import typer
 import squarely
 from squarely import types
 from squarely.cli.command_group import Command
+from squarely.cli.commands.models import app
 from squarely.cli.flags import page_with_flags
-from squarely.cli.hypothesis_commands import app
 from squarely.cli.options import OUTPUT, Json, choice, split_all
 from squarely.cli.output import print_json, print_text
 from squarely.errors import require_one_of

@@ -1,0 +1,1 @@
+"""The commands, by topic; each file adds its own to `models.app`."""
