@@ -19,6 +19,7 @@ from squarely.inference.covariance.serial_correlation.hac import require_order
 from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits
 from squarely.inference.post_estimation.figures.coefficient_figure import coefficient_panel
 from squarely.inference.post_estimation.hypotheses.anova import analyze_variance
+from squarely.inference.post_estimation.penalized.penalized import Penalized
 from squarely.inference.post_estimation.tables.side_by_side import ModelColumn, fit_column, lay_out_models, model_column
 from squarely.inference.preview.data_preview import DataPreview, preview_data
 from squarely.inference.preview.fit_preview import Preview, build_preview

@@ -53,16 +53,17 @@ def fit_ridge(fit: CoefficientStatistics, options: PenaltyOptions) -> Penalized:
 
 def fit_elastic_net(fit: CoefficientStatistics, l1_ratio: object, options: PenaltyOptions) -> Penalized:
     """Return the lasso or elastic net fit; the public method documents it."""
-    if isinstance(l1_ratio, bool) or not isinstance(l1_ratio, Real) or not 0 < l1_ratio <= 1:
+    if isinstance(l1_ratio, bool) or not isinstance(l1_ratio, Real) or not 0 < float(l1_ratio) <= 1:
         raise OptionError(
-            f"l1_ratio={show_value(l1_ratio)} is not a number above 0 and at most 1. 1 is lasso; for 0, which is ridge, use ridge()."
+            f"l1_ratio={show_value(l1_ratio)} is not a number above 0 and at most 1. 1 is lasso, and 0 is ridge: fit.ridge()."
         )
     columns, ratio = _columns_of(fit, options), float(l1_ratio)
     net = ElasticNet(columns=columns, l1_ratio=ratio)
     chosen_by, alphas = _read_path(options, net.default_alphas)
 
     def path(train: StandardizedColumns) -> Sequence[Array]:
-        there, slopes = ElasticNet(columns=train, l1_ratio=ratio), []
+        there = ElasticNet(columns=train, l1_ratio=ratio)
+        slopes: list[Array] = []
         for alpha in alphas:
             slopes.append(there.coefficients(float(alpha), slopes[-1] if slopes else None))
         return slopes
@@ -76,8 +77,7 @@ def fit_elastic_net(fit: CoefficientStatistics, l1_ratio: object, options: Penal
         gcv = np.where(df < fit.nobs, ssr / (fit.nobs - df) ** 2, np.inf)
     scores = {"df": df, "ssr": ssr, "gcv": gcv}
     method = "lasso" if ratio == 1 else "elastic net"
-    made = _choose(fit, columns, options, path, alphas=alphas, scores=scores, chosen_by=chosen_by, method=method, l1_ratio=ratio)
-    return made
+    return _choose(fit, columns, options, path, alphas=alphas, scores=scores, chosen_by=chosen_by, method=method, l1_ratio=ratio)
 
 
 def _columns_of(fit: CoefficientStatistics, options: PenaltyOptions) -> StandardizedColumns:

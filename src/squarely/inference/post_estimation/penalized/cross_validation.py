@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Source, scan_purpose
+from squarely.data import Source, require_columns, scan_purpose
 from squarely.design import Block, fold_blocks
 from squarely.errors import DataError, OptionError, show_value
 from squarely.inference.post_estimation.penalized.standardized import StandardizedColumns, centered_gram, split_gram
@@ -40,6 +40,7 @@ def fold_grams(moments: Moments, source: Source, folds: int | str) -> Sequence[A
     """
     design = moments.design
     if isinstance(folds, str):
+        require_columns(source, [folds])
         design = replace(design, formula=replace(design.formula, groups=(folds,)))
     centers, scales = design.centers, design.scales
 
@@ -52,19 +53,21 @@ def fold_grams(moments: Moments, source: Source, folds: int | str) -> Sequence[A
             labels, codes = list(column.values), column.codes
         else:
             labels, codes = list(range(folds)), block.rows % folds
-        return {labels[code]: Z[codes == code].T @ Z[codes == code] for code in np.unique(codes[codes >= 0]).tolist()}
+        return {labels[code]: Z[codes == code].T @ Z[codes == code] for code in np.unique(codes).tolist()}
 
     def merge(a: Grams, b: Grams) -> Grams:
         if len(a.keys() | b.keys()) > _MOST_FOLDS:
             raise DataError(f"folds={folds!r} has more than {_MOST_FOLDS:,} values. Use a column with fewer, or folds=10.")
-        return {key: a[key] + b[key] if key in a and key in b else a.get(key, b.get(key)) for key in (*a, *(b.keys() - a.keys()))}
+        return {**b, **{key: gram + b[key] if key in b else gram for key, gram in a.items()}}
 
-    grams = fold_blocks(design, source, step, merge, {})
-    weight = sum(float(gram[0, 0]) for gram in grams.values())
+    start: Grams = {}
+    grams = fold_blocks(design, source, step, merge, start)
+    weight = float(sum(gram[0, 0] for gram in grams.values()))
     if not abs(weight - moments.weight) <= 1e-9 * moments.weight:
+        why = f"{folds!r} has gaps, or the data" if isinstance(folds, str) else "the data"
         raise DataError(
-            f"The scan for the folds found rows of weight {weight:,.10g}, and the fit has {moments.weight:,.10g}: "
-            + (f"column {folds!r} has gaps, or the data have changed." if isinstance(folds, str) else "the data have changed.")
+            f"The folds of {source.label} have {weight:,.10g} rows, and the fit has {moments.weight:,.10g}: {why} have changed. "
+            "Fill the gaps, or fit again."
         )
     if len(grams) < 2:
         raise DataError(f"folds={folds!r} has one value, and cross-validation needs two folds. Write folds=10.")
@@ -88,9 +91,7 @@ def validation_errors(
     for gram in grams:
         rest = total - gram
         root, target = split_gram(centered_gram(rest, intercept=intercept))
-        train = replace(
-            columns, root=root * to_scaled, target=target * design.scales[-1], weight=float(rest[0, 0])
-        )
+        train = replace(columns, root=root * to_scaled, target=target * design.scales[-1], weight=float(rest[0, 0]))
         slopes = np.array(path(train)) * (to_scaled / design.scales[-1])  # (alphas, k), of the scaled columns
         level = (rest[0, -1] - slopes @ rest[0, 1:-1]) / rest[0, 0] if intercept else np.zeros(len(slopes))
         v = np.column_stack([-level, -slopes, np.ones(len(slopes))])

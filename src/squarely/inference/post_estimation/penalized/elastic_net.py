@@ -11,6 +11,7 @@ from squarely.inference.post_estimation.penalized.standardized import Standardiz
 from squarely.numerics import Array
 
 _TOLERANCE = 1e-11  # of the largest correlation: a gradient beyond the penalty by less is rounding
+_DEPENDENT = 1e-10  # of its length: a column with a smaller remainder is spanned by others
 PATH_LENGTH, PATH_RATIO = 100, 1e-3  # of the default penalties, and the smallest over the largest, as in scikit-learn
 
 
@@ -79,6 +80,8 @@ class ElasticNet:
         signs = np.sign(b)
         if entering is not None:
             signs[entering] = -np.sign(gradient[entering])
+            if shrink == 0 and (exchanged := self._exchange(b, entering, float(signs[entering]))) is not None:
+                return exchanged
         at = np.flatnonzero(signs)
         target = np.zeros(len(b))
         target[at] = self._solve(at, signs[at], penalty, shrink)
@@ -92,6 +95,25 @@ class ElasticNet:
             points.append(point)
         best = min(points, key=lambda point: self._objective(point, penalty, shrink))
         return best if len(points) > 1 else target
+
+    def _exchange(self, b: Array, entering: int, sign: float) -> Array | None:
+        """Let a column that the active ones span enter for one of them; the fitted values stay. None if they do not span it."""
+        at, S = np.flatnonzero(b), self.columns.root
+        if not len(at):
+            return None
+        weights = np.linalg.lstsq(S[:, at], S[:, entering], rcond=None)[0]
+        rest = S[:, entering] - S[:, at] @ weights
+        if np.linalg.norm(rest) > _DEPENDENT * np.linalg.norm(S[:, entering]):
+            return None
+        move = np.zeros(len(b))
+        move[at], move[entering] = -sign * weights, sign
+        shrinking = at[move[at] * b[at] < 0]
+        if not len(shrinking):
+            return None
+        leaving = shrinking[np.argmin(np.abs(b[shrinking] / move[shrinking]))]
+        moved = b + abs(b[leaving] / move[leaving]) * move
+        moved[leaving] = 0.0
+        return np.asarray(moved)
 
     def _solve(self, at: np.ndarray, signs: Array, penalty: float, shrink: float) -> Array:
         """Solve (S'S / n + shrink I) b = S'target / n - penalty signs for the active columns, by a QR decomposition of S."""

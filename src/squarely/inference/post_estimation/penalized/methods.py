@@ -46,7 +46,7 @@ class PenalizedFits(CoefficientStatistics):
         >>> import squarely as sq
         >>> fit = sq.ols("mpg ~ weight + displacement", sq.datasets.cars())
         >>> fit.ridge(10).params.round(5).to_dict()
-        {'Intercept': 43.26945, 'weight': -0.00566, 'displacement': -0.01702}
+        {'Intercept': 42.95214, 'weight': -0.00523, 'displacement': -0.02013}
         """
         return fit_ridge(self, PenaltyOptions(alpha=alpha, alphas=alphas, standardize=standardize, folds=folds))
 
@@ -68,7 +68,7 @@ class PenalizedFits(CoefficientStatistics):
         >>> import squarely as sq
         >>> fit = sq.ols("mpg ~ weight + displacement", sq.datasets.cars())
         >>> fit.lasso(1.0).params.round(5).to_dict()
-        {'Intercept': 40.62895, 'weight': -0.00534, 'displacement': -0.00698}
+        {'Intercept': 41.12243, 'weight': -0.00519, 'displacement': -0.01139}
         """
         return fit_elastic_net(self, 1.0, PenaltyOptions(alpha=alpha, alphas=alphas, standardize=standardize, folds=folds))
 
@@ -92,6 +92,6 @@ class PenalizedFits(CoefficientStatistics):
         >>> import squarely as sq
         >>> fit = sq.ols("mpg ~ weight + displacement", sq.datasets.cars())
         >>> fit.elastic_net(1.0, 0.5).params.round(5).to_dict()
-        {'Intercept': 36.42834, 'weight': -0.00303, 'displacement': -0.01925}
+        {'Intercept': 36.81733, 'weight': -0.00308, 'displacement': -0.02141}
         """
         return fit_elastic_net(self, l1_ratio, PenaltyOptions(alpha=alpha, alphas=alphas, standardize=standardize, folds=folds))

@@ -26,8 +26,8 @@ class Penalized:
     """A ridge, lasso or elastic net fit, made by `Fit.ridge`, `Fit.lasso` and `Fit.elastic_net`.
 
     Ridge minimizes ssr + alpha sum(b_j^2), as scikit-learn's `Ridge`. Lasso and elastic net minimize ssr / (2n) + alpha (l1_ratio
-    sum(|b_j|) + (1 - l1_ratio) sum(b_j^2) / 2), as its `ElasticNet`. Here b_j is the slope of the standardized column j; the intercept
-    has no penalty.
+    sum(|b_j|) + (1 - l1_ratio) sum(b_j^2) / 2), as its `ElasticNet`. Here b_j is the slope of the standardized column j. The
+    intercept has no penalty.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Penalized:
     @property
     def coefficients(self) -> Array:
         """The coefficients (p,) in the units of the data, as a plain array."""
-        return self._with_intercept(self.slopes[self.position : self.position + 1])[0]
+        return np.asarray(self._with_intercept(self.slopes[self.position : self.position + 1])[0])
 
     @property
     def params(self) -> pd.Series:
@@ -148,7 +148,7 @@ class Penalized:
             ("Effective Df:", f"{self.df:.4g}"),
             ("Standardized:", "yes" if self.standardize else "no"),
         ]
-        tables = [KeyValueTable(left, right), Table(("", "coef", "least squares"), rows)]
+        tables: list[KeyValueTable | Table] = [KeyValueTable(left, right), Table(("", "coef", "least squares"), rows)]
         note = "A penalized estimate is biased towards zero, so it has no standard errors here."
         return Page(f"{self.method.capitalize()} Regression Results", tables, notes=(note, *self.notes))
 

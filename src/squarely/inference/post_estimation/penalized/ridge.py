@@ -68,5 +68,7 @@ class Ridge:
         alphas = self.default_alphas
         best = int(np.argmin([self.gcv(alpha) for alpha in alphas]))
         low, high = np.log(alphas[min(best + 1, len(alphas) - 1)]), np.log(alphas[max(best - 1, 0)])
-        found = minimize_scalar(lambda log: self.gcv(float(np.exp(log))), bounds=(low, high), method="bounded", options={"xatol": 1e-9})
+        found = minimize_scalar(
+            lambda log: self.gcv(float(np.exp(log))), bounds=(low, high), method="bounded", options={"xatol": 1e-9}
+        )
         return float(np.exp(found.x))
