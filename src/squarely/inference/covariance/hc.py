@@ -26,7 +26,7 @@ _ELSEWHERE = {
     "HC2": "vce(hc2) in Stata, vcovHC(type='HC2') in R",
     "HC3": "vce(hc3) in Stata, vcovHC(type='HC3') in R",
 }
-_TINY = 1e-8  # of a row of A: its part along a row with a leverage of one
+_ALIGNMENT_TOLERANCE = 1e-8  # of a row of A: its part along a row with a leverage of one
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def hc_covariance(solution: Solution, source: Source, options: CovarianceOptions
     undefined, notes = None, [_note(options, n - q)]
     if len(sums.positions):
         A = covariance_root(solution)
-        undefined = (np.abs(A @ sums.singular) > _TINY * np.linalg.norm(A, axis=1)[:, None]).any(axis=1)
+        undefined = (np.abs(A @ sums.singular) > _ALIGNMENT_TOLERANCE * np.linalg.norm(A, axis=1)[:, None]).any(axis=1)
         numbers = ", ".join(f"{source.row_number(int(i)):,}" for i in sums.positions[:3].tolist())
         which = "A row" if source.partitioned else f"Row {numbers}"  # in partitions, positions count from their own beginning
         notes.append(

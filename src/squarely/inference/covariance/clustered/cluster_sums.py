@@ -113,7 +113,7 @@ def _sum_by_code(codes: np.ndarray, values: Array, size: int) -> Array:
 
 
 @dataclass(slots=True)
-class Tally:
+class ClusterCounts:
     """The number of clusters, and of rows in the smallest and the largest one."""
 
     clusters: int = 0
@@ -136,11 +136,11 @@ class Tally:
 class ClusterGroups:
     """All clusters of a fit, in tables that share no cluster. More of them than fit into memory are on the disk.
 
-    `tally` counts those that have been iterated over.
+    `cluster_counts` describes those that have been iterated over.
     """
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.cluster_counts = ClusterCounts()
         self._store = GroupedStore()
         self._sums: ClusterSums | None = None
 
@@ -165,10 +165,10 @@ class ClusterGroups:
         return self
 
     def __iter__(self) -> Iterator[ClusterTable]:
-        self.tally = Tally()
+        self.cluster_counts = ClusterCounts()
         tables = self._sums.tables if self._sums else (ClusterTable(*group) for group in self._store.iter_groups())
         for table in tables:
-            self.tally.add(table)
+            self.cluster_counts.add(table)
             yield table
 
 

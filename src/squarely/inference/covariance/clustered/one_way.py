@@ -55,8 +55,8 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     tests = options.describe_df(_describe_df("CR1" if is_weighted else kind, G))
     elsewhere = _ELSEWHERE["CR0" if how == "no factor" and kind == "CR1" else kind].format(name_in_r(name))
     notes = [
-        f"Standard errors are robust to heteroscedasticity and to correlation within {name} ({kind}, {groups.tally}), {how}; "
-        f"{tests}. The same numbers: {elsewhere}.",
+        f"Standard errors are robust to heteroscedasticity and to correlation within {name} ({kind}, {groups.cluster_counts}), "
+        f"{how}; {tests}. The same numbers: {elsewhere}.",
         *describe_few(solution, options, G, min(q, G - 1)),
     ]
     if kind == "CR2" and adjusted is not None and htz_df is None and solution.moments.design.columns:
@@ -66,9 +66,9 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     if is_weighted:
         notes.append("With weights, CR2 has no degrees of freedom for each coefficient here, so t uses those of CR1.")
     undefined = None
-    if adjusted is not None and adjusted.deciding:
+    if adjusted is not None and adjusted.singular:
         undefined = adjusted.undefined if kind == "CR3" and adjusted.undefined.any() else None
-        notes.append(_describe_deciding(adjusted, name, kind))
+        notes.append(_describe_singular(adjusted, name, kind))
     return RobustCovariance(
         cov_type=kind,
         meat=factor * meat,
@@ -92,13 +92,13 @@ def sum_scores(groups: ClusterGroups, q: int) -> Array:
 
 def require_clusters(groups: ClusterGroups, way: Way, source: Source) -> int:
     """Return the number of clusters, or raise a DataError for one, which has no covariance."""
-    if groups.tally.clusters < 2:
+    if groups.cluster_counts.clusters < 2:
         name = " and ".join(map(repr, way))
         raise DataError(
             f"{name} of {source.label} has one value in all rows of the fit, and clusters need at least two. "
             "Name another column, or use vcov='HC3' if the rows are independent."
         )
-    return groups.tally.clusters
+    return groups.cluster_counts.clusters
 
 
 def describe_few(solution: Solution, options: CovarianceOptions, clusters: int, rank: int) -> list[str]:
@@ -123,11 +123,11 @@ def _describe_df(kind: str, clusters: int) -> str:
     return f"t and F have {pluralize(clusters - 1, 'degree')} of freedom"
 
 
-def _describe_deciding(adjusted: AdjustedClusters, name: str, kind: str) -> str:
+def _describe_singular(adjusted: AdjustedClusters, name: str, kind: str) -> str:
     """Name the clusters without which a coefficient cannot be estimated."""
-    labels, more = ", ".join(adjusted.clusters), adjusted.deciding - len(adjusted.clusters)
+    labels, more = ", ".join(adjusted.singular_labels), adjusted.singular - len(adjusted.singular_labels)
     found = f"Cluster {labels} of {name} alone decides a coefficient"
-    if adjusted.deciding > 1:
+    if adjusted.singular > 1:
         found = f"Clusters {labels}{f' and {more:,} more' if more else ''} of {name} decide coefficients, each of them alone"
     if kind == "CR3":
         return f"{found}: nothing shows the error of such a coefficient, so the standard errors that need it are NaN."
