@@ -11,8 +11,8 @@ from squarely.exact import Solution
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root
-from squarely.inference.scan import WhitenedRows, fold_whitened_rows
-from squarely.numerics import ROUNDOFF, Array
+from squarely.inference.scan import WhitenedRows, fold_whitened_rows, is_leverage_one
+from squarely.numerics import Array
 
 _FORMULAS = {
     "HC0": "squared residuals, no factor",
@@ -58,10 +58,9 @@ def hc_covariance(solution: Solution, source: Source, options: CovarianceOptions
         singular = np.zeros(len(squares), dtype=bool)
         if kind not in ("HC0", "HC1"):
             h = rows.leverage
-            rest = 1 - h
-            singular = rest <= 64 * q * ROUNDOFF
+            singular = is_leverage_one(h, q)
             power = {"HC2": 1.0, "HC3": 2.0}.get(kind, np.minimum(4.0, n * h / q))
-            squares = np.where(singular, 0.0, squares / np.where(singular, 1.0, rest) ** power)
+            squares = np.where(singular, 0.0, squares / np.where(singular, 1.0, 1 - h) ** power)
         if rows.frequencies is not None:
             squares = squares * rows.frequencies
         meat = np.dot(rows.V * squares, rows.V.T)

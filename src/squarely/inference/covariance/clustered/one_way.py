@@ -13,7 +13,7 @@ from squarely.inference.covariance.clustered.satterthwaite import AdjustedCluste
 from squarely.inference.covariance.clustered.weighted_cr2 import weighted_cr2_meat
 from squarely.inference.covariance.f_statistic import slope_constraints
 from squarely.inference.covariance.options import CovarianceOptions
-from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.robust import RobustCovariance, describe_rank
 from squarely.inference.covariance.root import covariance_root
 from squarely.numerics import Array
 
@@ -108,13 +108,7 @@ def describe_few(solution: Solution, options: CovarianceOptions, clusters: int, 
         own = "; vcov='CR2' has its own degrees of freedom for each coefficient" if len(options.cluster) == 1 else ""
         degrees = pluralize(clusters - 1, "degree")
         notes.append(f"With {clusters} clusters the t distribution with {degrees} of freedom is a rough guide{own}.")
-    slopes = len(solution.factor.columns) - (solution.moments.design.intercept)
-    if rank < slopes:
-        notes.append(
-            f"{slopes:,} slopes, {clusters:,} clusters: the covariance has rank {rank:,}, so F is NaN, and at most "
-            f"{pluralize(rank, 'constraint')} can be tested at once."
-        )
-    return notes
+    return [*notes, *describe_rank(solution, f"{clusters:,} clusters", rank)]
 
 
 def _describe_df(kind: str, clusters: int) -> str:

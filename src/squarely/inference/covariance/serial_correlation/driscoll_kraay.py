@@ -14,7 +14,7 @@ from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.exact import Solution
 from squarely.inference.covariance.clustered.cluster_sums import ClusterSums
 from squarely.inference.covariance.options import CovarianceOptions
-from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.robust import RobustCovariance, describe_rank
 from squarely.inference.covariance.serial_correlation.automatic_lag import default_lags
 from squarely.inference.covariance.serial_correlation.moving_sums import MovingSums
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
@@ -122,13 +122,7 @@ def _describe(solution: Solution, options: CovarianceOptions, periods: np.ndarra
         notes += _describe_gaps(name, np.asarray(periods))
     if T < _FEW_PERIODS:
         notes.append(f"Driscoll-Kraay is meant for many periods: with {T} the standard errors and tests are a rough guide.")
-    slopes = q - solution.moments.design.intercept
-    if slopes > T - 1:
-        notes.append(
-            f"{slopes:,} slopes, {T:,} periods: the covariance has rank {T - 1:,}, so F and joint tests of more than "
-            f"{pluralize(T - 1, 'constraint')} are NaN."
-        )
-    return tuple(notes)
+    return (*notes, *describe_rank(solution, f"{T:,} periods", T - 1))
 
 
 def _describe_gaps(name: str | None, periods: np.ndarray) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -113,7 +113,7 @@ def _partial_squares(fit: CoefficientStatistics) -> _Squares:
     """Type 2: what each term explains beyond all terms that do not contain it."""
     places, result = _places(fit), {}
     for term in sort_as_written(fit.solution):
-        after = [i for other in places if _contains(other, term) for i in places[other]]
+        after = _places_in_interactions(places, term)
         last = [*places[term], *after]
         first = [i for group in places.values() for i in group if i not in set(last)]
         squares = rotated_solution(fit.solution, [*first, *last]) ** 2
@@ -122,8 +122,9 @@ def _partial_squares(fit: CoefficientStatistics) -> _Squares:
     return result
 
 
-def _contains(other: Term, term: Term) -> bool:
-    return set(other) > set(term)
+def _places_in_interactions(places: Mapping[Term, list[int]], term: Term) -> list[int]:
+    """Return the places of the columns of all terms that contain a term."""
+    return [i for other in places if set(other) > set(term) for i in places[other]]
 
 
 def _sum_coded_squares(fit: CoefficientStatistics) -> _Squares:
@@ -157,7 +158,7 @@ def _test_robustly(fit: CoefficientStatistics, kind: int) -> dict[Term, _Row]:
     else:
         places = terms_of(fit.solution)
         for term in sort_as_written(fit.solution):
-            after = [i for other in places if _contains(other, term) for i in places[other]]
+            after = _places_in_interactions(places, term)
             df = len(places[term])
             f, _, df_denom = test_of_positions(fit, [*places[term], *after])
             if after and fit.robust is not None and fit.robust.df_t is not None:
