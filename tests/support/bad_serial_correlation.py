@@ -6,10 +6,9 @@ from typing import Any
 import pyarrow as pa
 
 from squarely.errors import DataError, SquarelyError
-from tests.support.bad_row import Row
+from tests.support.bad_row import NO_OBJECTS, Row
 from tests.support.engines import ibis_sqlite
 
-_NO_FLAG = "the command line has no such option"
 _TABLE = {
     "y": [1.0, 3, 2, 5, 4, 6, 8, 7],
     "x": [1.0, 2, 3, 4, 5, 6, 7, 8],
@@ -24,7 +23,7 @@ def _unordered() -> Any:
 
 
 def _row(name: str, says: str, raises: type[SquarelyError] | None = None, *, data: Any = _TABLE, **options: Any) -> Row:
-    return Row(name=name, data=data, options=options, says=says, raises=raises, python_only=_NO_FLAG)
+    return Row(name=name, data=data, options=options, says=says, raises=raises, python_only=NO_OBJECTS if callable(data) else "")
 
 
 SERIAL_CORRELATION = [

@@ -46,12 +46,12 @@ class RobustCovariance:
 
 
 def describe_rank(solution: Solution, found: str, rank: int) -> list[str]:
-    """Say what a covariance of less rank than slopes means for tests; `found` is what limits it, such as "3 clusters"."""
+    """Say what a covariance of less rank than slopes means for tests; `found` is what limits it, as in "3 clusters"."""
     slopes = len(solution.factor.columns) - solution.moments.design.intercept
     if rank >= slopes:
         return []
     return [
-        f"{slopes:,} slopes, {found}: the covariance has rank {rank:,}, so F is NaN, and at most {pluralize(rank, 'constraint')} can "
+        """Say what a covariance of less rank than slopes means for tests; `found` limits the rank, such as "3 clusters"."""
         "be tested at once."
     ]
 
