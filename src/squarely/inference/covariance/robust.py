@@ -51,8 +51,8 @@ def describe_rank(solution: Solution, found: str, rank: int) -> list[str]:
     if rank >= slopes:
         return []
     return [
-        """Say what a covariance of less rank than slopes means for tests; `found` limits the rank, such as "3 clusters"."""
-        "be tested at once."
+        f"{slopes:,} slopes, {found}: the covariance has rank {rank:,}, so F is NaN, and at most "
+        f"{pluralize(rank, 'constraint')} can be tested at once."
     ]
 
 
