@@ -102,7 +102,8 @@ def test_cr2_of_a_cluster_that_decides_a_coefficient_leaves_its_direction_out():
     fit = sq.ols("y ~ x + z + d", data, vcov="CR2", cluster="g")
     assert_close(fit.bse[:3], np.sqrt((scores**2).sum(axis=0))[:3], rtol=1e-9)
     assert any(
-        "Cluster 3 of g alone decides a coefficient: nothing" in note and "leaves its direction out" in note for note in fit.notes
+        "Cluster 3 of g alone determines a coefficient: nothing" in note and "leaves its direction out" in note
+        for note in fit.notes
     )
 
 
@@ -111,7 +112,7 @@ def test_cr3_of_a_coefficient_that_one_cluster_decides_is_nan():
     data["d"] = (data["g"] == 3).astype(float)
     fit = sq.ols("y ~ x + z + d", data, vcov="CR3", cluster="g")
     assert fit.bse.isna().tolist() == [False, False, False, True]
-    assert any("Cluster 3 of g alone decides a coefficient: nothing" in note and "are NaN" in note for note in fit.notes)
+    assert any("Cluster 3 of g alone determines a coefficient: nothing" in note and "are NaN" in note for note in fit.notes)
 
 
 # ---- the cases of tests/oracles that ask for more than standard errors
@@ -321,7 +322,7 @@ def test_a_cluster_that_is_a_category_of_the_formula():
     assert_close(sq.ols("y ~ z + C(g)", data, cluster="g").bse["z"], theirs.bse[0], rtol=1e-8)
     fit = sq.ols("y ~ z + C(g)", data, vcov="CR3", cluster="g")
     assert fit.bse.drop("z").isna().all()
-    assert any("and 17 more of g decide coefficients, each of them alone" in note for note in fit.notes)
+    assert any("and 17 more of g determine coefficients, each of them alone" in note for note in fit.notes)
     # Within g, the jackknife of the slope: one row of sums for each cluster.
     y, z = (values - pd.Series(values).groupby(data["g"]).transform("mean") for values in (data["y"], data["z"]))
     zz, zy = ((z * other).groupby(data["g"]).sum() for other in (z, y))
@@ -381,6 +382,14 @@ def test_labels_of_each_type_name_the_same_clusters():
     assert_close(sq.ols(FORMULA, pa.table(data | {"g": twice}), cluster="g").bse, expected, rtol=1e-12)
     halves = data | {"g": g > 9}
     assert sq.ols(FORMULA, halves, cluster="g").cov_kwds["groups"] == {"g": 2}
+
+
+def test_labels_of_a_file_are_numbers_written_in_one_way(tmp_path):
+    data = pd.DataFrame(rows())
+    data["g"] = data["g"].map(str).where(np.arange(len(data)) % 2 == 0, data["g"].map("{}.0".format))
+    data.to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(DataError, match=r"Column 'g' has '(\d+)(\.0)?' and '\1(\.0)?' among its labels, which are the same number"):
+        sq.ols(FORMULA, tmp_path / "rows.csv", cluster="g")
 
 
 def test_a_label_with_a_fraction_is_refused(tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from squarely.errors import DataError, SquarelyError
-from tests.support.bad_row import NO_OBJECTS, Row
+from tests.support.bad_row import NO_OBJECTS, File, Row
 from tests.support.engines import ibis_sqlite
 
 _TABLE = {
@@ -38,6 +38,10 @@ SERIAL_CORRELATION = [
          data=_unordered, vcov="HC3"),
     _row("HAC: frequencies", "vcov='HAC' and frequencies= do not go together, because the copies of a row have no order.",
          vcov="HAC", frequencies="k"),
+    _row("DK: frequencies", "vcov='DK' and frequencies= do not go together, because the copies of a row have no order. Use",
+         vcov="DK", time="year", frequencies="k"),
+    _row("DK: a period in two ways", "Column 'month' has '1' and '01' among its labels, which are the same number.", DataError,
+         data=File("y,x,month\n1,1,1\n3,2,2\n2,3,01\n5,4,3\n"), vcov="DK", time="month"),
     _row("DK: no periods", "vcov='DK' (Driscoll-Kraay) needs the periods. Name their column, such as time='year'.", vcov="DK"),
     _row("DK: one period", "'one' of <data> has one value in all rows of the fit, and Driscoll-Kraay needs at least two periods.",
          DataError, vcov="DK", time="one"),

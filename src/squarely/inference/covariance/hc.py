@@ -49,7 +49,7 @@ def hc_covariance(solution: Solution, source: Source, options: CovarianceOptions
     """Return the covariance of a kind, "HC0" to "HC4", from one scan.
 
     A row with a leverage of one is fitted whatever it holds, so nothing shows its error: with HC2 to HC4 the coefficients that it
-    decides have no standard error.
+    determines have no standard error.
     """
     n, q, kind = solution.moments.nobs, len(solution.factor.columns), options.kind
 
@@ -75,7 +75,7 @@ def hc_covariance(solution: Solution, source: Source, options: CovarianceOptions
         numbers = ", ".join(f"{source.row_number(int(i)):,}" for i in sums.positions[:3].tolist())
         which = "A row" if source.partitioned else f"Row {numbers}"  # in partitions, positions count from their own beginning
         notes.append(
-            f"{which} alone decides a coefficient, so nothing shows its error: the standard errors that need it are NaN. "
+            f"{which} alone determines a coefficient, so nothing shows its error: the standard errors that need it are NaN. "
             "Use HC1, or leave the row out."
         )
     return RobustCovariance(cov_type=kind, meat=meat, df=n - q, undefined=undefined, rank=q, notes=tuple(notes))

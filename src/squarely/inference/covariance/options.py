@@ -68,6 +68,21 @@ def require_readable_rows(options: CovarianceOptions, source: Source) -> None:
         )
 
 
+def require_order(options: CovarianceOptions, source: Source, *, has_frequencies: bool) -> None:
+    """Raise an OptionError if HAC or Driscoll-Kraay is asked for and the rows have no order in time."""
+    if options.kind in ("HAC", "DK") and has_frequencies:
+        instead = "vcov='HC1'" if options.kind == "HAC" else f"cluster={options.time!r}"
+        raise OptionError(
+            f"vcov={options.kind!r} and frequencies= do not go together, because the copies of a row have no order. Use {instead}, "
+            "or leave frequencies out."
+        )
+    if options.kind == "HAC" and not source.ordered:
+        raise OptionError(
+            f"vcov='HAC' needs rows in their order in time, and {source.label} has no order. Give ols order_by= with a column that "
+            "sorts them, such as order_by='time'."
+        )
+
+
 def read_covariance_options(
     vcov: object = None,
     *,

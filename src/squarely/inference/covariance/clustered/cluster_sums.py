@@ -19,6 +19,7 @@ from squarely.data import (
     encode_labels,
     fractional_label_error,
     parses_as_number,
+    require_one_spelling,
 )
 from squarely.errors import DataError, pluralize
 from squarely.exact import Solution
@@ -197,7 +198,9 @@ def read_clusters(solution: Solution, source: Source, ways: Sequence[Way], produ
     )
     if not source.typed:
         for name, one in zip(columns, sums, strict=False):
-            _require_whole_numbers(name, one.tables[0].labels[0].slice(0, _EXAMINED).to_pylist())
+            labels = one.tables[0].labels[0]
+            _require_whole_numbers(name, labels.slice(0, _EXAMINED).to_pylist())
+            require_one_spelling(name, labels)
     return [each.complete(one) for each, one in zip(groups, sums, strict=True)]
 
 

@@ -120,9 +120,9 @@ def _describe_df(kind: str, clusters: int) -> str:
 def _describe_singular(adjusted: AdjustedClusters, name: str, kind: str) -> str:
     """Name the clusters without which a coefficient cannot be estimated."""
     labels, more = ", ".join(adjusted.singular_labels), adjusted.singular - len(adjusted.singular_labels)
-    found = f"Cluster {labels} of {name} alone decides a coefficient"
+    found = f"Cluster {labels} of {name} alone determines a coefficient"
     if adjusted.singular > 1:
-        found = f"Clusters {labels}{f' and {more:,} more' if more else ''} of {name} decide coefficients, each of them alone"
+        found = f"Clusters {labels}{f' and {more:,} more' if more else ''} of {name} determine coefficients, each of them alone"
     if kind == "CR3":
         return f"{found}: nothing shows the error of such a coefficient, so the standard errors that need it are NaN."
     return f"{found}: nothing shows the error of such a coefficient, and CR2 leaves its direction out."

@@ -15,7 +15,7 @@ from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, 
 from squarely.numerics import Array
 
 _EIGENVALUE_TOLERANCE = 1e-10  # an eigenvalue of I - P_g below this is zero up to rounding
-_ALIGNMENT_TOLERANCE = 1e-8  # of a row of A: its part along a direction that one cluster decides
+_ALIGNMENT_TOLERANCE = 1e-8  # of a row of A: its part along a direction that one cluster determines
 _CELLS = 2**20  # of a stack of matrices
 
 
@@ -42,7 +42,7 @@ class AdjustedClusters:
 class ClusterAdjuster:
     """Adjust the scores of clusters by (I - P_g)^power, table by table.
 
-    A zero eigenvalue of I - P_g is a direction that the cluster alone decides. It is left out, as by Moore and Penrose.
+    A zero eigenvalue of I - P_g is a direction that the cluster alone determines. It is left out, as by Moore and Penrose.
     """
 
     def __init__(self, A: Array, power: float) -> None:
