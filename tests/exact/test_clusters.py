@@ -506,6 +506,37 @@ def test_options_without_an_effect_are_refused():
 
 def test_nested_fits_have_one_covariance():
     small, large = (sq.ols(f, table("caschools")) for f in ("score ~ stratio", "score ~ stratio + english"))
-    with pytest.raises(OptionError, match="same kind of covariance with other columns"):
+    with pytest.raises(OptionError, match=r"The fits have CR1 covariances with different cluster=. Give all the same cluster=\."):
         sq.anova(small.vcov(cluster="county"), large.vcov(cluster="grades"))
     assert len(sq.anova(small.vcov(cluster="county"), large.vcov(cluster="county"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "names"),
+    [
+        ({"vcov": "HAC", "lags": 2}, {"vcov": "HAC", "lags": 3}, "lags="),
+        ({"vcov": "HAC", "lags": 20}, {"vcov": "HAC"}, "lags="),
+        ({"vcov": "HAC", "lags": 2}, {"vcov": "HAC", "lags": 2, "correction": "none"}, "correction="),
+        ({"vcov": "DK", "time": "county", "lags": 2}, {"vcov": "DK", "time": "county", "lags": 1}, "lags="),
+        ({"cluster": "county"}, {"cluster": "county", "correction": "none"}, "correction="),
+        ({"cluster": ["county", "grades"]}, {"cluster": ["county", "grades"], "correction": "min"}, "correction="),
+        ({"vcov": "HC1", "df": 30}, {"vcov": "HC1"}, "df="),
+        ({"vcov": "HC1", "df": 30}, {"vcov": "HC1", "use_t": False}, "df= and use_t="),
+    ],
+    ids=str,
+)
+def test_nested_fits_have_one_covariance_with_the_same_options(one, other, names):
+    small, large = (sq.ols(f, table("caschools")) for f in ("score ~ stratio", "score ~ stratio + english"))
+    with pytest.raises(OptionError, match=rf"covariances with different {names}\. Give all the same {names}\."):
+        sq.anova(small.vcov(**one), large.vcov(**other))
+    for options in (one, other):
+        assert len(sq.anova(small.vcov(**options), large.vcov(**options))) == 2
+
+
+@pytest.mark.parametrize("typ", [2, 3])
+def test_analysis_of_variance_says_why_a_term_has_no_test(typ):
+    data = rows(clusters=4) | {"h": [f"h{i}" for i in rows(clusters=4)["h"]]}
+    fit = sq.ols("y ~ x + h", data, cluster="g")
+    table = sq.anova(fit, typ=typ)
+    assert table["F"].isna().tolist() == [False] * (typ == 3) + [False, True, True]
+    assert "No F for h: the CR1 covariance has rank 3, and they have more columns." in " ".join(repr(table).split())
