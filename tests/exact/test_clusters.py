@@ -94,7 +94,7 @@ def test_cr3_is_the_jackknife():
     assert_close(sq.ols(FORMULA, data, vcov="CR3", cluster="g").bse, np.sqrt((G - 1) / G * (changes**2).sum(axis=0)), rtol=1e-9)
 
 
-def test_cr2_of_a_cluster_that_decides_a_coefficient_leaves_its_direction_out():
+def test_cr2_of_a_cluster_that_determines_a_coefficient_leaves_its_direction_out():
     data = rows() | {"g": np.sort(rows()["g"])}
     data["d"] = (data["g"] == 3).astype(float)
     X = np.column_stack([matrix(data), data["d"]])
@@ -107,7 +107,18 @@ def test_cr2_of_a_cluster_that_decides_a_coefficient_leaves_its_direction_out():
     )
 
 
-def test_cr3_of_a_coefficient_that_one_cluster_decides_is_nan():
+def test_cr2_with_weights_names_a_cluster_whose_direction_it_leaves_out():
+    data = rows() | {"g": np.sort(rows()["g"]), "one": np.ones(240), "w": np.random.default_rng(3).uniform(0.2, 3, 240)}
+    data["d"] = (data["g"] == 3).astype(float)
+    plain = sq.ols("y ~ x + z + d", data, vcov="CR2", cluster="g")
+    equal = sq.ols("y ~ x + z + d", data, vcov="CR2", cluster="g", weights="one")
+    assert_close(equal.bse[:3], plain.bse[:3], rtol=1e-9)
+    for fit in (equal, sq.ols("y ~ x + z + d", data, vcov="CR2", cluster="g", weights="w")):
+        assert any("Cluster 3 of g alone determines a coefficient" in n and "leaves its direction out" in n for n in fit.notes)
+    assert not any("determines" in note for note in sq.ols("y ~ x", data, vcov="CR2", cluster="g", weights="w").notes)
+
+
+def test_cr3_of_a_coefficient_that_one_cluster_determines_is_nan():
     data = rows() | {"g": np.sort(rows()["g"])}
     data["d"] = (data["g"] == 3).astype(float)
     fit = sq.ols("y ~ x + z + d", data, vcov="CR3", cluster="g")

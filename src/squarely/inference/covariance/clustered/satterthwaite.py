@@ -7,7 +7,7 @@ With V_g the whitened rows of a cluster (q, m), P_g = V_g V_g' and s_g = V_g r_g
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +19,20 @@ _ALIGNMENT_TOLERANCE = 1e-8  # of a row of A: its part along a direction that on
 _CELLS = 2**20  # of a stack of matrices
 
 
+@dataclass(slots=True)
+class SingularClusters:
+    """The number of clusters that alone determine a direction of the coefficients, and the labels of up to three, in words."""
+
+    count: int = 0
+    labels: list[str] = field(default_factory=list)
+
+    def add(self, table: ClusterTable, rows: np.ndarray) -> None:
+        """Add the clusters in some rows (g,) of a table."""
+        self.count += len(rows)
+        few = rows[: 3 - len(self.labels)].tolist()
+        self.labels += ["/".join(str(column[i].as_py()) for column in table.labels) for i in few]
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class AdjustedClusters:
     """The adjusted clusters of a fit, as sums over them.
@@ -26,17 +40,15 @@ class AdjustedClusters:
     Attributes
     ----------
     meat : (q, q).
-    df : (q,) Satterthwaite's degrees of freedom of each coefficient.
-    undefined : (q,) the coefficients that cannot be estimated without some cluster.
-    singular : the number of clusters whose I - P_g is singular.
-    singular_labels : the labels of up to three of them, in words.
+    singular : the clusters whose I - P_g is singular.
+    df : (q,) Satterthwaite's degrees of freedom of each coefficient; None for CR2 with weights and CR3.
+    undefined : (q,) the coefficients that cannot be estimated without some cluster; None for CR2 with weights.
     """
 
     meat: Array
-    df: Array
-    undefined: np.ndarray
-    singular: int
-    singular_labels: tuple[str, ...]
+    singular: SingularClusters
+    df: Array | None = None
+    undefined: np.ndarray | None = None
 
 
 class ClusterAdjuster:
@@ -54,8 +66,7 @@ class ClusterAdjuster:
         self._sums = np.zeros((3, len(A)))  # of d - |z|^2, of d^2, and of d |z|^2
         self._ZZ = np.zeros((len(A) if power == -0.5 else 0, q, q))
         self._undefined = np.zeros(len(A), dtype=bool)
-        self._singular_labels: list[str] = []
-        self._singular = 0
+        self._singular = SingularClusters()
 
     def add(self, table: ClusterTable) -> None:
         """Add the clusters of a table with sums of scores and products."""
@@ -69,10 +80,7 @@ class ClusterAdjuster:
                 self._add_degrees(values, powers, Q, Y)
             if is_zero.any():
                 self._undefined |= (np.abs(Y) > _ALIGNMENT_TOLERANCE)[is_zero].any(axis=0)
-                singular = np.flatnonzero(is_zero.any(axis=1)) + at.start
-                self._singular += len(singular)
-                few = singular[: 3 - len(self._singular_labels)].tolist()
-                self._singular_labels += ["/".join(str(column[i].as_py()) for column in table.labels) for i in few]
+                self._singular.add(table, np.flatnonzero(is_zero.any(axis=1)) + at.start)
 
     def _add_degrees(self, values: Array, powers: Array, Q: Array, Y: Array) -> None:
         """Add d = a'(I - P)^-1 P a and z = (I - P)^-1/2 P a of each cluster and coefficient."""
@@ -85,12 +93,13 @@ class ClusterAdjuster:
 
     def finish(self) -> AdjustedClusters:
         """Return the sums over all clusters."""
-        df = np.full(len(self._A), np.nan)
+        df = None
         if len(self._ZZ):
+            df = np.full(len(self._A), np.nan)
             first, squares, mixed = self._sums
             second = squares - 2 * mixed + np.einsum("pij,pij->p", self._ZZ, self._ZZ)
             df = np.divide(first**2, second, out=df, where=second > 0)
-        return AdjustedClusters(self._meat, df, self._undefined, self._singular, tuple(self._singular_labels))
+        return AdjustedClusters(self._meat, self._singular, df, self._undefined)
 
 
 def adjust_clusters(products: Array, power: float) -> tuple[Array, Array, Array]:

@@ -11,17 +11,17 @@ from __future__ import annotations
 import numpy as np
 
 from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups
-from squarely.inference.covariance.clustered.satterthwaite import iter_stacks, to_symmetric
+from squarely.inference.covariance.clustered.satterthwaite import AdjustedClusters, SingularClusters, iter_stacks, to_symmetric
 from squarely.numerics import ROUNDOFF, Array
 
 _EIGENVALUE_TOLERANCE = 1e-10  # an eigenvalue of I + L'K L below this is zero up to rounding
 
 
-def weighted_cr2_meat(groups: ClusterGroups, q: int) -> Array:
-    """Return the meat (q, q) of tables with the sums b, a, S_1, S_0 and S_2 of each cluster."""
+def adjust_weighted_scores(groups: ClusterGroups, q: int) -> AdjustedClusters:
+    """Return the sums over the clusters, from tables with the sums b, a, S_1, S_0 and S_2 of each cluster."""
     N = sum((to_symmetric(table.sums[:, -(q * (q + 1) // 2) :].sum(axis=0), q) for table in groups), np.zeros((q, q)))
     K = np.block([[N, -np.eye(q)], [-np.eye(q), np.zeros((q, q))]])
-    meat = np.zeros((q, q))
+    meat, singular = np.zeros((q, q)), SingularClusters()
     for table in groups:
         for at in iter_stacks(len(table.sums), 2 * q):
             scores, gram = _stack(table.sums[at], q)
@@ -32,10 +32,11 @@ def weighted_cr2_meat(groups: ClusterGroups, q: int) -> Array:
             L = Q * np.where(is_zero, 0.0, roots)[:, None, :]
             values, P = np.linalg.eigh(np.eye(2 * q) + np.swapaxes(L, 1, 2) @ K @ L)
             is_zero = values <= _EIGENVALUE_TOLERANCE
+            singular.add(table, np.flatnonzero(is_zero.any(axis=1)) + at.start)
             powers = np.where(is_zero, 0.0, np.where(is_zero, 1.0, values) ** -0.5)
             adjusted = np.einsum("gij,gj->gi", L @ P, powers * np.einsum("gji,gj->gi", P, c))[:, q:]
             meat += adjusted.T @ adjusted
-    return meat
+    return AdjustedClusters(meat, singular)
 
 
 def _stack(sums: Array, q: int) -> tuple[Array, Array]:
