@@ -492,6 +492,30 @@ def test_get_robustcov_results_refuses_arrays_and_other_words():
         fit.get_robustcov_results("clustre", groups="g")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("HC3", {"use_correction": False}), r"use_correction=False is for cov_type='cluster' and 'HAC' and 'hac-groupsum', and"),
+        (("HC0", {"use_correction": True}), r"use_correction=True is for .*, and cov_type is 'HC0'\. Leave it out\."),
+        (("cluster-crv3", {"groups": "g", "use_correction": False}), r"use_correction=False is for "),
+        (("HC1", {"groups": "g"}), r"groups='g' is for cov_type='cluster' and 'cluster-crv3', and cov_type is 'HC1'"),
+        (
+            ("cluster", {"groups": "g", "maxlags": 2}),
+            r"maxlags=2 is for cov_type='HAC' and 'hac-groupsum', and cov_type is 'cluster'",
+        ),
+        (("HAC", {"time": "h"}), r"time='h' is for cov_type='hac-groupsum', and cov_type is 'HAC'"),
+        (("cluster", {}), r"cov_type='cluster' needs groups=\. Name the column, such as groups='firm'"),
+        (("hac-groupsum", {"maxlags": 1}), r"cov_type='hac-groupsum' needs time=\. Name the column, such as time='year'"),
+        (("HAC", {"use_correction": "hc1"}), r"use_correction='hc1' is not a boolean"),
+    ],
+    ids=str,
+)
+def test_get_robustcov_results_speaks_of_its_own_options(words, message):
+    cov_type, options = words
+    with pytest.raises(OptionError, match=rf"^{message}"):
+        sq.ols(FORMULA, rows()).get_robustcov_results(cov_type, **options)
+
+
 @pytest.mark.parametrize("formula", ["score ~ stratio + english + lunch", "score ~ C(grades) + english - 1"])
 def test_the_f_of_cr2_is_the_joint_test_of_all_slopes(formula, tmp_path):
     fit = sq.ols(formula, table("caschools"), vcov="CR2", cluster="county")
