@@ -583,7 +583,7 @@ def test_a_loader_of_unlike_batches_has_no_limit():
 
 
 def test_a_last_batch_of_one_row_counts():
-    """Its steps are so large that momentum has no room: far below the limit of batches of 100 rows."""
+    """Its curvature is large, so the limit of the learning rate is far below that of batches of 100 rows."""
     data = sample(101)
     run = sq.train(F, data, batch_size=100, momentum=0.9, lr=0.1, epochs=5)
     assert run.theory.lr_limit < 0.1

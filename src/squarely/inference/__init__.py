@@ -13,9 +13,9 @@ from squarely.inference.covariance.options import (
     CovarianceOptions,
     read_covariance_options,
     require_group_columns,
+    require_order,
     require_readable_rows,
 )
-from squarely.inference.covariance.serial_correlation.hac import require_order
 from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits
 from squarely.inference.post_estimation.figures.coefficient_figure import coefficient_panel
 from squarely.inference.post_estimation.hypotheses.anova import analyze_variance

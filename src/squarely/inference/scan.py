@@ -15,7 +15,7 @@ from squarely.design import Block, Design, fold_blocks
 from squarely.errors import DataError, pluralize
 from squarely.exact import Solution, iter_residuals, require_same_rows, sum_columns
 from squarely.moments import fold_in_threads
-from squarely.numerics import Array
+from squarely.numerics import ROUNDOFF, Array
 
 T = TypeVar("T")
 
@@ -54,6 +54,11 @@ class WhitenedRows:
     def scores(self) -> Array:
         """The whitened scores v r (q, m)."""
         return self.V * self.residuals
+
+
+def is_leverage_one(leverage: Array, q: int) -> Array:
+    """Return which rows (m,) have a leverage of one up to rounding: a fit of q columns passes through them, whatever they hold."""
+    return np.asarray(1 - leverage <= 64 * q * ROUNDOFF)
 
 
 def whitening_matrix(solution: Solution) -> Array:

@@ -53,7 +53,7 @@ app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # its boxes leave no room for the help at 60 columns, and a pipe cannot use them
+    rich_markup_mode=None,  # its boxes leave no space for the help at 60 columns, and a pipe cannot use them
     context_settings=context_settings(),
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from squarely.data.dtypes import kind_of
 from squarely.data.scan.batch import CategoricalColumn
@@ -98,6 +99,24 @@ def fractional_label_error(name: str, value: Any) -> DataError:
         f"Column {name!r} has {show_value(float(value))} among its labels, which is not a whole number, so the column does not "
         "name groups of rows. Name another column, or convert it to text if its values are labels."
     )
+
+
+def require_one_spelling(name: str, labels: pa.Array) -> None:
+    """Raise a DataError if all labels are numbers, and two texts are the same number, such as "1" and "01"."""
+    if kind_of(labels.type) != "text":
+        return
+    try:
+        values = pc.utf8_trim_whitespace(labels).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        return
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    same = np.flatnonzero((ordered[1:] == ordered[:-1]) & (np.abs(ordered[1:]) < EXACT_INTEGERS))
+    if len(same):
+        first, second = (show_value(labels[int(order[same[0] + i])].as_py()) for i in (0, 1))
+        raise DataError(
+            f"Column {name!r} has {first} and {second} among its labels, which are the same number. Write each number in one way."
+        )
 
 
 class GroupedStore:

@@ -22,7 +22,7 @@ _SCALARS = [
 ]
 
 
-def coefficient_table(statistics: Statistics, solution: Solution) -> dict[str, Array]:
+def coefficient_columns(statistics: Statistics, solution: Solution) -> dict[str, Array]:
     """Return the columns (p,) of `Fit.table`."""
     params, standard_errors = solution.params, statistics.standard_errors
     low, high = confidence_limits(params, standard_errors, statistics.df_of_t, 0.05)
@@ -40,7 +40,7 @@ def coefficient_table(statistics: Statistics, solution: Solution) -> dict[str, A
 
 def to_plain_numbers(statistics: Statistics, solution: Solution, robust: RobustCovariance | None) -> dict[str, Any]:
     """Return every number but the covariances, under the names of the attributes of a fit."""
-    table = coefficient_table(statistics, solution)
+    table = coefficient_columns(statistics, solution)
     columns = {attribute: table[column] for attribute, column in _ATTRIBUTES.items()}
     columns["conf_int"] = np.column_stack([table["ci_lower"], table["ci_upper"]])
     moments, merged = solution.moments, solution.merge_record

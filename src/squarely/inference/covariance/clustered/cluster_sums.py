@@ -19,6 +19,7 @@ from squarely.data import (
     encode_labels,
     fractional_label_error,
     parses_as_number,
+    require_one_spelling,
 )
 from squarely.errors import DataError, pluralize
 from squarely.exact import Solution
@@ -113,7 +114,7 @@ def _sum_by_code(codes: np.ndarray, values: Array, size: int) -> Array:
 
 
 @dataclass(slots=True)
-class Tally:
+class ClusterCounts:
     """The number of clusters, and of rows in the smallest and the largest one."""
 
     clusters: int = 0
@@ -136,11 +137,11 @@ class Tally:
 class ClusterGroups:
     """All clusters of a fit, in tables that share no cluster. More of them than fit into memory are on the disk.
 
-    `tally` counts those that have been iterated over.
+    `cluster_counts` describes those that have been iterated over.
     """
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.cluster_counts = ClusterCounts()
         self._store = GroupedStore()
         self._sums: ClusterSums | None = None
 
@@ -165,10 +166,10 @@ class ClusterGroups:
         return self
 
     def __iter__(self) -> Iterator[ClusterTable]:
-        self.tally = Tally()
+        self.cluster_counts = ClusterCounts()
         tables = self._sums.tables if self._sums else (ClusterTable(*group) for group in self._store.iter_groups())
         for table in tables:
-            self.tally.add(table)
+            self.cluster_counts.add(table)
             yield table
 
 
@@ -197,7 +198,9 @@ def read_clusters(solution: Solution, source: Source, ways: Sequence[Way], produ
     )
     if not source.typed:
         for name, one in zip(columns, sums, strict=False):
-            _require_whole_numbers(name, one.tables[0].labels[0].slice(0, _EXAMINED).to_pylist())
+            labels = one.tables[0].labels[0]
+            _require_whole_numbers(name, labels.slice(0, _EXAMINED).to_pylist())
+            require_one_spelling(name, labels)
     return [each.complete(one) for each, one in zip(groups, sums, strict=True)]
 
 

@@ -12,14 +12,12 @@ from squarely.data import augment_rows, require_local, to_frame
 from squarely.errors import DataError, short_traceback
 from squarely.exact import read_residuals
 from squarely.inference.coefficients import CoefficientStatistics, require_alpha
-from squarely.inference.scan import WhitenedRows, fold_whitened_rows
+from squarely.inference.scan import WhitenedRows, fold_whitened_rows, is_leverage_one
 from squarely.inference.statistics import confidence_limits, p_values, t_values
-from squarely.numerics import ROUNDOFF, Array
+from squarely.numerics import Array
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_ROUNDING_OF_LEVERAGE = 64 * ROUNDOFF  # times the number of coefficients: a leverage this close to one is one
 
 
 class TidyFrames(CoefficientStatistics):
@@ -129,7 +127,7 @@ _COLUMNS = (".fitted", ".resid", ".hat", ".sigma", ".cooksd", ".std.resid")
 
 def _influence(h: Array, u: Array, mse: float, df: int, rank: int) -> list[Array]:
     """Return .hat, .sigma, .cooksd and .std.resid (n,) of rows with leverage h and residuals u, as R has them."""
-    is_one = 1 - h <= _ROUNDING_OF_LEVERAGE * rank
+    is_one = is_leverage_one(h, rank)
     rest = np.where(is_one, np.nan, 1 - h)
     with np.errstate(divide="ignore", invalid="ignore"):
         standardized = u / np.sqrt(mse * rest)
