@@ -243,7 +243,7 @@ class Source(ABC):
         return int(self.row_numbers(np.array([row]))[0])
 
     def row_numbers(self, rows: np.ndarray) -> np.ndarray:
-        """Return the numbers (k,) of the rows at some positions, as `row_number` does."""
+        """Return these numbers (k,) of several rows."""
         return rows + 1
 
     def index(self, rows: np.ndarray) -> Any:
@@ -256,8 +256,7 @@ class Source(ABC):
 
     def frame(self, columns: Mapping[str, Array]) -> Any:
         """Return columns (n,), one value for each row, as a frame of the library that holds the rows, by default pandas."""
-        table = pa.table(dict(columns))
-        return self.from_table(table, np.arange(len(table)))
+        return self.from_table(table := pa.table(dict(columns)), np.arange(len(table)))
 
     def from_table(self, table: pa.Table, rows: np.ndarray) -> Any:
         """Return a table of the rows at some positions as a frame of the library that holds the rows, by default pandas."""
