@@ -14,7 +14,7 @@ from squarely.data.files.write import write_columns
 from squarely.data.first_rows import PreviewedColumn, examine_first_rows
 from squarely.data.frames.arrays import ArraysSource, label_columns, named_columns, open_xy
 from squarely.data.frames.arrow import is_in_memory
-from squarely.data.frames.augmented_rows import augment_rows
+from squarely.data.frames.augmented_rows import augment_rows, labeled_frame
 from squarely.data.open import open_new_rows, open_source
 from squarely.data.pandas_io import (
     PandasReadCall,
