@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TypeVar
 
@@ -32,7 +32,8 @@ class WhitenedRows:
     V : (q, m) the whitened columns v = R^-T z of the scaled, selected columns z; v v' sums to the identity over all rows.
     residuals : (m,) in the scaled unit of the response.
     positions : (m,) of the rows in the source, counted from 0.
-    groups : the columns of labels that were asked for, by name.
+    table : (k + 1, m) the scaled columns [1, x, y], valid until the next rows are made.
+    groups, numbers : the columns of labels and of numbers that were asked for, by name.
     frequencies : (m,) how many rows each stands for, with V and residuals of one of them; None for one.
     weights : (m,) the weights, which V and residuals have in them; None for none.
     """
@@ -40,7 +41,9 @@ class WhitenedRows:
     V: Array
     residuals: Array
     positions: np.ndarray
-    groups: Mapping[str, CategoricalColumn]
+    table: Array
+    groups: Mapping[str, CategoricalColumn] = field(default_factory=dict)
+    numbers: Mapping[str, Array] = field(default_factory=dict)
     frequencies: Array | None = None
     weights: Array | None = None
 
@@ -72,19 +75,21 @@ def fold_whitened_rows(
     merge: Callable[[T, T], T],
     *,
     groups: Sequence[str] = (),
+    numbers: Sequence[str] = (),
     after_batch: Callable[[T], T] | None = None,
 ) -> T:
     """Scan the rows once and merge, in their order, the results of `step` for pieces of them.
 
-    `groups` are columns that each piece brings as labels. `after_batch` replaces the merged result so far, in this thread, after
-    each batch; it is for rows that are not partitioned.
+    `groups` are columns that each piece brings as labels, and `numbers` as numbers. `after_batch` replaces the merged result so
+    far, in this thread, after each batch; it is for rows that are not partitioned.
 
     Raises
     ------
     DataError : the rows are not those of the fit, or a label is missing in a row that the fit used.
     """
     moments, W = solution.moments, whitening_matrix(solution)
-    design = replace(moments.design, formula=replace(moments.design.formula, groups=tuple(groups)))
+    formula = replace(moments.design.formula, groups=tuple(groups), numbers=tuple(numbers))
+    design = replace(moments.design, formula=formula)
 
     def work(block: Block) -> _Total[T]:
         pieces = _whiten(design, block, solution, W)
@@ -98,7 +103,7 @@ def fold_whitened_rows(
 
     start: _Total[T] = RowAccount(), 0.0, []
     account, sums, results = fold_blocks(design, source, work, join, start, threads=fold_in_threads(design))
-    _require_labels(source, solution, account, groups)
+    _require_complete(source, solution, account, groups, numbers)
     require_same_rows(source, moments, account.used, np.broadcast_to(sums, len(moments.gram)))
     return results[0]
 
@@ -116,21 +121,27 @@ def _whiten(design: Design, block: Block, solution: Solution, W: Array) -> Itera
         start = at.stop
         groups = {name: replace(column, codes=column.codes[at]) for name, column in block.groups.items()}
         V = np.dot(W.T, table[:-1] if len(columns) == len(table) - 1 else table[columns])
-        rows = WhitenedRows(V=V, residuals=residuals, positions=positions[at], groups=groups)
+        numbers = {name: block.columns[name][at] for name in design.formula.numbers}
+        rows = WhitenedRows(V=V, residuals=residuals, positions=positions[at], table=table, groups=groups, numbers=numbers)
         if design.formula.has_frequencies:
-            rows = replace(rows, V=V / table[0], residuals=residuals / table[0], frequencies=table[0] ** 2)
+            roots = table[0]
+            rows = replace(rows, V=V / roots, residuals=residuals / roots, table=table / roots, frequencies=roots**2)
         elif design.formula.weights is not None:
             rows = replace(rows, weights=table[0] ** 2)
         yield rows, sum_columns(table)
 
 
-def _require_labels(source: Source, solution: Solution, account: RowAccount, groups: Sequence[str]) -> None:
-    """Raise a DataError if rows of the fit lack a label."""
+def _require_complete(
+    source: Source, solution: Solution, account: RowAccount, groups: Sequence[str], numbers: Sequence[str]
+) -> None:
+    """Raise a DataError if rows of the fit lack a label or a number."""
     moments = solution.moments
-    for name in groups:
+    for name in (*groups, *numbers):
         missing = sum(account.dropped.get(name, {}).values())
         if missing and account.used < moments.n and name not in moments.design.formula.groups:
+            advice = f"Fit again with {name!r} in the call of ols, which leaves such rows out."
+            advice = "Leave such rows out, and fit again." if name in numbers else advice
             raise DataError(
                 f"{name!r} of {source.label} is missing in {pluralize(moments.n - account.used, 'row')} of the {moments.n:,} that "
-                f"the fit used. Fit again with {name!r} in the call of ols, which leaves such rows out."
+                f"the fit used. {advice}"
             )
