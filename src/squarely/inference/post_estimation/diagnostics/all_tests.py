@@ -15,7 +15,8 @@ from squarely.inference.post_estimation.diagnostics import heteroscedasticity as
 from squarely.inference.post_estimation.diagnostics import specification as form
 from squarely.inference.post_estimation.diagnostics.autocorrelation import breusch_godfrey, durbin_watson, ljung_box
 from squarely.inference.post_estimation.diagnostics.collinearity import variance_inflation
-from squarely.inference.post_estimation.diagnostics.row_tests import RowTest, has_order, require_readable_rows, run_row_tests
+from squarely.inference.post_estimation.diagnostics.row_order import has_order, require_readable_rows
+from squarely.inference.post_estimation.diagnostics.row_tests import RowTest, run_row_tests
 from squarely.inference.post_estimation.diagnostics.test_result import Test, describe_distribution, sentence, write_p
 from squarely.reprs import short_repr
 from squarely.show import Page, Table
@@ -34,6 +35,7 @@ class Diagnostics:
     Attributes
     ----------
     tests : the tests that apply.
+    vif : the variance inflation factors of the terms; None without a constant or without slopes.
     notes : what was left out, and columns that depend on each other.
     """
 
@@ -41,6 +43,7 @@ class Diagnostics:
 
     title: str
     tests: tuple[Test, ...]
+    vif: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Test]:
@@ -67,11 +70,16 @@ class Diagnostics:
             for test in self.tests
         ]
         says = [f"{test.name}: {test.says}" for test in self.tests]
-        return Page(f"Diagnostics of {self.title}", [Table(header, rows)], footer=says, notes=self.notes)
+        blocks = [Table(header, rows)]
+        if self.vif is not None:
+            inflated = [(term, f"{gvif:.4g}", f"{df:.0f}", f"{scaled:.4g}") for term, gvif, df, scaled in self.vif.itertuples()]
+            blocks.append(Table(("Term", *self.vif.columns), inflated))
+        return Page(f"Diagnostics of {self.title}", blocks, footer=says, notes=self.notes)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the tests as plain Python values."""
-        return {"tests": [test.as_dict() for test in self.tests], "notes": list(self.notes)}
+        tests = [test.as_dict() for test in self.tests]
+        return {"tests": tests, "vif": None if self.vif is None else self.vif.to_dict("index"), "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
@@ -86,10 +94,10 @@ def diagnose(fit: CoefficientStatistics, *, order_by: str | None = None, white: 
     makers: list[Callable[[], RowTest]] = [partial(spread.breusch_pagan, fit)] if fit.df_model else []
     if white and fit.df_model:
         makers.append(partial(spread.white, fit, special=len(fit.solution.factor.columns) > _WIDE))
-    if has_order(fit):
-        makers += [partial(spread.arch, fit), partial(breusch_godfrey, fit), partial(ljung_box, fit), partial(durbin_watson, fit)]
+    if has_order(fit) or (order_by is not None and not fit.source.partitioned):
+        makers += [partial(maker, fit, order_by=order_by) for maker in (spread.arch, breusch_godfrey, ljung_box, durbin_watson)]
     else:
-        notes.append("Tests of correlation from row to row are left out, because the rows have no order.")
+        notes.append("Tests of neighboring rows are left out, because the rows have no order.")
     makers += [partial(form.reset, fit)] if fit.df_model else []
     row_tests: list[RowTest] = []
     for maker in makers:
@@ -97,7 +105,10 @@ def diagnose(fit: CoefficientStatistics, *, order_by: str | None = None, white: 
             row_tests.append(maker())
     tests = [*run_row_tests(fit, row_tests), *_ordered_tests(fit, order_by)]
     tests.append(_jarque_bera(fit))
-    return Diagnostics(title=fit.design.formula.text, tests=tuple(tests), notes=(*notes, *_inflated(fit)))
+    vif = variance_inflation(fit) if fit.df_model and fit.k_constant else None
+    if vif is not None:
+        notes += _describe_inflation(vif)
+    return Diagnostics(title=fit.design.formula.text, tests=tuple(tests), vif=vif, notes=tuple(notes))
 
 
 def _ordered_tests(fit: CoefficientStatistics, order_by: str | None) -> list[Test]:
@@ -128,14 +139,12 @@ def _jarque_bera(fit: CoefficientStatistics) -> Test:
     )
 
 
-def _inflated(fit: CoefficientStatistics) -> list[str]:
+def _describe_inflation(vif: pd.DataFrame) -> list[str]:
     """Say which term has the most inflated variance if that is much."""
-    if not fit.df_model or not fit.k_constant:
-        return []
-    scaled = variance_inflation(fit)["GVIF^(1/(2*Df))"] ** 2
-    if not scaled.max() > _MOST_INFLATED:
+    factors = vif["GVIF^(1/(2*Df))"] ** 2
+    if not factors.max() > _MOST_INFLATED:
         return []
     return [
-        f"The columns of {scaled.idxmax()} depend on the others: the variances of its coefficients are {scaled.max():.3g} times "
-        "those without them. fit.vif() and fit.condition_indices() show which."
+        f"The columns of {factors.idxmax()} depend on the others, which makes the variances of its coefficients {factors.max():.3g} "
+        "times larger. Tests of such coefficients have little power alone: test them together, or leave one out."
     ]

@@ -12,20 +12,16 @@ from squarely.errors import DataError, OptionError, require_one_of, show_value
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.diagnostics.auxiliary_regression import cross_products, regress
 from squarely.inference.post_estimation.diagnostics.lagged_products import LaggedProducts, read_lags
-from squarely.inference.post_estimation.diagnostics.row_ranges import Ordering, fit_ranges, read_ordering, require_fraction
-from squarely.inference.post_estimation.diagnostics.row_tests import (
-    RowTest,
-    center_and_scale_of_fitted,
-    fitted_values,
-    require_order,
-    root_weights,
-)
+from squarely.inference.post_estimation.diagnostics.row_order import Ordering, order_of_time, read_ordering, root_weights
+from squarely.inference.post_estimation.diagnostics.row_ranges import fit_ranges, require_fraction
+from squarely.inference.post_estimation.diagnostics.row_tests import RowTest, center_and_scale_of_fitted, fitted_values
 from squarely.inference.post_estimation.diagnostics.test_result import (
     Test,
     divide,
     f_form,
     lagrange_multiplier_test,
     remedy,
+    require_residuals,
     sentence,
 )
 from squarely.inference.scan import WhitenedRows
@@ -100,13 +96,13 @@ def white(fit: CoefficientStatistics, *, special: bool = False) -> RowTest:
     return RowTest(step=step, finish=finish)
 
 
-def arch(fit: CoefficientStatistics, nlags: object = None) -> RowTest:
+def arch(fit: CoefficientStatistics, nlags: object = None, *, order_by: object = None) -> RowTest:
     """Return the test of Engle (1982), doi:10.2307/1912773.
 
     It regresses the squared residuals on their lags and a constant, in the rows that have all lags, and its statistic is the number
     of these rows times R^2.
     """
-    require_order(fit, "The ARCH test")
+    ordering = order_of_time(fit, "The ARCH test", order_by)
     lags, variance = read_lags("nlags", nlags, fit, spent=lambda lags: 2 * lags + 1), _variance(fit)
     says = (
         f"The spread of the errors depends on that of up to {lags} rows before ({{p}}): {remedy(fit, 'HC3', _ROBUST)}.",
@@ -119,7 +115,7 @@ def arch(fit: CoefficientStatistics, nlags: object = None) -> RowTest:
         f = divide(explained / df, (total - explained) / (n - df - 1)) if df else float("nan")
         return lagrange_multiplier_test("ARCH", n * divide(explained, total), f_form(f, df, n - df - 1), says)
 
-    return RowTest(step=partial(_square_lags, variance=variance, lags=lags), finish=finish)
+    return RowTest(step=partial(_square_lags, variance=variance, lags=lags), finish=finish, ordering=ordering)
 
 
 def goldfeld_quandt(
@@ -143,7 +139,7 @@ def goldfeld_quandt(
     upper, df = f_form(F, second.df, first.df).pvalue, (second.df, first.df)
     lower = float(fdtr(*df, F))
     pvalue = {"increasing": upper, "decreasing": lower, "two-sided": 2 * min(upper, lower)}[alternative]
-    return Test(
+    test = Test(
         name="Goldfeld-Quandt",
         statistic=F,
         pvalue=pvalue,
@@ -152,6 +148,7 @@ def goldfeld_quandt(
         alternative=alternative,
         says=sentence(pvalue, *_order_sentences(fit, ordering, alternative)),
     )
+    return require_residuals(fit, test)
 
 
 def _order_sentences(fit: CoefficientStatistics, ordering: Ordering, alternative: str) -> tuple[str, str]:

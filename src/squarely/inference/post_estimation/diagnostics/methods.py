@@ -32,8 +32,8 @@ class DiagnosticTests(CoefficientStatistics):
 
         Parameters
         ----------
-        order_by : a column of numbers. It adds the tests of Goldfeld-Quandt, rainbow and Harvey-Collier in its order, which read
-            the rows some times more. The tests of autocorrelation are in the order of the rows.
+        order_by : a column of numbers, such as the time. Tests of neighboring rows take the rows in its order, and the tests of
+            Goldfeld-Quandt, rainbow and Harvey-Collier are added, which read the rows some times more.
         white : whether to include White's test, which takes most of the time with many columns.
 
         Returns
@@ -91,10 +91,10 @@ class DiagnosticTests(CoefficientStatistics):
         return run_row_test(self, heteroscedasticity.white(self, special=special))
 
     @short_traceback
-    def het_arch(self, nlags: int | None = None) -> Test:
+    def het_arch(self, nlags: int | None = None, *, order_by: str | None = None) -> Test:
         """Test whether the spread of the errors depends on that of the rows before (Engle's ARCH test).
 
-        `nlags` is min(10, n // 5) by default.
+        `nlags` is min(10, n // 5) by default. `order_by` is the column of numbers that sorts the rows, in memory, such as the time.
 
         Raises
         ------
@@ -106,7 +106,7 @@ class DiagnosticTests(CoefficientStatistics):
         >>> sq.ols("mpg ~ weight", sq.datasets.cars()).het_arch(4).df
         4
         """
-        return run_row_test(self, heteroscedasticity.arch(self, nlags))
+        return run_row_test(self, heteroscedasticity.arch(self, nlags, order_by=order_by))
 
     @short_traceback
     def het_goldfeldquandt(
@@ -141,10 +141,10 @@ class DiagnosticTests(CoefficientStatistics):
         return heteroscedasticity.goldfeld_quandt(self, order_by=order_by, split=split, drop=drop, alternative=alternative)
 
     @short_traceback
-    def acorr_breusch_godfrey(self, nlags: int | None = None) -> Test:
+    def acorr_breusch_godfrey(self, nlags: int | None = None, *, order_by: str | None = None) -> Test:
         """Test whether errors are correlated with those of up to `nlags` rows before (Breusch and Godfrey).
 
-        `nlags` is min(10, n // 5) by default.
+        `nlags` is min(10, n // 5) by default. `order_by` is the column of numbers that sorts the rows, in memory, such as the time.
 
         Raises
         ------
@@ -156,13 +156,13 @@ class DiagnosticTests(CoefficientStatistics):
         >>> round(sq.ols("mpg ~ weight", sq.datasets.cars()).acorr_breusch_godfrey(1).statistic, 2)
         144.18
         """
-        return run_row_test(self, autocorrelation.breusch_godfrey(self, nlags))
+        return run_row_test(self, autocorrelation.breusch_godfrey(self, nlags, order_by=order_by))
 
     @short_traceback
-    def acorr_ljungbox(self, lags: int | None = None) -> Test:
+    def acorr_ljungbox(self, lags: int | None = None, *, order_by: str | None = None) -> Test:
         """Test whether residuals are autocorrelated up to a lag (Ljung and Box); `others["Box-Pierce"]` is the older form.
 
-        `lags` is min(10, n // 5) by default.
+        `lags` is min(10, n // 5) by default. `order_by` is the column of numbers that sorts the rows, in memory, such as the time.
 
         Raises
         ------
@@ -174,10 +174,10 @@ class DiagnosticTests(CoefficientStatistics):
         >>> sq.ols("mpg ~ weight", sq.datasets.cars()).acorr_ljungbox(5).df
         5
         """
-        return run_row_test(self, autocorrelation.ljung_box(self, lags))
+        return run_row_test(self, autocorrelation.ljung_box(self, lags, order_by=order_by))
 
     @short_traceback
-    def durbin_watson_test(self, alternative: Alternative = "greater") -> Test:
+    def durbin_watson_test(self, alternative: Alternative = "greater", *, order_by: str | None = None) -> Test:
         """Test whether neighboring errors are correlated, by the Durbin-Watson statistic.
 
         Below 100 rows the p-value is exact for normal errors, beyond it is a normal approximation, as in R's `dwtest`.
@@ -185,6 +185,7 @@ class DiagnosticTests(CoefficientStatistics):
         Parameters
         ----------
         alternative : the correlation is "greater" than zero, "less", or different ("two-sided").
+        order_by : the column of numbers that sorts the rows, in memory, such as the time.
 
         Raises
         ------
@@ -196,7 +197,7 @@ class DiagnosticTests(CoefficientStatistics):
         >>> round(sq.ols("mpg ~ weight", sq.datasets.cars()).durbin_watson_test().statistic, 3)
         0.797
         """
-        return run_row_test(self, autocorrelation.durbin_watson(self, alternative))
+        return run_row_test(self, autocorrelation.durbin_watson(self, alternative, order_by=order_by))
 
     @short_traceback
     def linear_reset(self, power: int | Sequence[int] = 3, *, test_type: ResetType = "fitted") -> Test:

@@ -9,17 +9,15 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
 from squarely.data import scan_purpose
-from squarely.errors import DataError
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.post_estimation.diagnostics.row_ranges import read_ordering, require_here
+from squarely.inference.post_estimation.diagnostics.row_order import read_ordering, sort_rows
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array, qr_r
 
 _BLOCK = 64  # rows that are worked on at once
-_MOST_CELLS = 2**27  # that are sorted in memory: a gigabyte
 _DEPENDENT = 1e-9  # of a row: what is left beside the rows before it is rounding
 
-Rows = tuple[Array, Array, Array, np.ndarray]  # whitened rows (m, q), residuals, keys and positions (m,)
+Rows = tuple[Array, Array]  # whitened rows (m, q) and residuals (m,)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -52,7 +50,7 @@ class Recursion:
     def advance(self) -> Recursion:
         """Work on the rows that are pending."""
         state = replace(self, pending=())
-        for X, y, *_ in self.pending:
+        for X, y in self.pending:
             at = 0
             while at < len(y) and state.basis.shape[1] < len(state.basis):
                 state = state._add_row(X[at], float(y[at]))
@@ -98,29 +96,13 @@ def recursive_residuals(fit: CoefficientStatistics, name: str, order_by: object)
     OptionError : the rows have no order or are in other processes.
     DataError : too many rows would be sorted in memory.
     """
-    require_here_at_all(fit, name)
     ordering = read_ordering(fit, name, order_by)
-    q, n = len(fit.solution.factor.columns), fit.solution.moments.n
-    if ordering.key is not None and n * (q + 3) > _MOST_CELLS:
-        raise DataError(
-            f"{name} sorts the rows of {fit.source.label} in memory, and {n:,} rows of {q:,} columns are too many. Sort them by "
-            f"{order_by!r} before the fit, and leave order_by= out."
-        )
+    q = len(fit.solution.factor.columns)
+    if ordering.key is not None:
+        return Recursion.start(q, [sort_rows(fit, name, ordering)]).advance(), ordering.along
 
     def step(rows: WhitenedRows) -> Recursion:
-        keys = np.zeros(0) if ordering.key is None else ordering.key(rows)
-        return Recursion.start(q, [(np.ascontiguousarray(rows.V.T), rows.residuals, keys, rows.positions)])
+        return Recursion.start(q, [(np.ascontiguousarray(rows.V.T), rows.residuals)])
 
-    after = Recursion.advance if ordering.key is None else None
-    result = fold_whitened_rows(fit.solution, fit.source, step, Recursion.__add__, numbers=ordering.columns, after_batch=after)
-    if ordering.key is not None:
-        X, y, keys, positions = (np.concatenate(parts) for parts in zip(*result.pending, strict=True))
-        order = np.lexsort((positions, keys))
-        result = replace(result, pending=((X[order], y[order], keys, positions),))
+    result = fold_whitened_rows(fit.solution, fit.source, step, Recursion.__add__, after_batch=Recursion.advance)
     return result.advance(), ordering.along
-
-
-def require_here_at_all(fit: CoefficientStatistics, name: str) -> None:
-    """Raise an OptionError if the rows are in other processes, also for the order of a column."""
-    if fit.source.partitioned:
-        require_here(fit, name)

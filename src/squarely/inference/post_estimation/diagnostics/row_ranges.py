@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from squarely.data import require_columns, scan_purpose
+from squarely.data import scan_purpose
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.post_estimation.diagnostics.row_tests import require_order, require_readable_rows, root_weights
+from squarely.inference.post_estimation.diagnostics.row_order import Ordering
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array, qr_r
 
@@ -28,72 +28,11 @@ _DEPENDENT = 1e-11  # of the largest singular value of whitened rows
 Threshold = tuple[float, float]  # a key and a position: rows below it in this order belong to earlier ranks
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Ordering:
-    """An order of the rows: of a column of numbers, of their distance from the mean, or, without a key, that of the rows.
-
-    `columns` are those to read beside the model, `key` returns the key of each row, and `along` says in words how it goes.
-    """
-
-    along: str
-    columns: tuple[str, ...] = ()
-    key: Callable[[WhitenedRows], Array] | None = None
-
-
 class RangeFit(NamedTuple):
     """The residual sum of squares of a separate fit, in the squared scaled unit of the response, and n - rank."""
 
     ssr: float
     df: int
-
-
-def read_ordering(fit: CoefficientStatistics, name: str, order_by: object) -> Ordering:
-    """Return the order of the rows, or that of the column `order_by`.
-
-    Raises
-    ------
-    OptionError : `order_by` is not a name, or the rows have no order, are counted by frequencies or are in other processes.
-    DataError : there is no such column.
-    """
-    require_readable_rows(fit)
-    if order_by is None:
-        require_order(fit, name)
-        require_here(fit, name)
-        return Ordering(along="from the first rows to the last")
-    if not isinstance(order_by, str):
-        raise OptionError(f"order_by={show_value(order_by)} is not the name of a column. Name one of numbers.")
-    require_countable(fit, name)
-    require_columns(fit.source, [order_by])
-    return Ordering(along=f"with {order_by}", columns=(order_by,), key=partial(_column_key, name=order_by))
-
-
-def order_by_distance(fit: CoefficientStatistics) -> Ordering:
-    """Return the order of the Mahalanobis distance of the rows' predictors from their mean."""
-    require_readable_rows(fit)
-    require_countable(fit, "Rainbow")
-    moments, columns = fit.solution.moments, fit.solution.factor.columns
-    root = None
-    center = np.zeros(len(columns))
-    if not fit.k_constant:  # else the constant is among the columns, and the leverage has the same order
-        R = fit.solution.factor.R
-        center = np.linalg.solve(R.T, moments.gram[0, columns] / moments.weight)
-        root = np.linalg.inv(np.linalg.cholesky(np.eye(len(R)) - moments.weight * np.outer(center, center)))
-    return Ordering(along="away from the mean", key=partial(_distance_key, center=center, root=root))
-
-
-def require_countable(fit: CoefficientStatistics, name: str) -> None:
-    """Raise an OptionError for a fit with frequencies, whose copies of a row cannot be in two ranges."""
-    if fit.design.formula.has_frequencies:
-        raise OptionError(f"{name} divides the rows into ranges, and frequencies= counts copies of them. Fit without frequencies.")
-
-
-def require_here(fit: CoefficientStatistics, name: str) -> None:
-    """Raise an OptionError if the rows are in other processes, which do not know their places."""
-    if fit.source.partitioned:
-        raise OptionError(
-            f"{name} needs the place of each row among all of {fit.source.label}, which are in other processes. Name a column of "
-            "numbers by order_by=, or write the rows to a Parquet file and fit that."
-        )
 
 
 def require_fraction(name: str, value: object, most: float = 1.0) -> float:
@@ -167,23 +106,12 @@ def _is_below(keys: Array, positions: np.ndarray, threshold: Threshold) -> np.nd
     return below
 
 
-def _column_key(rows: WhitenedRows, *, name: str) -> Array:
-    return rows.numbers[name]
-
-
-def _distance_key(rows: WhitenedRows, *, center: Array, root: Array | None) -> Array:
-    x = rows.V / root_weights(rows)
-    if root is not None:
-        x = root @ (x - center[:, None])
-    distance: Array = np.einsum("jm,jm->m", x, x)
-    return distance
-
-
 def _find_thresholds(fit: CoefficientStatistics, name: str, ordering: Ordering, ranks: Sequence[int]) -> list[Threshold]:
     """Return for each rank the key and the position of the row that has it, counted from 0; behind the last one infinity."""
     account, n = fit.rows, fit.solution.moments.n
     if ordering.key is None and account.read == account.used:
         return [(0.0, float(rank)) for rank in ranks]
+    by_key = ordering.along if fit.source.partitioned or not fit.source.ordered else ""
     found = {0: (-np.inf, 0.0), n: (np.inf, 0.0)}
     targets = {rank: _Target(prefix=0, digits=0, rank=rank) for rank in ranks if rank not in found}
     while targets:
@@ -193,7 +121,7 @@ def _find_thresholds(fit: CoefficientStatistics, name: str, ordering: Ordering, 
         if small:
             kept = _scan(fit, ordering, partial(_keep_keys, key=ordering.key, targets=[*small.values()]), _join)
             for (rank, target), (keys, positions) in zip(small.items(), kept, strict=True):
-                found[rank] = _choose(keys, positions, target.rank, name, by_key=ordering.along if fit.source.partitioned else "")
+                found[rank] = _choose(keys, positions, target.rank, name, by_key=by_key)
                 del targets[rank]
     return [found[rank] for rank in ranks]
 
@@ -270,8 +198,8 @@ def _choose(keys: Array, positions: np.ndarray, rank: int, name: str, *, by_key:
     if by_key:
         if rank and keys[order[rank - 1]] == keys[at]:
             raise DataError(
-                f"{name} divides the rows {by_key} where several have the value {keys[at]:g}, and rows in other processes "
-                "have no other order. Name a column without repeated values by order_by=."
+                f"{name} divides the rows {by_key} where several have the value {keys[at]:g}, and the rows have "
+                "no other order. Name a column without repeated values by order_by=."
             )
         return float(keys[at]), -1.0
     return float(keys[at]), float(positions[at])

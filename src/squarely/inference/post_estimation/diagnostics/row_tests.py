@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 
-from squarely.data import is_aggregate_only, scan_purpose
-from squarely.errors import OptionError
+from squarely.data import scan_purpose
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.post_estimation.diagnostics.test_result import Test
+from squarely.inference.post_estimation.diagnostics.row_order import Ordering, require_readable_rows, root_weights, sort_rows
+from squarely.inference.post_estimation.diagnostics.test_result import Test, require_residuals
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array
+
+_PIECE = 8_192  # sorted rows that a test takes at once
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -26,15 +28,22 @@ class RowTest:
     step : returns the sums of some rows, which `+` adds up in the order of the rows. It goes to other processes, so it holds
         nothing but what it needs. Tests with equal steps share the sums.
     finish : makes the test of the sums of all rows.
+    ordering : an order with a key, in which the test takes V and the residuals; None for the order of the rows.
     """
 
     step: partial[Any]
     finish: Callable[[Any], Test]
+    ordering: Ordering | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tests with equal steps have in common."""
+        return self.step.func, tuple(self.step.keywords.items())
 
 
 @scan_purpose("diagnostics")
 def run_row_tests(fit: CoefficientStatistics, tests: Sequence[RowTest]) -> list[Test]:
-    """Scan the rows once for all tests.
+    """Scan the rows once for all tests, and once more to sort them for those in the order of a column.
 
     Raises
     ------
@@ -42,13 +51,25 @@ def run_row_tests(fit: CoefficientStatistics, tests: Sequence[RowTest]) -> list[
     OptionError : the rows stay in a database.
     """
     require_readable_rows(fit)
-    keys = [(test.step.func, tuple(test.step.keywords.items())) for test in tests]
-    steps = {key: test.step for key, test in zip(keys, tests, strict=True)}
-    if not tests:
-        return []
-    total = fold_whitened_rows(fit.solution, fit.source, partial(_fold_all, steps=[*steps.values()]), _add_all)
-    sums = dict(zip(steps, total, strict=True))
-    return [test.finish(sums[key]) for key, test in zip(keys, tests, strict=True)]
+    here = {test.key: test.step for test in tests if test.ordering is None}
+    in_order = {test.key: test.step for test in tests if test.ordering is not None}
+    sums: dict[Any, Any] = {}
+    if here:
+        total = fold_whitened_rows(fit.solution, fit.source, partial(_fold_all, steps=[*here.values()]), _add_all)
+        sums |= zip(here, total, strict=True)
+    for ordering in [test.ordering for test in tests if test.ordering is not None][:1]:
+        X, y = sort_rows(fit, "A test of the order", ordering)
+        pieces = (_take(X, y, slice(start, start + _PIECE)) for start in range(0, len(y), _PIECE))
+        total = reduce(_add_all, (_fold_all(rows, [*in_order.values()]) for rows in pieces))
+        sums |= zip(in_order, total, strict=True)
+    return [require_residuals(fit, test.finish(sums[test.key])) for test in tests]
+
+
+def _take(X: Array, y: Array, at: slice) -> WhitenedRows:
+    residuals = y[at]
+    return WhitenedRows(
+        V=np.ascontiguousarray(X[at].T), residuals=residuals, positions=np.arange(len(residuals)), table=residuals[None]
+    )
 
 
 def _fold_all(rows: WhitenedRows, steps: Sequence[Callable[[WhitenedRows], Any]]) -> list[Any]:
@@ -62,38 +83,6 @@ def _add_all(a: list[Any], b: list[Any]) -> list[Any]:
 def run_row_test(fit: CoefficientStatistics, test: RowTest) -> Test:
     """Scan the rows for one test; raises as `run_row_tests`."""
     return run_row_tests(fit, [test])[0]
-
-
-def require_readable_rows(fit: CoefficientStatistics) -> None:
-    """Raise an OptionError if the rows stay in a database without an order."""
-    if is_aggregate_only(fit.source) and not fit.source.ordered:
-        raise OptionError(
-            f"Diagnostics read the rows, which stay in {fit.source.require_engine().name}. Give ols order_by= a column that sorts "
-            "them, or write them to a Parquet file and fit that."
-        )
-
-
-def require_order(fit: CoefficientStatistics, name: str) -> None:
-    """Raise an OptionError if a test needs the order of the rows and they have none."""
-    if fit.design.formula.has_frequencies:
-        raise OptionError(
-            f"{name} needs rows in an order, and the copies of a row that frequencies= counts have none. Fit without frequencies."
-        )
-    if not fit.source.ordered:
-        raise OptionError(
-            f"{name} needs rows in an order, and {fit.source.label} has none. Give ols order_by= with a column that sorts them, "
-            "such as order_by='time'."
-        )
-
-
-def has_order(fit: CoefficientStatistics) -> bool:
-    """Return whether `require_order` passes."""
-    return fit.source.ordered and not fit.design.formula.has_frequencies
-
-
-def root_weights(rows: WhitenedRows) -> Array | float:
-    """Return the roots of the weights (m,), by which V and the residuals are multiplied; 1 without weights."""
-    return 1.0 if rows.weights is None else np.sqrt(rows.weights)
 
 
 def fitted_values(rows: WhitenedRows) -> Array:

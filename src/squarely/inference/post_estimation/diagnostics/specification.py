@@ -14,19 +14,10 @@ from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.diagnostics.auxiliary_regression import explain_residuals
 from squarely.inference.post_estimation.diagnostics.heteroscedasticity import require_columns, require_slopes
 from squarely.inference.post_estimation.diagnostics.recursive_residuals import recursive_residuals
-from squarely.inference.post_estimation.diagnostics.row_ranges import (
-    fit_ranges,
-    order_by_distance,
-    read_ordering,
-    require_fraction,
-)
-from squarely.inference.post_estimation.diagnostics.row_tests import (
-    RowTest,
-    center_and_scale_of_fitted,
-    fitted_values,
-    root_weights,
-)
-from squarely.inference.post_estimation.diagnostics.test_result import Test, chi2_form, divide, f_form, sentence
+from squarely.inference.post_estimation.diagnostics.row_order import order_by_distance, read_ordering, root_weights
+from squarely.inference.post_estimation.diagnostics.row_ranges import fit_ranges, require_fraction
+from squarely.inference.post_estimation.diagnostics.row_tests import RowTest, center_and_scale_of_fitted, fitted_values
+from squarely.inference.post_estimation.diagnostics.test_result import Test, chi2_form, divide, f_form, require_residuals, sentence
 from squarely.inference.scan import WhitenedRows
 from squarely.numerics import Array
 
@@ -97,7 +88,8 @@ def harvey_collier(fit: CoefficientStatistics, *, order_by: str | None = None) -
         f"The relation bends {along} ({{p}}): {_TRY}.",
         f"No sign that the relation bends {along} ({{p}}).",
     )
-    return Test(name="Harvey-Collier", statistic=t, pvalue=pvalue, df=n - 1, distribution="t", says=sentence(pvalue, *says))
+    test = Test(name="Harvey-Collier", statistic=t, pvalue=pvalue, df=n - 1, distribution="t", says=sentence(pvalue, *says))
+    return require_residuals(fit, test)
 
 
 def rainbow(fit: CoefficientStatistics, frac: float = 0.5, *, order_by: str | None = None, use_distance: bool = False) -> Test:
@@ -123,7 +115,8 @@ def rainbow(fit: CoefficientStatistics, frac: float = 0.5, *, order_by: str | No
         f"Rows {where} fit better alone than with the others ({{p}}): {_TRY}.",
         f"No sign that rows {where} fit better alone than with the others ({{p}}).",
     )
-    return Test(name="Rainbow", statistic=statistic, pvalue=pvalue, df=df, distribution="F", says=sentence(pvalue, *says))
+    test = Test(name="Rainbow", statistic=statistic, pvalue=pvalue, df=df, distribution="F", says=sentence(pvalue, *says))
+    return require_residuals(fit, test)
 
 
 def _read_powers(power: object) -> tuple[int, ...]:

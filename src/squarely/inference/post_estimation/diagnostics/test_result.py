@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from scipy.special import chdtrc, fdtrc
@@ -14,6 +14,7 @@ from squarely.reprs import short_repr
 from squarely.show import KeyValueTable, Page
 
 LEVEL = 0.05  # below it a sentence says that the assumption fails
+_NO_RESIDUALS = "The residuals are zero, or rounding hides them, so nothing can be tested."
 Df = int | tuple[int, int] | None  # of the distribution: (numerator, denominator) of F
 
 
@@ -134,10 +135,19 @@ def lagrange_multiplier_test(name: str, lm: float, f: Form, says: tuple[str, str
     )
 
 
+def require_residuals(fit: CoefficientStatistics, test: Test) -> Test:
+    """Return the test, or one of NaN if the residuals are zero or hidden by rounding."""
+    if fit.mse_resid > 0:
+        return test
+    nothing = {name: Form(math.nan, math.nan, form.df) for name, form in test.others.items()}
+    f = None if test.f is None else Form(math.nan, math.nan, test.f.df)
+    return replace(test, statistic=math.nan, pvalue=math.nan, f=f, others=nothing, says=_NO_RESIDUALS)
+
+
 def sentence(pvalue: float, rejected: str, accepted: str) -> str:
     """Write what a p-value means: `{p}` in both texts is the p-value."""
     if math.isnan(pvalue):
-        return "Rounding hides the residuals, or there are none, so nothing can be tested."
+        return _NO_RESIDUALS
     return (rejected if pvalue < LEVEL else accepted).replace("{p}", f"p {write_p(pvalue, '= ')}")
 
 
