@@ -15,6 +15,7 @@ from squarely.inference.covariance.estimate import estimate_covariance
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.statsmodels_names import StatsmodelsCovariance
+from squarely.inference.post_estimation.diagnostics.methods import DiagnosticTests
 from squarely.inference.post_estimation.figures.plot import Figures
 from squarely.inference.post_estimation.hypotheses.methods import HypothesisTests
 from squarely.inference.post_estimation.influence.methods import InfluenceMeasures
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
-class Fit(Figures, HypothesisTests, InfluenceMeasures, PenalizedFits, RowStatistics, StatsmodelsCovariance, TidyFrames):
+class Fit(
+    DiagnosticTests, Figures, HypothesisTests, InfluenceMeasures, PenalizedFits, RowStatistics, StatsmodelsCovariance, TidyFrames
+):
     """A linear regression by least squares, made by `squarely.ols`.
 
     The numbers are documented in `Statistics`, what the coefficients have in `CoefficientStatistics`,

@@ -32,17 +32,19 @@ class WhitenedRows:
     V : (q, m) the whitened columns v = R^-T z of the scaled, selected columns z; v v' sums to the identity over all rows.
     residuals : (m,) in the scaled unit of the response.
     positions : (m,) of the rows in the source, counted from 0.
+    table : (k + 1, m) the scaled columns [1, x, y], valid until the next rows are made.
     groups : the columns of labels that were asked for, by name.
     frequencies : (m,) how many rows each stands for, with V and residuals of one of them; None for one.
     weights : (m,) the weights, which V and residuals have in them; None for none.
     offset : (m,) the offset, in the unit of the response; None for none.
-    columns : the columns (m,) of numbers of the data that the formula reads, by name.
+    columns : the columns (m,) of numbers of the data that the formula reads, and those that were asked for, by name.
     """
 
     V: Array
     residuals: Array
     positions: np.ndarray
-    groups: Mapping[str, CategoricalColumn]
+    table: Array
+    groups: Mapping[str, CategoricalColumn] = field(default_factory=dict)
     frequencies: Array | None = None
     weights: Array | None = None
     offset: Array | None = None
@@ -81,21 +83,23 @@ def fold_whitened_rows(
     merge: Callable[[T, T], T],
     *,
     groups: Sequence[str] = (),
+    numbers: Sequence[str] = (),
     after_batch: Callable[[T], T] | None = None,
     shift: Callable[[T, int], T] | None = None,
 ) -> T:
     """Scan the rows once and merge, in their order, the results of `step` for pieces of them.
 
-    `groups` are columns that each piece brings as labels. `after_batch` replaces the merged result so far, in this thread, after
-    each batch; it is for rows that are not partitioned. `shift` adds a number to the positions in a result: with it they count
-    over all partitions, and otherwise from the beginning of each.
+    `groups` are columns that each piece brings as labels, and `numbers` as numbers. `after_batch` replaces the merged result so
+    far, in this thread, after each batch; it is for rows that are not partitioned. `shift` adds a number to the positions in a
+    result: with it they count over all partitions, and otherwise from the beginning of each.
 
     Raises
     ------
     DataError : the rows are not those of the fit, or a label is missing in a row that the fit used.
     """
     moments, W = solution.moments, whitening_matrix(solution)
-    design = replace(moments.design, formula=replace(moments.design.formula, groups=tuple(groups)))
+    formula = replace(moments.design.formula, groups=tuple(groups), numbers=tuple(numbers))
+    design = replace(moments.design, formula=formula)
 
     def work(block: Block) -> _Total[T]:
         pieces = _whiten(design, block, solution, W, block.rows - (block.first_row if shift else 0))
@@ -109,7 +113,7 @@ def fold_whitened_rows(
 
     start: _Total[T] = RowAccount(), 0.0, []
     account, sums, results = fold_blocks(design, source, work, join, start, threads=fold_in_threads(design))
-    _require_labels(source, solution, account, groups)
+    _require_complete(source, solution, account, groups, numbers)
     require_same_rows(source, moments, account.used, np.broadcast_to(sums, len(moments.gram)))
     return results[0]
 
@@ -145,24 +149,30 @@ def _whiten(
             V=V,
             residuals=residuals,
             positions=positions[at],
+            table=table,
             groups=groups,
             offset=None if block.offset is None else block.offset[at],
             columns={name: column[at] for name, column in block.columns.items()},
         )
         if design.formula.has_frequencies:
-            rows = replace(rows, V=V / table[0], residuals=residuals / table[0], frequencies=table[0] ** 2)
+            roots = table[0]
+            rows = replace(rows, V=V / roots, residuals=residuals / roots, table=table / roots, frequencies=roots**2)
         elif design.formula.weights is not None:
             rows = replace(rows, weights=table[0] ** 2)
         yield rows, sum_columns(table)
 
 
-def _require_labels(source: Source, solution: Solution, account: RowAccount, groups: Sequence[str]) -> None:
-    """Raise a DataError if rows of the fit lack a label."""
+def _require_complete(
+    source: Source, solution: Solution, account: RowAccount, groups: Sequence[str], numbers: Sequence[str]
+) -> None:
+    """Raise a DataError if rows of the fit lack a label or a number."""
     moments = solution.moments
-    for name in groups:
+    for name in (*groups, *numbers):
         missing = sum(account.dropped.get(name, {}).values())
         if missing and account.used < moments.n and name not in moments.design.formula.groups:
+            advice = f"Fit again with {name!r} in the call of ols, which leaves such rows out."
+            advice = "Leave such rows out, and fit again." if name in numbers else advice
             raise DataError(
                 f"{name!r} of {source.label} is missing in {pluralize(moments.n - account.used, 'row')} of the {moments.n:,} that "
-                f"the fit used. Fit again with {name!r} in the call of ols, which leaves such rows out."
+                f"the fit used. {advice}"
             )

@@ -64,6 +64,7 @@ class Formula:
     offsets : terms with a coefficient of one.
     names : the columns of X, if the user gave X and y instead of a formula.
     groups : columns of labels that each row must have beside the model: clusters and times.
+    numbers : columns of numbers that each row must have beside the model, such as one that gives an order.
     weights : what each row weighs; `has_frequencies` if it is the number of rows that one stands for. Rows of zero are left out.
     """
 
@@ -75,6 +76,7 @@ class Formula:
     intercept: bool = True
     names: tuple[str, ...] | None = None
     groups: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     weights: Numeric | None = None
     has_frequencies: bool = False
 
@@ -83,8 +85,9 @@ class Formula:
 
     @property
     def row_expressions(self) -> dict[str, Expression]:
-        """The expressions of what is not in X, with the weights."""
-        return self.response_and_offsets | ({self.weights.text: self.weights.expression} if self.weights else {})
+        """The expressions of what is not in X, with the weights and the further columns of numbers."""
+        numbers: dict[str, Expression] = {name: Name(name, (0, 0)) for name in self.numbers}
+        return numbers | self.response_and_offsets | ({self.weights.text: self.weights.expression} if self.weights else {})
 
     @property
     def weights_option(self) -> dict[str, str]:
