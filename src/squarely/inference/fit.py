@@ -15,6 +15,7 @@ from squarely.inference.covariance.estimate import estimate_covariance
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.statsmodels_names import StatsmodelsCovariance
+from squarely.inference.post_estimation.effects.methods import Effects
 from squarely.inference.post_estimation.figures.plot import Figures
 from squarely.inference.post_estimation.hypotheses.methods import HypothesisTests
 from squarely.inference.post_estimation.predictions.methods import RowStatistics
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
-class Fit(Figures, HypothesisTests, StatsmodelsCovariance, RowStatistics, TidyFrames):
+class Fit(Effects, Figures, HypothesisTests, StatsmodelsCovariance, RowStatistics, TidyFrames):
     """A linear regression by least squares, made by `squarely.ols`.
 
     The numbers are documented in `Statistics`, what the coefficients have in `CoefficientStatistics`,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from squarely.data import DetachedSource
-from squarely.design import Categorical, Function, Name, Polynomial, argument_of, column_names
+from squarely.design import Function, Name, Polynomial, argument_of
 from squarely.errors import DataError
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.figures.curve import FittedCurve, fitted_curve, mean_weight
@@ -23,16 +23,6 @@ _LOG_RATIO = 100.0  # of the largest to the smallest value, from which the axis 
 _POINTS = 200  # of the curve
 _MARGIN = 0.04  # of the range of y
 _ROOM = 0.35  # of the range of the rows, beyond which the curve and wide bands leave the panel
-
-
-def predictors_of(fit: CoefficientStatistics) -> tuple[list[str], list[str]]:
-    """Return the columns of the data on the right side of the formula: those of numbers, and those of categories."""
-    factors = fit.design.factors.values()
-    expressions = [argument_of(f) for f in factors if not isinstance(f, Categorical)]
-    expressions += [numeric.expression for numeric in fit.design.formula.offsets]
-    numbers = [part.name for part in column_names(*expressions)]
-    labels = [f.name.name for f in factors if isinstance(f, Categorical)]
-    return list(dict.fromkeys(numbers)), list(dict.fromkeys(labels))
 
 
 def describe_fit(fit: CoefficientStatistics) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 from squarely.errors import OptionError, join_words, require_one_of, short_traceback
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.figures.coefficient_figure import coefficient_panel
-from squarely.inference.post_estimation.figures.line_figure import line_panel, predictors_of
+from squarely.inference.post_estimation.figures.line_figure import line_panel
+from squarely.inference.post_estimation.predictors import predictors_of
 from squarely.show import draw
 
 _KINDS = ("line", "coefficients")
