@@ -67,8 +67,7 @@ class FactorValues:
         """Return the expression inside a factor or offset, and its values as double-double."""
         expression = argument_of(factor_of(self._design, text))
         hi, lo = (
-            np.broadcast_to(part, self._size)
-            for part in evaluate(expression, self._numbers, self._design.learned.standardizations)
+            np.broadcast_to(part, self._size) for part in evaluate(expression, self._numbers, self._design.learned.standardizations)
         )
         if not np.isfinite(hi).all():
             settings = ", ".join(f"{name!r}: {show_value(value)}" for name, value in self._settings.items())

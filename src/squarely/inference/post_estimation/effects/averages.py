@@ -1,7 +1,7 @@
 """Averages over the rows of the columns of X, or of their derivatives, where columns of the data are set to values.
 
-An average prediction or slope is L beta. L is the average of the row of X, or of its derivative: exact sums over the rows by cells of
-categories, times what is the same in every row.
+An average prediction or slope is L beta. L is the average of the row of X, or of its derivative: exact sums over the rows by cells
+of categories, times what is the same in every row.
 """
 
 from __future__ import annotations
@@ -234,12 +234,13 @@ class Averages:
                 else:
                     free[name] = function
             cells = tuple(name for name in self._categories if name in free or name in self._cells)
-            for multiple, rest, derived in self._factor_out(sorted(parts), fixed, factors, request.variable, simple) if scalar else ():
+            for multiple, rest, derived in (
+                self._factor_out(sorted(parts), fixed, factors, request.variable, simple) if scalar else ()
+            ):
                 reads = frozenset().union(*(columns_of_part(design, each) for each in (*rest, *([derived[0]] if derived else []))))
                 settings = tuple(sorted((name, value) for name, value in fixed.items() if name in reads))
                 wanted = RowSum(parts=rest, derived=derived, settings=settings, cells=cells, others=self._others)
                 yield _Term(column=j, scalar=scalar * multiple, sum=wanted, functions=free)
-
 
     def _factor_out(
         self,

@@ -66,9 +66,7 @@ class Effects(CoefficientStatistics):
 
     @short_traceback
     @scan_purpose("effects")
-    def margins(
-        self, *, at: At | None = None, by: str | Sequence[str] | None = None, alpha: float = 0.05
-    ) -> pd.DataFrame:
+    def margins(self, *, at: At | None = None, by: str | Sequence[str] | None = None, alpha: float = 0.05) -> pd.DataFrame:
         """Estimate average predictions: over all rows, with columns set to values, or in groups of rows.
 
         at="mean" gives estimated marginal means: numbers at their means, and categories weighted equally. The parameters and the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from squarely.show import Page, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-_COLUMNS = ("estimate", "se", "t", "pvalue", "low", "high")
+_DIGITS = {"estimate": 5, "se": 4, "t": 4, "pvalue": 3, "low": 5, "high": 5}  # of the columns, on the page
+_COLUMNS = tuple(_DIGITS)
 SLOPE = "dy/dx"
 
 
@@ -45,7 +46,9 @@ def effects(fit: CoefficientStatistics, variable: object, at: object, by: object
     points, groups = read_settings(fit, at, by)
     for name in variables:
         if coding_of(fit, name) is not None and any(name in point.shown for point in points):
-            raise OptionError(f"{name!r} is a category, whose levels are compared, so at= and by= cannot set it. Leave it out there.")
+            raise OptionError(
+                f"{name!r} is a category, whose levels are compared, so at= and by= cannot set it. Leave it out there."
+            )
     averages = Averages(solution=fit.solution, source=fit.source, by=groups)
     requests, rows = _requests_of_effects(fit, variables, points)
     points, means = _set_means(averages, points, requests)
@@ -55,7 +58,8 @@ def effects(fit: CoefficientStatistics, variable: object, at: object, by: object
     notes = ["dy/dx is the slope of the prediction in each row."] if True in kinds else []
     if False in kinds:
         notes.append("A contrast is the prediction with the category set to a level, less that with it set to its reference.")
-    return _make_frame(fit, averages, requests, rows, title, [*notes, *_describe(fit, points, means)], alpha)
+    page = Page(title, [], notes=[*notes, *_describe(fit, points, means)])
+    return _make_frame(fit, averages.by, averages.compute(requests), rows, page, alpha=alpha)
 
 
 def margins(fit: CoefficientStatistics, at: object, by: object, alpha: float) -> pd.DataFrame:
@@ -66,12 +70,11 @@ def margins(fit: CoefficientStatistics, at: object, by: object, alpha: float) ->
     points, means = _set_means(averages, points, [Request(point=point) for point in points])
     requests = [Request(point=point) for point in points]
     rows = [_Row(point=point, request=i) for i, point in enumerate(points)]
-    return _make_frame(fit, averages, requests, rows, "Average Predictions", _describe(fit, points, means), alpha)
+    page = Page("Average Predictions", [], notes=_describe(fit, points, means))
+    return _make_frame(fit, averages.by, averages.compute(requests), rows, page, alpha=alpha)
 
 
-def _set_means(
-    averages: Averages, points: Sequence[Point], requests: Sequence[Request]
-) -> tuple[list[Point], Mapping[str, float]]:
+def _set_means(averages: Averages, points: Sequence[Point], requests: Sequence[Request]) -> tuple[list[Point], Mapping[str, float]]:
     names = dict.fromkeys(name for point in points for name in sorted(point.means))
     means = averages.means_of(names, requests)
     return [point.with_means(means) for point in points], means
@@ -92,7 +95,9 @@ def _requests_of_effects(
         first = len(requests)
         requests += [Request(point=point.with_level(name, level)) for level in levels for point in points]
         rows += [
-            _Row(variable=name, contrast=f"{level} - {levels[0]}", point=p, request=first + j * len(points) + i, reference=first + i)
+            _Row(
+                variable=name, contrast=f"{level} - {levels[0]}", point=p, request=first + j * len(points) + i, reference=first + i
+            )
             for j, level in enumerate(levels[1:], start=1)
             for i, p in enumerate(points)
         ]
@@ -119,25 +124,20 @@ def _describe(fit: CoefficientStatistics, points: Sequence[Point], means: Mappin
 
 def _make_frame(
     fit: CoefficientStatistics,
-    averages: Averages,
-    requests: Sequence[Request],
+    by: Sequence[str],
+    found: Sequence[Sequence[Average]],
     rows: Sequence[_Row],
-    title: str,
-    notes: Sequence[str],
+    page: Page,
+    *,
     alpha: float,
 ) -> pd.DataFrame:
-    found = averages.compute(requests)
-    keys: dict[str, list[Any]] = {name: [] for name in (*(["variable", "contrast"] if rows[0].variable else []),)}
-    names = [*keys, *dict.fromkeys(name for row in rows for name in row.point.shown), *averages.by]
-    for name in names:
-        if names.count(name) > 1 or name in _COLUMNS:
-            raise DataError(f"The column {name!r} of at= or by= has the name of another column of the result. Rename it in your data.")
-    keys = {name: [] for name in names}
+    """Estimate each row in each group, from the averages that were found for each request."""
+    keys = _empty_keys(rows, by)
     z, offsets = [], []
     for row in rows:
         for i, average in enumerate(found[row.request]):
             values = {"variable": row.variable, "contrast": row.contrast, **row.point.shown}
-            values |= dict(zip(averages.by, average.group, strict=True))
+            values |= dict(zip(by, average.group, strict=True))
             for name, column in keys.items():
                 column.append(values[name])
             reference = None if row.reference is None else found[row.reference][i]
@@ -147,8 +147,20 @@ def _make_frame(
     columns = {**keys, **_statistics(estimates, alpha)}
     labels = [", ".join(f"{name} = {column[i]}" for name, column in keys.items()) or "average" for i in range(len(z))]
     warn_undetermined([label for label, known in zip(labels, estimates.is_determined, strict=True) if not known], fit.solution)
-    page = Page(title, [_table(keys, columns, alpha)], notes=notes, footer=_footer(fit, estimates))
+    page = replace(page, blocks=[_table(keys, columns, alpha, "t" if fit.use_t else "z")], footer=_footer(fit, estimates))
     return to_page_frame(columns, None, None, page)
+
+
+def _empty_keys(rows: Sequence[_Row], by: Sequence[str]) -> dict[str, list[Any]]:
+    """Return empty columns for what tells the rows of the result apart."""
+    first = ["variable", "contrast"] if rows[0].variable else []
+    names = [*first, *dict.fromkeys(name for row in rows for name in row.point.shown), *by]
+    for name in names:
+        if names.count(name) > 1 or name in _COLUMNS:
+            raise DataError(
+                f"The column {name!r} of at= or by= has the name of another column of the result. Rename it in your data."
+            )
+    return {name: [] for name in names}
 
 
 def _statistics(estimates: Estimates, alpha: float) -> dict[str, Array]:
@@ -164,15 +176,16 @@ def _statistics(estimates: Estimates, alpha: float) -> dict[str, Array]:
     return dict(zip(_COLUMNS, values, strict=True))
 
 
-def _table(keys: Mapping[str, Sequence[Any]], columns: Mapping[str, Any], alpha: float) -> Table:
-    percent = 100 * alpha / 2
-    renamed = {"low": f"[{percent / 100:.4g}", "high": f"{1 - percent / 100:.4g}]", "pvalue": "P>|t|", "se": "std err"}
-    texts = [[_write_key(value) for value in column] for column in keys.values()]
-    texts += [[f"{value:#.{4 if name in ('t', 'pvalue') else 6}g}" for value in columns[name]] for name in _COLUMNS]
-    header = [*keys, *(renamed.get(name, name) for name in _COLUMNS)]
-    if not keys:
-        header, texts = ["", *header], [["average"] * len(columns["estimate"]), *texts]
-    return Table(header, list(zip(*texts, strict=True)))
+def _table(keys: Mapping[str, Sequence[Any]], columns: Mapping[str, Any], alpha: float, t: str) -> Table:
+    limits = {"low": f"[{alpha / 2:.4g}", "high": f"{1 - alpha / 2:.4g}]"}
+    renamed = {**limits, "t": t, "pvalue": f"P>|{t}|", "se": "std err"}
+    texts = {name: [_write_key(value) for value in column] for name, column in keys.items()}
+    first = [["average"] * len(columns["estimate"])] if not keys else []
+    if "contrast" in keys:
+        first = [[f"{name}, {contrast}" for name, contrast in zip(texts.pop("variable"), texts.pop("contrast"), strict=True)]]
+    header = [*[""] * len(first), *texts, *(renamed.get(name, name) for name in _COLUMNS)]
+    numbers = [[f"{value:#.{_DIGITS[name]}g}" for value in columns[name]] for name in _COLUMNS]
+    return Table(header, list(zip(*first, *texts.values(), *numbers, strict=True)))
 
 
 def _write_key(value: object) -> str:
@@ -188,9 +201,3 @@ def _footer(fit: CoefficientStatistics, estimates: Estimates) -> list[str]:
     if math.isinf(estimates.df.max(initial=0.0)):
         of = "the normal distribution"
     return [f"{fit.design.formula.text}; Covariance Type: {fit.cov_type}; {of}."]
-
-
-def averages_of(fit: CoefficientStatistics, requests: Sequence[Request]) -> list[Average]:
-    """Return the averages over all rows, without groups."""
-    averages = Averages(solution=fit.solution, source=fit.source)
-    return [each for (each,) in averages.compute(requests)]

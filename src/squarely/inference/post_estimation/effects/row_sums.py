@@ -52,7 +52,7 @@ def columns_of_part(design: Design, part: FactorColumn) -> frozenset[str]:
 
 def levels_of(design: Design, cells: Iterable[str]) -> list[tuple[Level, ...]]:
     """Return the levels of columns that are categories."""
-    by_column = {coding.column: coding.levels for coding in reversed(design.categories.values())}
+    by_column = {coding.column: coding.levels for coding in reversed(list(design.categories.values()))}
     return [by_column[name] for name in cells]
 
 

@@ -47,7 +47,9 @@ def scan_sums(solution: Solution, source: Source, wanted: Sequence[RowSum]) -> S
     _require_rows(design, source, wanted)
     for each in wanted:
         if math.prod(map(len, levels_of(design, each.cells))) > _MOST_CELLS:
-            raise DataError(f"{join_words([*map(repr, each.cells)])} have more than {_MOST_CELLS:,} cells. Leave out a column of by=.")
+            raise DataError(
+                f"{join_words([*map(repr, each.cells)])} have more than {_MOST_CELLS:,} cells. Leave out a column of by=."
+            )
     groups = tuple(dict.fromkeys((*others, *(name for each in wanted for name in each.cells))))
     design = replace(design, formula=replace(design.formula, groups=tuple(dict.fromkeys((*design.formula.groups, *groups)))))
     work = partial(_sum_block, design=design, wanted=tuple(wanted), others=others)
@@ -87,7 +89,7 @@ def _sum_block(block: Block, *, design: Design, wanted: Sequence[RowSum], others
     labels, group = _group_rows(block, others)
     coded = {name for each in wanted for name in each.cells}
     codes = {}
-    for coding in reversed(design.categories.values()):
+    for coding in reversed(list(design.categories.values())):
         if coding.column in coded:
             codes[coding.column] = coding.codes(block.groups[coding.column])
     factors: dict[Any, FactorValues] = {}
@@ -139,8 +141,8 @@ def _group_rows(block: Block, others: Sequence[str]) -> tuple[list[Label], np.nd
 def _require_few_groups(count: int, others: Sequence[str]) -> None:
     if count > _MOST_GROUPS:
         raise DataError(
-            f"by={join_words([*map(repr, others)])} makes more than {_MOST_GROUPS:,} groups of rows. Name a column with fewer values, "
-            "such as one of ranges."
+            f"by={join_words([*map(repr, others)])} makes more than {_MOST_GROUPS:,} groups of rows. Name a column with fewer "
+            "values, such as one of ranges."
         )
 
 

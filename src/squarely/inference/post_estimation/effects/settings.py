@@ -96,9 +96,7 @@ def find_column(fit: CoefficientStatistics, name: str) -> str:
             f"{plain!r} is an expression, and effects are of a column of the data. Write {inside[0] if inside else plain!r}: its "
             "effect goes through every expression that has it."
         )
-    raise DataError(
-        f"The formula {design.formula.text!r} has no column {plain!r}. {suggest_name(plain, [*numbers, *labels])}"
-    )
+    raise DataError(f"The formula {design.formula.text!r} has no column {plain!r}. {suggest_name(plain, [*numbers, *labels])}")
 
 
 def _list_predictors(fit: CoefficientStatistics) -> str:
@@ -144,7 +142,7 @@ def _read_by(fit: CoefficientStatistics, by: object) -> tuple[str, ...]:
 
 
 def _reference_grid(fit: CoefficientStatistics, by: Sequence[str]) -> list[Point]:
-    """Return the points of emmeans' reference grid: numbers at their means, categories weighted equally or, in `by`, one a level."""
+    """Return the points of emmeans' reference grid: numbers at means, categories with equal weights or, in `by`, each level."""
     numbers, labels = predictors_of(fit)
     for name in by:
         if name not in labels:

@@ -39,7 +39,7 @@ def line_panel(fit: CoefficientStatistics, name: str) -> Panel:
     """
     is_log = _is_logarithmic(fit)
     rows = None if isinstance(fit.source, DetachedSource) else read_rows(fit.solution, fit.source, name, log_x=is_log)
-    ends, how = (rows.x_limits, "") if rows is not None else _ends_without_rows(fit, name)
+    ends, how = (rows.x_limits, "") if rows is not None else ends_without_rows(fit, name)
     if not ends[0] < ends[1]:
         ends = ends[0] - 0.5, ends[1] + 0.5
     log_x = is_log and ends[1] > _LOG_RATIO * ends[0]
@@ -80,7 +80,7 @@ def _curve_marks(curve: FittedCurve) -> Iterator[Mark]:
     yield Curve(x=curve.x, y=curve.mean, color=_COLOR, label="least squares")
 
 
-def _ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[float, float], str]:
+def ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[float, float], str]:
     """Return the ends of the rows, if a spline or polynomial has them, or else those about the mean, and what they are."""
     design, moments = fit.design, fit.solution.moments
     for text, basis in design.learned.bases.items():
