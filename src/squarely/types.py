@@ -29,6 +29,7 @@ Alternative = Literal["greater", "less", "two-sided"]
 GrowthOfSpread = Literal["increasing", "decreasing", "two-sided"]
 AuxiliaryColumns = Literal["columns", "fitted"]
 ResetType = Literal["fitted", "exog"]
+At = Literal["mean"] | Mapping[str, Any]
 Below = Literal["se", "t", "p", "ci"]
 TableFormat = Literal["text", "html", "markdown", "latex", "csv"]
 TableRow = Literal[

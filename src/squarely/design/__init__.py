@@ -50,6 +50,7 @@ from squarely.design.learning.pilot import map_first_block
 from squarely.design.learning.plan import DesignPlan, describe_pass, no_rows_error, plan_design, require_named
 from squarely.design.matrix.block import Block, IndicatorColumn, ScaledBlock, dense_table, scaled_blocks, take_indicators
 from squarely.design.matrix.dependencies import Check
+from squarely.design.matrix.factor_values import DATA_COLUMN, FactorValues, factor_of, is_column_alone
 from squarely.design.matrix.model_matrix import fold_blocks, iter_blocks
 from squarely.design.matrix.prediction import (
     LinearPredictor,

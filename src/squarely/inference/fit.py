@@ -16,6 +16,7 @@ from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, 
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.statsmodels_names import StatsmodelsCovariance
 from squarely.inference.post_estimation.diagnostics.methods import DiagnosticTests
+from squarely.inference.post_estimation.effects.methods import Effects
 from squarely.inference.post_estimation.figures.plot import Figures
 from squarely.inference.post_estimation.hypotheses.methods import HypothesisTests
 from squarely.inference.post_estimation.influence.methods import InfluenceMeasures
@@ -42,7 +43,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
 class Fit(
-    DiagnosticTests, Figures, HypothesisTests, InfluenceMeasures, PenalizedFits, RowStatistics, StatsmodelsCovariance, TidyFrames
+    DiagnosticTests,
+    Effects,
+    Figures,
+    HypothesisTests,
+    InfluenceMeasures,
+    PenalizedFits,
+    RowStatistics,
+    StatsmodelsCovariance,
+    TidyFrames,
 ):
     """A linear regression by least squares, made by `squarely.ols`.
 

@@ -97,13 +97,23 @@ class Panel:
 
 
 def draw(panels: Sequence[Panel], ax: Any = None) -> Any:
-    """Draw panels side by side and return the Figure; or draw them into the user's axes, one or several, and return these."""
+    """Draw panels side by side, four or more in several lines, and return the Figure.
+
+    Or draw them into the user's axes, one or several, and return these.
+    """
     module = _import_figure()
     if ax is not None:
         return _draw_into(panels, ax)
-    figure = module.Figure(sum(map(_width, panels)) if len(panels) > 1 else 1.25 * _width(panels[0]), max(p.height for p in panels))
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    across = len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3
+    lines = [panels[i : i + across] for i in range(0, len(panels), across)]
+    width = max(sum(map(_width, line)) for line in lines) if len(panels) > 1 else 1.25 * _width(panels[0])
+    heights = [max(panel.height for panel in line) for line in lines]
+    figure = module.Figure(width, sum(heights))
+    grid = figure.subplots(len(lines), across, squeeze=False, height_ratios=heights).ravel()
+    for axes, panel in zip(grid, panels, strict=False):
         _draw_panel(axes, panel)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
     return figure
 
 

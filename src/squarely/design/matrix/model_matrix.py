@@ -261,7 +261,7 @@ def dense_columns(
     layout, chosen, tables = design.layout, set(positions), _tables(design, evaluated)
 
     def product(parts: Sequence[FactorColumn]) -> DenseColumn:
-        return reduce(_multiply, (tables[text, full][i] for text, full, i in parts))
+        return reduce(multiply_columns, (tables[text, full][i] for text, full, i in parts))
 
     dense = [product(design.columns[j].parts) for j in layout.dense[:-1].tolist() if j in chosen]
     indicators = []
@@ -299,7 +299,8 @@ def offset_of(design: Design, evaluated: EvaluatedBatch) -> Pair | None:
     return reduce(dd_add, [(hi, low_part(hi, lo)) for hi, lo in offsets]) if offsets else None
 
 
-def _multiply(a: DenseColumn, b: DenseColumn) -> DenseColumn:
+def multiply_columns(a: DenseColumn, b: DenseColumn) -> DenseColumn:
+    """Return the product of two columns (m,), as double-double unless doubles hold it."""
     if a[1] is None and b[1] is None and (_is_unit(a[0]) or _is_unit(b[0])):  # a product with 0, 1 and -1 is exact
         return a[0] * b[0], None
     with np.errstate(all="ignore"):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from squarely.data import DetachedSource
-from squarely.design import Categorical, Function, Name, Polynomial, argument_of, column_names
+from squarely.design import Function, Name, Polynomial, argument_of
 from squarely.errors import DataError
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.figures.curve import FittedCurve, fitted_curve, mean_weight
@@ -25,16 +25,6 @@ _MARGIN = 0.04  # of the range of y
 _MOST_EXTENSION = 0.35  # of the range of y for the curve and the bands: wider ones are cut off
 
 
-def predictors_of(fit: CoefficientStatistics) -> tuple[list[str], list[str]]:
-    """Return the columns of the data on the right side of the formula: those of numbers, and those of categories."""
-    factors = fit.design.factors.values()
-    expressions = [argument_of(f) for f in factors if not isinstance(f, Categorical)]
-    expressions += [numeric.expression for numeric in fit.design.formula.offsets]
-    numbers = [part.name for part in column_names(*expressions)]
-    labels = [f.name.name for f in factors if isinstance(f, Categorical)]
-    return list(dict.fromkeys(numbers)), list(dict.fromkeys(labels))
-
-
 def describe_fit(fit: CoefficientStatistics) -> str:
     """Return the number of observations and R-squared, which a constant response does not have."""
     return f"n = {fit.nobs:,}" + ("." if math.isnan(fit.rsquared) else f", R-squared {fit.rsquared:.3f}.")
@@ -49,7 +39,7 @@ def line_panel(fit: CoefficientStatistics, name: str) -> Panel:
     """
     is_log = _is_logarithmic(fit)
     rows = None if isinstance(fit.source, DetachedSource) else read_rows(fit.solution, fit.source, name, log_x=is_log)
-    ends, how = (rows.x_limits, "") if rows is not None else _ends_without_rows(fit, name)
+    ends, how = (rows.x_limits, "") if rows is not None else ends_without_rows(fit, name)
     if not ends[0] < ends[1]:
         ends = ends[0] - 0.5, ends[1] + 0.5
     log_x = is_log and ends[1] > _LOG_RATIO * ends[0]
@@ -90,7 +80,7 @@ def _curve_marks(curve: FittedCurve) -> Iterator[Mark]:
     yield Curve(x=curve.x, y=curve.mean, color=_COLOR, label="least squares")
 
 
-def _ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[float, float], str]:
+def ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[float, float], str]:
     """Return the ends of the rows, if a spline or polynomial has them, or else those about the mean, and what they are."""
     design, moments = fit.design, fit.solution.moments
     for text, basis in design.learned.bases.items():

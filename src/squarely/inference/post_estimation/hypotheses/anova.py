@@ -66,7 +66,7 @@ def _analyze_terms(fit: CoefficientStatistics, kind: int) -> pd.DataFrame:
         squares = _SQUARES[kind](fit)
         rows = {term: _row(fit, *each) for term, each in squares.items()}
         residual = {"df": fit.df_resid, "sum_sq": fit.ssr, "mean_sq": fit.mse_resid}
-        if kind == 1 and _differ(squares, _partial_squares(fit), fit.ssr):
+        if kind == 1 and _differ(squares, partial_squares(fit), fit.ssr):
             notes.append(
                 "The order of the terms matters here: type 2 gives other sums of squares. Terms enter as the formula has them, "
                 "main effects first, as in R; statsmodels puts categories before numbers."
@@ -110,7 +110,7 @@ def _sequential_squares(fit: CoefficientStatistics) -> _Squares:
     return result
 
 
-def _partial_squares(fit: CoefficientStatistics) -> _Squares:
+def partial_squares(fit: CoefficientStatistics) -> _Squares:
     """Type 2: what each term explains beyond all terms that do not contain it."""
     places, result = _places(fit), {}
     for term in sort_as_written(fit.solution):
@@ -140,7 +140,7 @@ def _sum_coded_squares(fit: CoefficientStatistics) -> _Squares:
 
 _SQUARES: dict[int, Callable[[CoefficientStatistics], _Squares]] = {
     1: _sequential_squares,
-    2: _partial_squares,
+    2: partial_squares,
     3: _sum_coded_squares,
 }
 
