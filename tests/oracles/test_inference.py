@@ -35,15 +35,15 @@ HYPOTHESES = (
 )  # fmt: skip
 CLUSTERS = ("cl.ca.n", "cl.ca.F", "cl.ca.w.CR2", "cl.ca.joint", "cl2.inn.n", "cl2.sal.raw")
 PREDICTIONS = ("pred.", "sm.pred")
-ELSEWHERE = ("freq.", *HYPOTHESES, *CLUSTERS, *PREDICTIONS)
+MANY_FITS = ("by.", "multi", "na.")
+ELSEWHERE = ("freq.", *HYPOTHESES, *CLUSTERS, *PREDICTIONS, *MANY_FITS)
 # Cases for which nothing is built yet, by the beginning of their ids.
 NOT_YET = (
-    "na.aq",  # weights and clusters
     "bp.", "white", "gq.", "bg.", "ncv", "dw.", "ljung", "reset.", "harv", "rain", "vif", "cond", "gretl.", "sm.white", "sm.bp",
     "sm.reset", "sm.rain", "sm.bg", "sm.ljung", "sm.arch", "sm.gq", "sm.vif",  # diagnostics
     "infl.", "sm.influence", "sm.cooks", "sm.outlier",  # influence
     "contrast", "slope.", "mean.", "me.", "emm.", "grid.", "trends", "partialR2", "std", "delta",  # effects
-    "ridge.", "lasso.", "enet", "sk.", "pf.fe", "fe.", "lm.fe", "by.", "multi", "na.",  # penalties, fixed effects, groups
+    "ridge.", "lasso.", "enet", "sk.", "pf.fe", "fe.", "lm.fe",  # penalties, fixed effects
 )  # fmt: skip
 # Conventions that squarely does not have: R's AIC counts sigma, HC4m and HC5.
 REFUSED = {
