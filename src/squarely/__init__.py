@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from squarely.api.regression_table import table
     from squarely.certification import Certificate
     from squarely.descent import Sweep, Training
-    from squarely.inference import DataPreview, Fit, Preview
+    from squarely.inference import DataPreview, Fit, Fits, Preview
 
 __all__ = [
     "Certificate",
     "DataPreview",
     "Fit",
+    "Fits",
     "Preview",
     "Sweep",
     "Training",
@@ -52,7 +53,7 @@ _HOMES = {
     ),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
-    **dict.fromkeys(("DataPreview", "Fit", "Preview"), "squarely.inference"),
+    **dict.fromkeys(("DataPreview", "Fit", "Fits", "Preview"), "squarely.inference"),
     "certify": "squarely.api.both_methods",
     "progress": "squarely.api.progress_bar",
     "table": "squarely.api.regression_table",
