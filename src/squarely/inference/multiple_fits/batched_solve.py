@@ -10,6 +10,8 @@ from squarely.numerics import CONSTANT_TOLERANCE, ROUNDOFF, Array
 
 _LEAST_SINE = 64 * ROUNDOFF  # squared, times the number of columns: less of a column than this is rounding of cross-products
 
+_IN_SPAN = 1e-10  # of the sum of the weights: the squared distance of a constant from the columns
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class BatchedSolution:
@@ -92,3 +94,10 @@ def _invert_triangles(R: Array, kept: np.ndarray) -> Array:
         P[:, i, i] = np.where(kept[:, i], 1.0 / diagonal, 0.0)
         P[:, i, i + 1 :] = -np.einsum("gj,gjk->gk", R[:, i, i + 1 :], P[:, i + 1 :, i + 1 :]) / diagonal[:, None]
     return P
+
+
+def spans_constant(weights: Array, means: Array, root: Array) -> np.ndarray:
+    """Return whether the columns of X, of means (G, p), span a constant (G,), as the indicators of all levels do."""
+    projection = np.einsum("gij,gi->gj", root, weights[:, None] * means)
+    spanned: np.ndarray = weights - np.square(projection).sum(axis=1) <= _IN_SPAN * weights
+    return spanned

@@ -11,7 +11,7 @@ import numpy as np
 from squarely.data import RowAccount, Source
 from squarely.design import Design, no_rows_error
 from squarely.errors import join_words, pluralize
-from squarely.inference.multiple_fits.batched_solve import BatchedSolution, solve_batch
+from squarely.inference.multiple_fits.batched_solve import BatchedSolution, solve_batch, spans_constant
 from squarely.inference.multiple_fits.group_moments import GroupMoments, read_group_moments, require_few_products
 from squarely.inference.multiple_fits.group_residuals import GroupModel, GroupResiduals, read_group_residuals
 from squarely.numerics import CONSTANT_TOLERANCE, ROUNDOFF, Array
@@ -20,7 +20,6 @@ _CHUNK = 2**21  # numbers of all matrices that are solved at once, 16 MB
 _MOST_SCANS = 3
 _ENOUGH = 1e-11  # of the length of the residuals: a step of refinement that matters less is the last
 _TINY = 1e-8  # of a row of A: its part along a row with a leverage of one
-_IN_SPAN = 1e-10  # of the sum of the weights: the squared distance of a constant from the columns
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -132,7 +131,9 @@ def _centered_squares(moments: GroupMoments) -> Array:
 def _rsquared(moments: GroupMoments, solution: BatchedSolution, model: GroupModel, ssr: Array) -> Array:
     """Return R-squared (G,): about the mean if a constant is in the span of the columns, else about zero."""
     centered = _centered_squares(moments)
-    about_mean = np.ones(len(ssr), dtype=bool) if model.intercept else _spans_constant(moments, solution)
+    about_mean = (
+        np.ones(len(ssr), dtype=bool) if model.intercept else spans_constant(moments.weights, moments.means[:, :-1], solution.root)
+    )
     tss = np.where(about_mean, centered, centered + moments.weights * moments.means[:, -1] ** 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(model.rank > about_mean, 1 - ssr / tss, 0.0)
@@ -199,14 +200,6 @@ def _quadratic_forms(A: Array, triangles: Array) -> Array:
 
 def _with_intercept(mask: np.ndarray, *, intercept: bool) -> np.ndarray:
     return np.column_stack([np.zeros(len(mask), dtype=bool), mask]) if intercept else mask
-
-
-def _spans_constant(moments: GroupMoments, solution: BatchedSolution) -> np.ndarray:
-    """Return whether the columns of a group span a constant, as the indicators of all levels do."""
-    sums = moments.weights[:, None] * moments.means[:, :-1]
-    projection = np.einsum("gij,gi->gj", solution.root, sums)
-    spanned: np.ndarray = moments.weights - np.square(projection).sum(axis=1) <= _IN_SPAN * moments.weights
-    return spanned
 
 
 def _reasons(design: Design, moments: GroupMoments, needed: np.ndarray, dropped: np.ndarray, collinear: str) -> list[str]:
