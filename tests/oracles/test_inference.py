@@ -42,12 +42,12 @@ DIAGNOSTICS = (
     "gretl.bp", "gretl.white", "gretl.bg4", "gretl.reset", "sm.white", "sm.bp", "sm.reset", "sm.rain", "sm.bg", "sm.ljung",
     "sm.arch", "sm.gq", "sm.vif",
 )  # fmt: skip
-ELSEWHERE = ("freq.", *PENALTIES, *HYPOTHESES, *CLUSTERS, *PREDICTIONS, *INFLUENCE, *DIAGNOSTICS)
+MANY_FITS = ("by.", "multi", "na.")
+ELSEWHERE = ("freq.", *PENALTIES, *HYPOTHESES, *CLUSTERS, *PREDICTIONS, *INFLUENCE, *DIAGNOSTICS, *MANY_FITS)
 # Cases for which nothing is built yet, by the beginning of their ids.
 NOT_YET = (
-    "na.aq",  # weights and clusters
     "contrast", "slope.", "mean.", "me.", "emm.", "grid.", "trends", "partialR2", "std", "delta",  # effects
-    "pf.fe", "fe.", "lm.fe", "by.", "multi", "na.",  # penalties, fixed effects, groups
+    "pf.fe", "fe.", "lm.fe",  # fixed effects
 )  # fmt: skip
 # Conventions that squarely does not have: R's AIC counts sigma, HC4m and HC5.
 REFUSED = {

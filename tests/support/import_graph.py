@@ -37,7 +37,7 @@ ORDER = {
     ],
     "inference": [
         "normality preview scan", "covariance", "statistics", "summary serialization", "coefficients",
-        "post_estimation", "fit",
+        "post_estimation", "fit", "multiple_fits",
     ],
 }  # fmt: skip
 

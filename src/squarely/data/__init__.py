@@ -32,6 +32,7 @@ from squarely.data.scan.batch_store import read_cache_limit
 from squarely.data.scan.fold import fold_parts, iter_batches, map_batches
 from squarely.data.scan.grouped import (
     GroupedStore,
+    LabelPlaces,
     Labels,
     concat_labels,
     encode_labels,

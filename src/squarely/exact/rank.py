@@ -149,9 +149,12 @@ def independent_columns(
     return np.isin(columns, selected), tuple(dropped)
 
 
-def require_rows(moments: Moments, place: str, lost: Sequence[str]) -> None:
-    """Raise a DataError unless there are more complete rows than coefficients; `lost` says why others are not complete."""
-    n, p = moments.n, len(moments.design.names)
+def require_rows(moments: Moments, place: str, lost: Sequence[str], *, absent: int = 0) -> None:
+    """Raise a DataError unless there are more complete rows than coefficients; `lost` says why others are not complete.
+
+    `absent` coefficients do not count: their columns are zero.
+    """
+    n, p = moments.n, len(moments.design.names) - absent
     if n <= p:
         raise DataError(
             f"There {'is' if n == 1 else 'are'} {pluralize(n, 'complete row')} for {pluralize(p, 'coefficient')} in {place}: "

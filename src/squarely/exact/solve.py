@@ -33,7 +33,9 @@ def require_precision(precision: str) -> None:
 
 
 @translate_singular_errors()
-def solve_least_squares(moments: Moments, source: Source, *, collinear: str = "drop", precision: str = "auto") -> Solution:
+def solve_least_squares(
+    moments: Moments, source: Source, *, collinear: str = "drop", precision: str = "auto", absent: int = 0
+) -> Solution:
     """Solve min ||y - X beta||_2 from cross-products or a triangle, then refine by corrected semi-normal equations.
 
     One step of refinement is one scan: r = y - X b, R'R d = X'r, b + d. The residual statistics need this scan anyway.
@@ -50,7 +52,7 @@ def solve_least_squares(moments: Moments, source: Source, *, collinear: str = "d
     """
     require_one_of("collinear", collinear, get_args(Collinear))
     require_precision(precision)
-    require_rows(moments, source.label, moments.account.lines()[1:])
+    require_rows(moments, source.label, moments.account.lines()[1:], absent=absent)
     if moments.engine_record is not None:
         if precision == "extended":
             raise OptionError(

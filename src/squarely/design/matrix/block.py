@@ -75,10 +75,15 @@ class Block:
         return self.first_row + np.flatnonzero(self.row_mask)
 
     @property
+    def columns_by_row(self) -> Array:
+        """All columns as a table (k, m), one in each row of it."""
+        nonzeros = [(each.places, each.nonzeros) for each in self.indicators]
+        return _join_columns([x for x, _ in self.dense], nonzeros, self.layout.dense, self.layout.grouped)
+
+    @property
     def values(self) -> Array:
         """All columns as a table (m, k)."""
-        nonzeros = [(each.places, each.nonzeros) for each in self.indicators]
-        return np.ascontiguousarray(_join_columns([x for x, _ in self.dense], nonzeros, self.layout.dense, self.layout.grouped).T)
+        return np.ascontiguousarray(self.columns_by_row.T)
 
     @property
     def response(self) -> Array:

@@ -146,5 +146,6 @@ def _describe_inflation(vif: pd.DataFrame) -> list[str]:
         return []
     return [
         f"The columns of {factors.idxmax()} depend on the others, which makes the variances of its coefficients "
-        f"{factors.max():.3g} times larger. Tests of such coefficients have little power alone: test them together, or leave one out."
+        f"{factors.max():.3g} times larger. Tests of such coefficients have little power alone: "
+        "test them together, or leave one out."
     ]
