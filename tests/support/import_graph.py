@@ -29,7 +29,7 @@ ORDER = {
     "moments": ["cross_products change_of_basis engine", "moments qr gpu", "gather merge standardized serialize", "gradient_noise"],
     "exact": [
         "rank condition_number", "factorization", "residuals whitening", "implicit_constant", "solution units", "estimability",
-        "engine", "solve", "merge",
+        "engine", "solve", "merge fixed_effects",
     ],
     "descent": [
         "options process_group", "run_theory", "batches", "model", "loop", "sharding codegen", "checkpoint results",

@@ -36,6 +36,7 @@ from squarely.design import (
     require_named,
 )
 from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of, show_value
+from squarely.exact import absorb_effects
 from squarely.inference import CLASSICAL, CovarianceOptions, Fit, infer, require_group_columns, require_order, require_readable_rows
 from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
 from squarely.types import Missing
@@ -153,7 +154,8 @@ def _storage_remarks(source: Source) -> tuple[str, ...]:
 def compute_moments(inputs: ModelInputs, formula: Formula, source: Source, *, in_engine: bool) -> Moments:
     """Learn the design and compute its cross-products, on the rows or inside the engine, and check which rows were dropped."""
     learn, gather = (learn_in_engine, gather_in_engine) if in_engine else (learn_from_rows, gather_moments)
-    moments = gather(learn(formula, source, parse_row_filter(inputs)), source)
+    design = learn(formula, source, parse_row_filter(inputs))
+    moments = gather(absorb_effects(design, source) if formula.effects else design, source)
     require_complete(inputs, moments, source)
     return moments
 

@@ -7,6 +7,7 @@ engine. `matrix/` makes the rows of X block by block and predicts, and `engine/`
 """
 
 from squarely.design.design import Design, derivations, with_centers
+from squarely.design.encoding.absorbed_effects import AbsorbedEffects
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding
 from squarely.design.encoding.layout import Column, FactorColumn

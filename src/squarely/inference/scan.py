@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import TypeVar
 
 import numpy as np
@@ -35,6 +35,7 @@ class WhitenedRows:
     groups : the columns of labels that were asked for, by name.
     frequencies : (m,) how many rows each stands for, with V and residuals of one of them; None for one.
     weights : (m,) the weights, which V and residuals have in them; None for none.
+    effects_leverage : (m,) the part of the leverage that fixed effects have, computed when it is asked for.
     """
 
     V: Array
@@ -43,11 +44,14 @@ class WhitenedRows:
     groups: Mapping[str, CategoricalColumn]
     frequencies: Array | None = None
     weights: Array | None = None
+    effects_leverage: Callable[[], Array] | None = None
 
     @property
     def leverage(self) -> Array:
         """The diagonal (m,) of the hat matrix."""
         leverage: Array = np.einsum("jm,jm->m", self.V, self.V)
+        if self.effects_leverage is not None:
+            leverage += self.effects_leverage() * (1.0 if self.weights is None else self.weights)
         return leverage
 
     @property
@@ -121,6 +125,9 @@ def _whiten(design: Design, block: Block, solution: Solution, W: Array) -> Itera
             rows = replace(rows, V=V / table[0], residuals=residuals / table[0], frequencies=table[0] ** 2)
         elif design.formula.weights is not None:
             rows = replace(rows, weights=table[0] ** 2)
+        if design.absorbed is not None:
+            codes = tuple(code[at] for code in block.codes)
+            rows = replace(rows, effects_leverage=partial(design.absorbed.system.leverage, codes))
         yield rows, sum_columns(table)
 
 
