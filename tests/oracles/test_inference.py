@@ -34,8 +34,9 @@ HYPOTHESES = (
     "sm.ttest", "sm.ftest", "sm.wald", "sm.pairwise", "sm.anova", "sm.compare",
 )  # fmt: skip
 CLUSTERS = ("cl.ca.n", "cl.ca.F", "cl.ca.w.CR2", "cl.ca.joint", "cl2.inn.n", "cl2.sal.raw")
+FIXED_EFFECTS = ("fe.", "pf.fe", "lm.fe")
 PREDICTIONS = ("pred.", "sm.pred")
-ELSEWHERE = ("freq.", *HYPOTHESES, *CLUSTERS, *PREDICTIONS)
+ELSEWHERE = ("freq.", *HYPOTHESES, *CLUSTERS, *FIXED_EFFECTS, *PREDICTIONS)
 # Cases for which nothing is built yet, by the beginning of their ids.
 NOT_YET = (
     "na.aq",  # weights and clusters
@@ -43,7 +44,7 @@ NOT_YET = (
     "sm.reset", "sm.rain", "sm.bg", "sm.ljung", "sm.arch", "sm.gq", "sm.vif",  # diagnostics
     "infl.", "sm.influence", "sm.cooks", "sm.outlier",  # influence
     "contrast", "slope.", "mean.", "me.", "emm.", "grid.", "trends", "partialR2", "std", "delta",  # effects
-    "ridge.", "lasso.", "enet", "sk.", "pf.fe", "fe.", "lm.fe", "by.", "multi", "na.",  # penalties, fixed effects, groups
+    "ridge.", "lasso.", "enet", "sk.", "by.", "multi", "na.",  # penalties, groups
 )  # fmt: skip
 # Conventions that squarely does not have: R's AIC counts sigma, HC4m and HC5.
 REFUSED = {

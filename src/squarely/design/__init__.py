@@ -35,7 +35,6 @@ from squarely.design.formula.expression import (
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
 from squarely.design.formula.formula import Formula, formula_of, needs_backticks, parse_formula, parse_weights
 from squarely.design.formula.source_text import SourceText
-from squarely.design.formula.weights import require_finite_weights
 from squarely.design.formula.where import (
     COMPARISONS,
     BooleanOperation,
@@ -68,3 +67,4 @@ from squarely.design.merging.recoding import Combination, Product, indicators, p
 from squarely.design.merging.union import require_compatible, union_of, without_levels
 from squarely.design.rounding import RoundingModel, add_bounds, is_zero_factor, multiply_bound, product_bound
 from squarely.design.serialize import learned_from_json, learned_to_json
+from squarely.design.weights import require_finite_weights

@@ -14,7 +14,14 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from squarely.data import Source
 from squarely.errors import DataError, changed_error, join_words
 from squarely.exact.condition_number import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines, condition_of_scaled
-from squarely.exact.rank import Dependency, absorption_noise, cholesky_in_order, constant_columns, describe_dependency, independent_columns
+from squarely.exact.rank import (
+    Dependency,
+    absorption_noise,
+    cholesky_in_order,
+    constant_columns,
+    describe_dependency,
+    independent_columns,
+)
 from squarely.moments import Moments, fold_qr
 from squarely.numerics import ROUNDOFF, Array, qr_r
 from squarely.reprs import short_repr

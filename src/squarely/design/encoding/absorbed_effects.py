@@ -10,13 +10,14 @@ import numpy as np
 
 from squarely.data import CategoricalColumn, LevelIndex
 from squarely.design.formula.effects import Effect
-from squarely.numerics import Array, Pair, two_sum
+from squarely.numerics import Array, two_sum
 from squarely.reprs import short_repr
 
+DenseColumn = tuple[Array, Array | None]  # a column (m,), and its low part if it is not plain doubles
 Codes = tuple[np.ndarray, ...]  # the place (m,) of each row among the levels, for each effect
 
 
-class LevelSystem(Protocol):
+class LevelEquations(Protocol):
     """The normal equations of the indicators of all levels.
 
     `rank` is that of the indicators; `is_rank_exact` is False if it may be smaller.
@@ -57,7 +58,7 @@ class AbsorbedEffects:
     levels: tuple[LevelIndex, ...]
     shifts: tuple[Array, ...]
     counts: tuple[Array, ...]
-    system: LevelSystem
+    system: LevelEquations
     noise: Array
     sizes: Array
     response_mean: float
@@ -83,7 +84,7 @@ class AbsorbedEffects:
             index.codes({name: groups[name] for name in effect}) for index, effect in zip(self.levels, self.effects, strict=True)
         )
 
-    def subtract(self, columns: Sequence[tuple[Array, Array | None]], codes: Codes) -> tuple[list[Pair], Array]:
+    def subtract(self, columns: Sequence[DenseColumn], codes: Codes) -> tuple[Sequence[DenseColumn], Array]:
         """Return columns (k of them) without the effects, as double-double, and what the response (m,) loses."""
         without = []
         for j, (x, low) in enumerate(columns):

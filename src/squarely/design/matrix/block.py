@@ -10,11 +10,9 @@ import numpy as np
 
 from squarely.data import CategoricalColumn, RowAccount
 from squarely.design.design import Design
-from squarely.design.encoding.absorbed_effects import Codes
+from squarely.design.encoding.absorbed_effects import Codes, DenseColumn
 from squarely.design.encoding.layout import ColumnLayout
 from squarely.numerics import Array, dd_multiply, low_part, two_product, two_sum
-
-DenseColumn = tuple[Array, Array | None]  # a column (m,), and its low part if it is not plain doubles
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

@@ -87,18 +87,20 @@ def _sum_rows(effects: Sequence[Sequence[str]], centers: Array, block: Block, *,
     found = [encode_labels({name: block.groups[name] for name in effect}) for effect in effects]
     sizes = [len(labels[0]) for labels, _ in found]
     weighted = X if block.weights is None else X * w[:, None]
+    weights = _count(found, w)
     part = LevelSums(
         labels=tuple(labels for labels, _ in found),
-        counts=tuple(
-            np.bincount(codes, w if has_frequencies else None, size).astype(float)
-            for (_, codes), size in zip(found, sizes, strict=True)
-        ),
-        weights=tuple(np.bincount(codes, w, size) for (_, codes), size in zip(found, sizes, strict=True)),
+        counts=weights if block.weights is None or has_frequencies else _count(found, None),
+        weights=weights,
         sums=tuple(_sum_by_code(codes, weighted, size) for (_, codes), size in zip(found, sizes, strict=True)),
         pairs={(e, f): _sparse(w, found[e][1], found[f][1], (sizes[e], sizes[f])) for e, f in combinations(range(len(sizes)), 2)},
         totals=np.array([weighted.sum(axis=0), np.einsum("ij,ij->j", weighted, X)]),
     )
     return _Total(block.account, (part,))
+
+
+def _count(found: Sequence[tuple[Any, np.ndarray]], weights: Array | None) -> tuple[Array, ...]:
+    return tuple(np.asarray(np.bincount(codes, weights, len(labels[0])), dtype=np.float64) for labels, codes in found)
 
 
 def _sum_by_code(codes: np.ndarray, X: Array, size: int) -> Array:
@@ -124,7 +126,9 @@ def _merge(parts: Sequence[LevelSums]) -> LevelSums:
     merged = [concat_labels([part.labels[e] for part in parts]) for e in effects]
     sizes = [len(labels[0]) for labels, _ in merged]
     places = [np.split(codes, np.cumsum([len(part.counts[e]) for part in parts])[:-1]) for e, (_, codes) in enumerate(merged)]
-    counts, weights, sums = ([_add_up([getattr(p, name)[e] for p in parts], places[e], sizes[e]) for e in effects] for name in _SUMS)
+    counts, weights, sums = (
+        [_add_up([getattr(p, name)[e] for p in parts], places[e], sizes[e]) for e in effects] for name in _SUMS
+    )
     pairs = {}
     for e, f in parts[0].pairs:
         entries = [(part.pairs[e, f].tocoo(), i) for i, part in enumerate(parts)]
@@ -161,7 +165,9 @@ def _sort(sums: LevelSums) -> tuple[LevelSums, tuple[LevelIndex, ...]]:
     pairs: Mapping[tuple[int, int], Any] = {
         (e, f): table[orders[e]][:, orders[f]].sorted_indices() for (e, f), table in sums.pairs.items()
     }
-    levels = tuple(LevelIndex(tuple(column.take(order) for column in labels)) for labels, order in zip(sums.labels, orders, strict=True))
+    levels = tuple(
+        LevelIndex(tuple(column.take(order) for column in labels)) for labels, order in zip(sums.labels, orders, strict=True)
+    )
     return LevelSums(
         labels=tuple(index.labels for index in levels),
         counts=ordered(sums.counts),

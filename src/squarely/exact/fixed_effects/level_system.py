@@ -1,7 +1,7 @@
 """The normal equations of the indicators of all levels, solved in memory.
 
-Their matrix has the weights of the levels on its diagonal and those of pairs of levels beside it. The effect with the most levels is
-eliminated exactly, which leaves a system S of the others. A small one is factored; a large one is solved by conjugate gradients.
+Their matrix has the weights of the levels on its diagonal and those of pairs of levels beside it. The effect with the most levels
+is eliminated exactly, which leaves a system S of the others. A small one is factored; a large one is solved by conjugate gradients.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class LevelSystem:
             before, rz = rz, np.einsum("ij,ij->j", r, z)
             p = z + np.divide(rz, before, out=np.zeros_like(rz), where=before > 0) * p
         raise NumericalError(
-            f"The system of {len(rhs):,} levels did not converge in {_MOST_STEPS:,} steps: its levels form long chains of few rows. "
+            f"The system of {len(rhs):,} levels did not converge in {_MOST_STEPS:,} steps: they form long chains of few rows. "
             "Leave out levels with few rows, or group them."
         )
 

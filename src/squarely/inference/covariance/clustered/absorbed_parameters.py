@@ -29,8 +29,8 @@ def count_parameters(solution: Solution, source: Source, options: CovarianceOpti
         return q
     if options.kind in ("CR2", "CR3"):
         raise OptionError(
-            f"vcov={options.kind!r} needs the leverage of whole clusters, which the absorbed effects are part of. Use vcov='CR1', or "
-            "write few levels as C(...) before the '|'."
+            f"vcov={options.kind!r} needs the leverages of whole clusters, and those of absorbed effects are not summed. Use "
+            "vcov='CR1', or write few levels as C(...) before the '|'."
         )
     nested = [i for i, effect in enumerate(absorbed.effects) if set(effect).intersection(options.cluster)]
     others = [i for i in range(len(absorbed.effects)) if i not in nested]

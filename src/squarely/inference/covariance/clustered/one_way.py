@@ -53,7 +53,13 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     G = require_clusters(groups, (name,), source)
     usual = kind == "CR1" and options.correction == "usual"
     factor = G / (G - 1) * (n - 1) / (n - parameters) if usual else (G - 1) / G if kind == "CR3" else 1.0
-    how = f"times {G:,}/{G - 1:,} * {n - 1:,}/{n - parameters:,}" if usual else f"times {G - 1:,}/{G:,}" if kind == "CR3" else "no factor"
+    how = (
+        f"times {G:,}/{G - 1:,} * {n - 1:,}/{n - parameters:,}"
+        if usual
+        else f"times {G - 1:,}/{G:,}"
+        if kind == "CR3"
+        else "no factor"
+    )
     tests = options.describe_df(_describe_df("CR1" if is_weighted else kind, G))
     elsewhere = _ELSEWHERE["CR0" if how == "no factor" and kind == "CR1" else kind].format(name_in_r(name))
     notes = [
