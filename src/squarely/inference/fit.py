@@ -16,6 +16,7 @@ from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, 
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.statsmodels_names import StatsmodelsCovariance
 from squarely.inference.post_estimation.figures.plot import Figures
+from squarely.inference.post_estimation.fixed_effects.methods import FixedEffects
 from squarely.inference.post_estimation.hypotheses.methods import HypothesisTests
 from squarely.inference.post_estimation.predictions.methods import RowStatistics
 from squarely.inference.post_estimation.tables.tidy import TidyFrames
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
-class Fit(Figures, HypothesisTests, StatsmodelsCovariance, RowStatistics, TidyFrames):
+class Fit(Figures, FixedEffects, HypothesisTests, StatsmodelsCovariance, RowStatistics, TidyFrames):
     """A linear regression by least squares, made by `squarely.ols`.
 
     The numbers are documented in `Statistics`, what the coefficients have in `CoefficientStatistics`,

@@ -8,8 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from squarely.data import CategoricalColumn, LevelIndex
+from squarely.data import CategoricalColumn, Level, LevelIndex, Source
+from squarely.design.encoding.categories import row_phrase
 from squarely.design.formula.effects import Effect
+from squarely.errors import DataError, show_value
 from squarely.numerics import Array, two_sum
 from squarely.reprs import short_repr
 
@@ -28,6 +30,9 @@ class LevelEquations(Protocol):
 
     def rank_of(self, effects: Sequence[int]) -> int:
         """Return the rank of the indicators of some of the effects."""
+
+    def components(self) -> tuple[np.ndarray, ...]:
+        """Return for the levels (L,) of each effect in which group they are; groups share no row."""
 
     def leverage(self, codes: Codes) -> Array:
         """Return the part (m,) of the leverage that the effects have, for rows of weight one with these codes."""
@@ -98,3 +103,12 @@ class AbsorbedEffects:
     def estimates(self, positions: Sequence[int], slopes: Array) -> tuple[Array, ...]:
         """Return the effect (L,) of each level, for slopes (q,) of the columns at some positions."""
         return tuple(shifts[-1] - slopes @ shifts[list(positions)] for shifts in self.shifts)
+
+
+def unknown_effect_error(effect: Effect, values: Sequence[Level], source: Source, row: int) -> DataError:
+    """Return the error for a row of new data with a level that the fit does not have."""
+    found = " and ".join(f"{name} {show_value(value)}" for name, value in zip(effect, values, strict=True))
+    return DataError(
+        f"{source.label} has {found}{row_phrase(source, row)}, and the fit has no such level of the fixed effect {'^'.join(effect)}. "
+        "Leave such rows out, fit again with them, or predict with unseen='nan'."
+    )

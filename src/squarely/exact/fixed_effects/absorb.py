@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from squarely.data import Source
-from squarely.design import AbsorbedEffects, Block, Design, map_first_block
-from squarely.errors import DataError, pluralize
+from squarely.data import Source, is_aggregate_only
+from squarely.design import AbsorbedEffects, Block, Design, Formula, map_first_block
+from squarely.errors import DataError, OptionError, pluralize
 from squarely.exact.fixed_effects.level_sums import LevelSums, read_level_sums
 from squarely.exact.fixed_effects.level_system import LevelSystem
+from squarely.moments import require_fold
 from squarely.numerics import ROUNDOFF, Array, power_of_two
 
 _NEGLIGIBLE = 16.0  # times the noise of a column: a shorter one has nothing but noise
@@ -51,6 +52,20 @@ def absorb_effects(design: Design, source: Source) -> Design:
     within = np.where(within > _NEGLIGIBLE * absorbed.noise, within, np.maximum(absorbed.sizes, absorbed.noise)) / np.sqrt(weight)
     scales = np.array([power_of_two(x) for x in within.tolist()])
     return replace(design, absorbed=absorbed, centers=np.zeros(len(centers)), scales=scales, scans=design.scans + 1)
+
+
+def require_rows_for_effects(formula: Formula, source: Source, fold: str) -> None:
+    """Raise an OptionError if a formula has effects and the rows are not read: they stay in a database, or `fold` says so."""
+    if not formula.effects:
+        return
+    require_fold(fold)
+    if fold == "aggregates":
+        raise OptionError("fold='aggregates' does not absorb fixed effects, which read the rows. Leave fold= out.")
+    if is_aggregate_only(source) and not source.ordered:
+        raise OptionError(
+            f"Fixed effects read the rows, which stay in {source.require_engine().name}: give ols order_by= a column that sorts "
+            "them, or write them to a Parquet file and fit that."
+        )
 
 
 def _means(block: Block) -> Array:

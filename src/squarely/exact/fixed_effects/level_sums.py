@@ -64,7 +64,7 @@ class _Total:
         return _Total(self.account + other.account, parts)
 
 
-@scan_purpose("levels of the fixed effects")
+@scan_purpose("fixed effects")
 def read_level_sums(design: Design, source: Source, centers: Array) -> tuple[LevelSums, tuple[LevelIndex, ...]]:
     """Return the sums over all complete rows, with the levels of each effect in their order.
 

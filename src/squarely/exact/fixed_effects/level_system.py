@@ -56,7 +56,7 @@ class LevelSystem:
         if left <= _MOST_FACTORED:
             self._factor = self._factorize()
         if len(sizes) == 2:
-            self.rank = sum(sizes) - _count_components(self._across)
+            self.rank = sum(sizes) - _label_components(self._across)[0]
         else:
             self.rank = sizes[first] + len(self._factor[1]) if self._factor else sum(sizes) - len(rest)
             self.is_rank_exact = self._factor is not None
@@ -92,6 +92,17 @@ class LevelSystem:
             return self.rank
         pairs = {(i, j): self.pairs[e, f] for i, e in enumerate(effects) for j, f in enumerate(effects) if (e, f) in self.pairs}
         return LevelSystem(tuple(self.weights[e] for e in effects), pairs).rank
+
+    def components(self) -> tuple[np.ndarray, ...]:
+        """Return for the levels (L,) of each effect in which group they are; groups of levels share no row.
+
+        The groups are those of two effects; of more, all levels are in one.
+        """
+        if len(self.weights) != 2:
+            return tuple(np.zeros(len(weights), dtype=int) for weights in self.weights)
+        labels = _label_components(self.pairs[0, 1])[1]
+        first = len(self.weights[0])
+        return labels[:first], labels[first:]
 
     def solve(self, sums: Sequence[Array]) -> tuple[tuple[Array, ...], Array]:
         """Return a solution (L, k) for each effect, with the length (k,) over the rows of what it may leave of the indicators."""
@@ -200,9 +211,10 @@ class LevelSystem:
         return self._inverse
 
 
-def _count_components(table: Any) -> int:
-    """Return into how many parts the levels of two effects fall that share no row."""
+def _label_components(table: Any) -> tuple[int, np.ndarray]:
+    """Return into how many groups the levels of two effects fall that share no row, and the group of each level."""
     from scipy.sparse import block_array
     from scipy.sparse.csgraph import connected_components
 
-    return int(connected_components(block_array([[None, table], [table.T, None]]), directed=False)[0])
+    found: tuple[int, np.ndarray] = connected_components(block_array([[None, table], [table.T, None]]), directed=False)
+    return found
