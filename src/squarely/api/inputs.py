@@ -240,7 +240,7 @@ def open_training(inputs: ModelInputs, seed: int, contexts: ExitStack, processes
     formula, source = open_inputs(inputs)
     if formula.effects:
         raise OptionError(
-            f"The formula {formula.text!r} has fixed effects after '|', which least squares absorbs and training does not. Use ols, "
+            f"The formula {formula.text!r} has fixed effects after '|', which ols absorbs and training does not. Use ols, "
             f"or write few levels as columns: + {' + '.join(f'C({name})' for name in formula.label_columns)}."
         )
     source = contexts.enter_context(parse_once(inputs, formula, source, processes))

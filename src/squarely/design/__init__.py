@@ -3,7 +3,8 @@
 `formula/` parses the text to terms, factors and expressions, `encoding/` makes columns of a factor, and `design.py` has the
 `Design`: everything that is fixed once it is learned. `learning/` plans the passes that learn it and runs them on rows or in an
 engine. `matrix/` makes the rows of X block by block and predicts, and `engine/` writes them as expressions of an engine.
-`rounding.py` bounds rounding errors, `weights.py` checks weights, `merging/` makes one design of several, and `serialize.py` writes a design as JSON.
+`rounding.py` bounds rounding errors, `weights.py` checks weights, `merging/` makes one design of several, and `serialize.py` writes
+a design as JSON.
 """
 
 from squarely.design.design import Design, derivations, with_centers

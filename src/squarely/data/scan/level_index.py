@@ -21,6 +21,11 @@ def sort_labels(labels: Labels) -> np.ndarray:
     return np.asarray(pc.sort_indices(table, [(name, "ascending") for name in table.column_names]).to_numpy())
 
 
+def take_labels(labels: Labels, places: np.ndarray) -> Labels:
+    """Return the labels at some places."""
+    return tuple(column.take(pa.array(places)) for column in labels)
+
+
 class LevelIndex:
     """The levels of an effect, and a search for the place of each row's label among them.
 

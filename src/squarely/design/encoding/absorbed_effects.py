@@ -109,6 +109,6 @@ def unknown_effect_error(effect: Effect, values: Sequence[Level], source: Source
     """Return the error for a row of new data with a level that the fit does not have."""
     found = " and ".join(f"{name} {show_value(value)}" for name, value in zip(effect, values, strict=True))
     return DataError(
-        f"{source.label} has {found}{row_phrase(source, row)}, and the fit has no such level of the fixed effect {'^'.join(effect)}. "
+        f"{source.label} has {found}{row_phrase(source, row)}, and the effect {'^'.join(effect)} of the fit has no such level. "
         "Leave such rows out, fit again with them, or predict with unseen='nan'."
     )

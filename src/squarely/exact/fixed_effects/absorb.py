@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from squarely.data import Source, is_aggregate_only
+from squarely.data import LevelIndex, Source, is_aggregate_only
 from squarely.design import AbsorbedEffects, Block, Design, Formula, map_first_block
 from squarely.errors import DataError, OptionError, pluralize
 from squarely.exact.fixed_effects.level_sums import LevelSums, read_level_sums
@@ -29,8 +29,8 @@ def absorb_effects(design: Design, source: Source) -> Design:
     centers = map_first_block(design, source, _means)[1]
     if centers is None:
         centers = np.zeros(len(design.centers))  # `read_level_sums` raises the error for no rows
-    sums, levels = read_level_sums(design, source, centers)
-    system = LevelSystem(sums.weights, sums.pairs)
+    sums = read_level_sums(design, source, centers)
+    system = LevelSystem(sums.weights, {key: sums.pair_table(*key) for key in sums.pairs})
     _require_rows(design, source, sums, system.rank)
     solutions, left = system.solve(sums.sums)
     explained = sum(np.einsum("ij,ij->j", b, a) for b, a in zip(sums.sums, solutions, strict=True))
@@ -40,7 +40,7 @@ def absorb_effects(design: Design, source: Source) -> Design:
     stored = np.sqrt(squares) + np.sqrt(weight) * np.abs(means + centers)
     absorbed = AbsorbedEffects(
         effects=design.formula.effects,
-        levels=levels,
+        levels=tuple(map(LevelIndex, sums.labels)),
         shifts=_round_shifts((solutions[0] + centers, *solutions[1:])),
         counts=sums.counts,
         system=system,

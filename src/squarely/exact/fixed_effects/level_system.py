@@ -19,6 +19,7 @@ from squarely.numerics import ROUNDOFF, Array
 _MOST_FACTORED = 2_000  # levels of the effects that are left: a factorization takes about a second
 _TOLERANCE = 1e-13  # of conjugate gradients, relative
 _MOST_STEPS = 5_000
+_FEW_STEPS = 8
 _CELLS = 2**21  # of a table for leverages, 16 MB
 
 
@@ -49,7 +50,7 @@ class LevelSystem:
         from scipy.sparse import block_array, hstack
 
         rest = self._order[1:]
-        self._across = hstack([self._pair(first, e) for e in rest], format="csr")
+        self._across = self._pair(first, rest[0]) if len(rest) == 1 else hstack([self._pair(first, e) for e in rest], format="csr")
         if len(rest) > 1:
             self._others = block_array([[None if e == f else self._pair(e, f) for f in rest] for e in rest], format="csr")
         left = sum(sizes) - sizes[first]
@@ -106,9 +107,11 @@ class LevelSystem:
 
     def solve(self, sums: Sequence[Array]) -> tuple[tuple[Array, ...], Array]:
         """Return a solution (L, k) for each effect, with the length (k,) over the rows of what it may leave of the indicators."""
-        a = self._solve_once(sums)
+        a, left = self._solve_once(sums)
+        if left is not None:
+            return tuple(a), left
         rest = self._residuals(sums, a)
-        d = self._solve_once(rest)
+        d, _ = self._solve_once(rest)
         squares = sum(np.einsum("ij,ij->j", r, x) for r, x in zip(rest, d, strict=True))
         return tuple(x + y for x, y in zip(a, d, strict=True)), np.sqrt(np.maximum(squares, 0.0))
 
@@ -119,19 +122,20 @@ class LevelSystem:
             rest[f] -= table.T @ a[e]
         return rest
 
-    def _solve_once(self, sums: Sequence[Array]) -> list[Array]:
+    def _solve_once(self, sums: Sequence[Array]) -> tuple[list[Array], Array | None]:
+        """Return a solution for each effect; an iteration also returns the length (k,) that it may leave."""
         first, *others = self._order
         b = sums[first] / self._first[:, None]
         if not others:
-            return [b]
+            return [b], None
         rhs = np.concatenate([sums[e] for e in others]) - self._across.T @ b
-        x = self._solve_factored(rhs) if self._factor else self._conjugate_gradients(rhs)
+        x, left = (self._solve_factored(rhs), None) if self._factor else self._conjugate_gradients(rhs)
         solution = list(sums)
         solution[first] = b - (self._across @ x) / self._first[:, None]
         ends = np.cumsum([len(self.weights[e]) for e in others])[:-1]
         for e, part in zip(others, np.split(x, ends), strict=True):
             solution[e] = part
-        return solution
+        return solution, left
 
     def _solve_factored(self, rhs: Array) -> Array:
         from scipy.linalg import solve_triangular
@@ -146,8 +150,8 @@ class LevelSystem:
         product: Array = self._rest[:, None] * x - self._across.T @ ((self._across @ x) / self._first[:, None])
         return product if self._others is None else product + self._others @ x
 
-    def _conjugate_gradients(self, rhs: Array) -> Array:
-        """Solve S x = rhs for all columns at once, with the diagonal of S as preconditioner.
+    def _conjugate_gradients(self, rhs: Array) -> tuple[Array, Array]:
+        """Solve S x = rhs for all columns at once, with the diagonal of S as preconditioner; return also the error, as a length.
 
         S is singular and the system consistent, so the iteration stays within the range of S.
         """
@@ -160,7 +164,7 @@ class LevelSystem:
         goal = _TOLERANCE**2 * rz
         for _ in range(_MOST_STEPS):
             if (rz <= goal).all():
-                return x
+                return x, 10.0 * np.sqrt(rz)
             Sp = self._multiply(p)
             curvature = np.einsum("ij,ij->j", p, Sp)
             step = np.divide(rz, curvature, out=np.zeros_like(rz), where=(curvature > 0) & (rz > goal))
@@ -213,6 +217,16 @@ class LevelSystem:
 
 def _label_components(table: Any) -> tuple[int, np.ndarray]:
     """Return into how many groups the levels of two effects fall that share no row, and the group of each level."""
+    reached = np.zeros(table.shape[1])
+    reached[0] = 1.0
+    for _ in range(_FEW_STEPS):  # usually all levels are few steps from the first one, and a search of all groups takes longer
+        before = reached.sum()
+        rows = (table @ reached > 0).astype(np.float64)
+        reached = (table.T @ rows > 0).astype(np.float64)
+        if reached.sum() == before:
+            break
+    if reached.all() and rows.all():
+        return 1, np.zeros(sum(table.shape), dtype=int)
     from scipy.sparse import block_array
     from scipy.sparse.csgraph import connected_components
 

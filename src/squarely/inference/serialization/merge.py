@@ -25,8 +25,8 @@ def merge_solutions(
     all_parts = [*parts, *removed]
     if any(part.moments.design.absorbed is not None for part in all_parts):
         raise DataError(
-            "Fits with absorbed fixed effects are not merged: each has lost the effects of its own rows. Fit all rows at once, such "
-            "as the files 'data/*.parquet'."
+            "Fits with absorbed fixed effects are not merged: each has lost the effects of its own rows. Fit all rows at once, "
+            "such as the files 'data/*.parquet'."
         )
     names = [*(f"fit {i}" for i in range(1, len(parts) + 1)), *(["the fit to remove"] * len(removed))]
     for part, name in zip(all_parts[1:], names[1:], strict=True):

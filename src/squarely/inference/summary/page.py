@@ -145,16 +145,16 @@ def _describe_effects(solution: Solution) -> list[str]:
     levels = [f"{name} ({pluralize(len(index), 'level')})" for name, index in zip(absorbed.names, absorbed.levels, strict=True)]
     most = "" if absorbed.system.is_rank_exact else "at most "
     notes = [
-        f"Absorbed: {join_words(levels)}, which count as {most}{pluralize(absorbed.rank, 'parameter')} with the constant. F tests the "
-        "slopes alone; fit.fixed_effects() has the effects."
+        f"Absorbed: {join_words(levels)}, which count as {most}{pluralize(absorbed.rank, 'parameter')} with the constant. F tests "
+        "the slopes alone; fit.fixed_effects() has the effects."
     ]
     single = [
         f"{pluralize(count, 'level')} of {name}" for name, count in zip(absorbed.names, absorbed.singletons, strict=True) if count
     ]
     if single:
         notes.append(
-            f"{join_words(single)} {'has' if single[0].startswith('1 ') and len(single) == 1 else 'have'} one row each: such rows stay "
-            "in n and do not change the coefficients. reghdfe and pyfixest drop them, and fixest keeps them."
+            f"Levels of one row: {join_words(single)}. Such rows count in n and do not change the coefficients; reghdfe and "
+            "pyfixest drop them, and fixest keeps them."
         )
     return notes
 

@@ -46,9 +46,9 @@ def _find_nested(
     design = solution.moments.design
     labels = (*((name,) for name in clusters), *(absorbed.effects[i] for i in others))
     pairs_design = replace(design, formula=replace(design.formula, effects=labels), absorbed=None)
-    sums, _ = read_level_sums(pairs_design, source, np.zeros(len(design.centers)))
+    sums = read_level_sums(pairs_design, source, np.zeros(len(design.centers)))
     return [
         i
         for j, i in enumerate(others, start=len(clusters))
-        if any(sums.pairs[k, j].nnz == len(sums.counts[j]) for k in range(len(clusters)))
+        if any(len(sums.pairs[k, j][2]) == len(sums.counts[j]) for k in range(len(clusters)))
     ]

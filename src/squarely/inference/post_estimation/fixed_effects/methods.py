@@ -32,7 +32,7 @@ class FixedEffects(CoefficientStatistics):
         Examples
         --------
         >>> import squarely as sq
-        >>> data = {"firm": ["a", "a", "a", "b", "b", "b"], "x": [0.0, 1.0, 2.0, 0.0, 1.0, 3.0], "y": [1.0, 3.0, 5.0, 4.0, 6.0, 9.0]}
+        >>> data = {"firm": [*"aaabbb"], "x": [0.0, 1.0, 2.0, 0.0, 1.0, 3.0], "y": [1.0, 3.0, 5.0, 4.0, 6.0, 9.0]}
         >>> sq.ols("y ~ x | firm", data).fixed_effects().round(2).to_dict("list")
         {'effect': ['firm', 'firm'], 'level': ['a', 'b'], 'estimate': [1.25, 4.0], 'n': [3, 3]}
         """

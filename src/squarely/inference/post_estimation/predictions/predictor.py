@@ -60,8 +60,8 @@ def standard_errors_of(fit: CoefficientStatistics) -> StandardErrors:
     solution, robust = fit.solution, fit.robust
     if solution.moments.design.absorbed is not None:
         raise OptionError(
-            "Predictions with absorbed fixed effects have no standard errors and limits: those of the effects are not computed. Use "
-            "predict without them, or write few levels as C(...) before the '|'."
+            "Predictions with absorbed fixed effects have no standard errors and limits: those of the effects are not computed. "
+            "Use predict without them, or write few levels as C(...) before the '|'."
         )
     q, undefined = len(solution.factor.columns), None
     if robust is None:
