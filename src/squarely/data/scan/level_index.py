@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from squarely.data.dtypes import level_number
 from squarely.data.scan.batch import CategoricalColumn
-from squarely.data.scan.grouped import Labels, encode_labels
+from squarely.data.scan.grouped import Labels, encode_labels, fractional_label_error
 
 _SPARSE = 2**20  # a table of places may be so much longer than the levels
 
 
-def sort_labels(labels: Labels) -> np.ndarray:
-    """Return the places of distinct labels (L,) in their order: that of the first column, then of the second."""
-    table = pa.table({str(i): column for i, column in enumerate(labels)})
+def sort_labels(labels: Labels, *, typed: bool = True) -> np.ndarray:
+    """Return the places of distinct labels (L,) in their order: that of the first column, then of the second.
+
+    Labels of text that are not `typed` sort as numbers if all of them are.
+    """
+    columns = labels if typed else [_to_numbers(column) or column for column in labels]
+    table = pa.table({str(i): column for i, column in enumerate(columns)})
     return np.asarray(pc.sort_indices(table, [(name, "ascending") for name in table.column_names]).to_numpy())
+
+
+def _to_numbers(labels: pa.Array) -> pa.Array | None:
+    """Return text as numbers; None if it is not text, or some is not a number."""
+    if not pa.types.is_large_string(labels.type):
+        return None
+    try:
+        return labels.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+
+
+def require_whole_labels(names: Sequence[str], labels: Labels) -> None:
+    """Raise a DataError if labels of text are numbers with fractions, which other sources refuse by their type."""
+    for name, column in zip(names, labels, strict=True):
+        numbers = _to_numbers(column)
+        values = np.empty(0) if numbers is None else numbers.to_numpy()
+        if len(odd := values[values != np.floor(values)]):
+            raise fractional_label_error(name, odd[0])
 
 
 def take_labels(labels: Labels, places: np.ndarray) -> Labels:
@@ -29,13 +53,14 @@ def take_labels(labels: Labels, places: np.ndarray) -> Labels:
 class LevelIndex:
     """The levels of an effect, and a search for the place of each row's label among them.
 
-    `labels` (L,) are the distinct labels, a column or a pair of columns, as `encode_labels` gives them.
+    `labels` (L,) are the distinct labels, a column or a pair of columns, as `encode_labels` gives them. Text that is not `typed`,
+    as in a CSV file, stands for numbers if all of it does.
     """
 
-    __slots__ = ("_columns", "_pairs", "labels")
+    __slots__ = ("_columns", "_pairs", "_typed", "labels")
 
-    def __init__(self, labels: Labels) -> None:
-        self.labels = labels
+    def __init__(self, labels: Labels, *, typed: bool = True) -> None:
+        self.labels, self._typed = labels, typed
         self._columns = [_ColumnIndex(column) for column in labels]
         self._pairs = None
         if len(labels) > 1:
@@ -60,7 +85,10 @@ class LevelIndex:
 
     def to_list(self) -> list[Any]:
         """Return the levels as plain values, pairs as tuples."""
-        columns = [column.to_pylist() for column in self.labels]
+        columns = [
+            column.to_pylist() if self._typed or _to_numbers(column) is None else [*map(level_number, column.to_pylist())]
+            for column in self.labels
+        ]
         return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
 
     def _find(self, labels: Labels) -> np.ndarray:

@@ -40,7 +40,7 @@ def absorb_effects(design: Design, source: Source) -> Design:
     stored = np.sqrt(squares) + np.sqrt(weight) * np.abs(means + centers)
     absorbed = AbsorbedEffects(
         effects=design.formula.effects,
-        levels=tuple(map(LevelIndex, sums.labels)),
+        levels=tuple(LevelIndex(labels, typed=source.typed) for labels in sums.labels),
         shifts=_round_shifts((solutions[0] + centers, *solutions[1:])),
         counts=sums.counts,
         system=system,

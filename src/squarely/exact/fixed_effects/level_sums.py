@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations, pairwise
@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from squarely.data import Labels, RowAccount, Source, concat_labels, encode_labels, scan_purpose, sort_labels, take_labels
+from squarely.data import (
+    Labels,
+    RowAccount,
+    Source,
+    concat_labels,
+    encode_labels,
+    require_whole_labels,
+    scan_purpose,
+    sort_labels,
+    take_labels,
+)
 from squarely.design import Block, Design, fold_blocks, no_rows_error
 from squarely.moments import fold_in_threads
 from squarely.numerics import Array
@@ -83,7 +93,11 @@ def read_level_sums(design: Design, source: Source, centers: Array) -> LevelSums
     total = fold_blocks(design, source, step, _Total.__add__, _Total(RowAccount()), threads=fold_in_threads(design))
     if not total.parts:
         raise no_rows_error(source, total.account, [*design.inputs.numbers, *design.inputs.labels], design.where)
-    return _merge(total.parts, in_order=True)
+    sums = _merge(total.parts, partial(sort_labels, typed=source.typed))
+    if not source.typed:
+        for effect, labels in zip(design.formula.effects, sums.labels, strict=True):
+            require_whole_labels(effect, labels)
+    return sums
 
 
 def _sum_rows(effects: Sequence[Sequence[str]], centers: Array, block: Block, *, has_frequencies: bool) -> _Total:
@@ -115,10 +129,10 @@ def _add_up(codes: np.ndarray, values: Array, size: int) -> Array:
     return np.column_stack([np.bincount(codes, column, size).astype(np.float64, copy=False) for column in values.T])
 
 
-def _merge(parts: Sequence[LevelSums], *, in_order: bool = False) -> LevelSums:
-    """Return the sums of all parts with each level once; `in_order` puts the levels in an order that the rows do not change."""
+def _merge(parts: Sequence[LevelSums], sort: Callable[[Labels], np.ndarray] | None = None) -> LevelSums:
+    """Return the sums of all parts with each level once, in the order of the places that `sort` returns."""
     effects = range(len(parts[0].labels))
-    merged = [_merge_labels([part.labels[e] for part in parts], in_order=in_order) for e in effects]
+    merged = [_merge_labels([part.labels[e] for part in parts], sort) for e in effects]
     sizes = [len(labels[0]) for labels, _ in merged]
     counts, weights = (
         tuple(_add_up(merged[e][1], np.concatenate([getattr(p, name)[e] for p in parts])[:, None], sizes[e])[:, 0] for e in effects)
@@ -136,12 +150,12 @@ def _merge(parts: Sequence[LevelSums], *, in_order: bool = False) -> LevelSums:
     return replace(result, pairs={key: (table.row, table.col, table.data) for key, table in tables.items()})
 
 
-def _merge_labels(parts: Sequence[Labels], *, in_order: bool) -> tuple[Labels, np.ndarray]:
+def _merge_labels(parts: Sequence[Labels], sort: Callable[[Labels], np.ndarray] | None) -> tuple[Labels, np.ndarray]:
     """Return the distinct labels, and the places among them of the labels of all parts."""
     labels, codes = concat_labels(parts)
-    if not in_order:
+    if sort is None:
         return labels, codes
-    order = sort_labels(labels)
+    order = sort(labels)
     places = np.empty_like(order)
     places[order] = np.arange(len(order))
     return take_labels(labels, order), places[codes]
