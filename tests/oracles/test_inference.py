@@ -34,6 +34,7 @@ HYPOTHESES = (
     "sm.ttest", "sm.ftest", "sm.wald", "sm.pairwise", "sm.anova", "sm.compare",
 )  # fmt: skip
 CLUSTERS = ("cl.ca.n", "cl.ca.F", "cl.ca.w.CR2", "cl.ca.joint", "cl2.inn.n", "cl2.sal.raw")
+FIXED_EFFECTS = ("fe.", "pf.fe", "lm.fe")
 PREDICTIONS = ("pred.", "sm.pred")
 PENALTIES = ("ridge.", "lasso.", "enet", "sk.")
 INFLUENCE = ("infl.", "sm.influence", "sm.cooks", "sm.outlier")
@@ -43,11 +44,10 @@ DIAGNOSTICS = (
     "sm.arch", "sm.gq", "sm.vif",
 )  # fmt: skip
 MANY_FITS = ("by.", "multi", "na.")
-ELSEWHERE = ("freq.", *PENALTIES, *HYPOTHESES, *CLUSTERS, *PREDICTIONS, *INFLUENCE, *DIAGNOSTICS, *MANY_FITS)
+ELSEWHERE = ("freq.", *PENALTIES, *HYPOTHESES, *CLUSTERS, *PREDICTIONS, *INFLUENCE, *DIAGNOSTICS, *MANY_FITS, *FIXED_EFFECTS)
 # Cases for which nothing is built yet, by the beginning of their ids.
 NOT_YET = (
     "contrast", "slope.", "mean.", "me.", "emm.", "grid.", "trends", "partialR2", "std", "delta",  # effects
-    "pf.fe", "fe.", "lm.fe",  # fixed effects
 )  # fmt: skip
 # Conventions that squarely does not have: R's AIC counts sigma, HC4m and HC5.
 REFUSED = {

@@ -37,6 +37,7 @@ from squarely.design import (
     require_named,
 )
 from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of, show_value
+from squarely.exact import absorb_effects, require_rows_for_effects
 from squarely.inference import CLASSICAL, CovarianceOptions, Fit, infer, require_group_columns, require_order, require_readable_rows
 from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
 from squarely.types import Missing
@@ -86,7 +87,8 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
     require_group_columns(inputs.covariance, source)
     require_order(inputs.covariance, source, has_frequencies=formula.has_frequencies)
     require_readable_rows(inputs.covariance, source)
-    in_engine = choose_fold(inputs.fold, source, formula) != "batches"
+    require_rows_for_effects(formula, source, inputs.fold)
+    in_engine = not formula.effects and choose_fold(inputs.fold, source, formula) != "batches"
     with parse_once(inputs, formula, source) as stored:
 
         def fit_with(moments: Moments, *more: str) -> Fit:
@@ -156,7 +158,8 @@ def _storage_remarks(source: Source) -> tuple[str, ...]:
 def compute_moments(inputs: ModelInputs, formula: Formula, source: Source, *, in_engine: bool) -> Moments:
     """Learn the design and compute its cross-products, on the rows or inside the engine, and check which rows were dropped."""
     learn, gather = (learn_in_engine, gather_in_engine) if in_engine else (learn_from_rows, gather_moments)
-    moments = gather(learn(formula, source, parse_row_filter(inputs)), source)
+    design = learn(formula, source, parse_row_filter(inputs))
+    moments = gather(absorb_effects(design, source) if formula.effects else design, source)
     require_complete(inputs, moments.account, source)
     return moments
 
@@ -238,6 +241,11 @@ def open_training(inputs: ModelInputs, seed: int, contexts: ExitStack, processes
             f"loader= has no shards for {processes} processes. Give a formula and data, or X= and y=, or train in one process."
         )
     formula, source = open_inputs(inputs)
+    if formula.effects:
+        raise OptionError(
+            f"The formula {formula.text!r} has fixed effects after '|', which ols absorbs and training does not. Use ols, "
+            f"or write few levels as columns: + {' + '.join(f'C({name})' for name in formula.label_columns)}."
+        )
     source = contexts.enter_context(parse_once(inputs, formula, source, processes))
     return formula, *_split_validation(inputs, formula, source, seed)
 

@@ -39,6 +39,7 @@ from squarely.data.scan.grouped import (
     fractional_label_error,
     require_one_spelling,
 )
+from squarely.data.scan.level_index import LevelIndex, require_whole_labels, sort_labels, take_labels
 from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
 from squarely.data.source import (

@@ -70,7 +70,8 @@ def _solve_on_rows(moments: Moments, source: Source, *, collinear: str, precisio
         require_independent(factor.dropped)
     refined, residuals, error, scale = _refine(moments, source, factor, precision)
     root = inverse_root(moments, source, factor)
-    span, scans = (None, 0) if design.intercept else span_of(moments, source, factor)
+    has_constant = design.intercept or design.absorbed is not None
+    span, scans = (None, 0) if has_constant else span_of(moments, source, factor)
     scans += design.scans + moments.passes + (factor.method == "triangle") + refined.scans + (root is not None)
     params, error = to_data_units(moments, factor, refined.b, error)
     if refined.squares == 0.0 and refined.precision == "extended":  # a perfect fit: an estimate that is rounding has no t

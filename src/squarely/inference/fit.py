@@ -18,6 +18,7 @@ from squarely.inference.covariance.statsmodels_names import StatsmodelsCovarianc
 from squarely.inference.post_estimation.diagnostics.methods import DiagnosticTests
 from squarely.inference.post_estimation.effects.methods import Effects
 from squarely.inference.post_estimation.figures.plot import Figures
+from squarely.inference.post_estimation.fixed_effects.methods import FixedEffects
 from squarely.inference.post_estimation.hypotheses.methods import HypothesisTests
 from squarely.inference.post_estimation.influence.methods import InfluenceMeasures
 from squarely.inference.post_estimation.penalized.methods import PenalizedFits
@@ -46,6 +47,7 @@ class Fit(
     DiagnosticTests,
     Effects,
     Figures,
+    FixedEffects,
     HypothesisTests,
     InfluenceMeasures,
     PenalizedFits,

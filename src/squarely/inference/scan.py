@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import TypeVar
 
 import numpy as np
@@ -38,6 +38,7 @@ class WhitenedRows:
     weights : (m,) the weights, which V and residuals have in them; None for none.
     offset : (m,) the offset, in the unit of the response; None for none.
     columns : the columns (m,) of numbers of the data that the formula reads, and those that were asked for, by name.
+    effects_leverage : (m,) the part of the leverage that fixed effects have, computed when it is asked for.
     """
 
     V: Array
@@ -49,11 +50,14 @@ class WhitenedRows:
     weights: Array | None = None
     offset: Array | None = None
     columns: Mapping[str, Array] = field(default_factory=dict)
+    effects_leverage: Callable[[], Array] | None = None
 
     @property
     def leverage(self) -> Array:
         """The diagonal (m,) of the hat matrix."""
         leverage: Array = np.einsum("jm,jm->m", self.V, self.V)
+        if self.effects_leverage is not None:
+            leverage += self.effects_leverage() * (1.0 if self.weights is None else self.weights)
         return leverage
 
     @property
@@ -159,6 +163,9 @@ def _whiten(
             rows = replace(rows, V=V / roots, residuals=residuals / roots, table=table / roots, frequencies=roots**2)
         elif design.formula.weights is not None:
             rows = replace(rows, weights=table[0] ** 2)
+        if design.absorbed is not None:
+            codes = tuple(code[at] for code in block.codes)
+            rows = replace(rows, effects_leverage=partial(design.absorbed.system.leverage, codes))
         yield rows, sum_columns(table)
 
 

@@ -145,13 +145,12 @@ def _decode_categories(source: Source, name: str, column: pa.Array) -> Categoric
     if error is not None and not has_times(column.type):
         raise error
     stored = column.storage if is_period(column.type) else column
-    encoded = stored if pa.types.is_dictionary(stored.type) else stored.dictionary_encode()
-    dictionary = encoded.dictionary if error is None else _write_times(encoded.dictionary, column.type)
-    codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    dictionary, codes = _encode_integers(stored) or _encode(stored)
+    dictionary = dictionary if error is None else _write_times(dictionary, column.type)
     narrow = _narrow_type(dictionary.type)
     values = _PlainLevels(dictionary, narrow, error)
     gap = np.append(_gap_codes(dictionary), 1)  # the last is for code -1
-    if encoded.null_count == 0 and not gap[:-1].any():
+    if column.null_count == 0 and not gap[:-1].any():
         return CategoricalColumn(values=values, dictionary=dictionary, codes=codes, gaps=None, narrow_type=narrow)
     gaps = gap[codes]
     codes = np.where(gaps == 0, codes, -1)
@@ -166,6 +165,26 @@ def _write_times(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_timestamp(values.type):
         values, zeros = values.cast(pa.timestamp(values.type.unit)), r"( 00:00:00)?(\.0+)?$"
     return pc.replace_substring_regex(values.cast(pa.large_string()), zeros, "")
+
+
+def _encode(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """Return the distinct values of a column, and the place of each row's value among them, -1 for NULL."""
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    return encoded.dictionary, encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+
+
+def _encode_integers(column: pa.Array) -> tuple[pa.Array, np.ndarray] | None:
+    """Do so for integers that lie near each other, without a hash table: a tenth of the time with many values. Else None."""
+    if not pa.types.is_integer(column.type) or column.null_count or not len(column):
+        return None
+    values = column.to_numpy()
+    low, high = int(values.min()), int(values.max())
+    if high - low >= 4 * len(values):
+        return None
+    places = np.subtract(values, values.dtype.type(low), dtype=np.int64, casting="unsafe")
+    occurs = np.bincount(places) > 0
+    distinct = pa.array(np.flatnonzero(occurs).astype(values.dtype) + values.dtype.type(low), column.type)
+    return distinct, places if occurs.all() else (np.cumsum(occurs) - 1)[places]
 
 
 class _PlainLevels(Sequence[Level]):

@@ -7,6 +7,7 @@ import numpy as np
 from squarely.data import Source
 from squarely.errors import DataError, pluralize
 from squarely.exact import Solution
+from squarely.inference.covariance.clustered.absorbed_parameters import count_parameters
 from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, Products, Way, read_clusters
 from squarely.inference.covariance.clustered.htz import htz_degrees_of
 from squarely.inference.covariance.clustered.satterthwaite import SingularClusters, adjust_scores
@@ -38,6 +39,7 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     kind, (name,) = options.kind, options.cluster
     n, q, formula = solution.moments.nobs, len(solution.factor.columns), solution.moments.design.formula
     is_weighted = kind == "CR2" and formula.weights is not None and not formula.has_frequencies
+    parameters = count_parameters(solution, source, options)
     products: Products = "none" if kind in ("CR0", "CR1") else "weighted" if is_weighted else "plain"
     (groups,) = read_clusters(solution, source, [(name,)], products)
     adjusted = None
@@ -51,8 +53,14 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     meat = adjusted.meat if adjusted else sum_scores(groups, q)
     G = require_clusters(groups, (name,), source)
     usual = kind == "CR1" and options.correction == "usual"
-    factor = G / (G - 1) * (n - 1) / (n - q) if usual else (G - 1) / G if kind == "CR3" else 1.0
-    how = f"times {G:,}/{G - 1:,} * {n - 1:,}/{n - q:,}" if usual else f"times {G - 1:,}/{G:,}" if kind == "CR3" else "no factor"
+    factor = G / (G - 1) * (n - 1) / (n - parameters) if usual else (G - 1) / G if kind == "CR3" else 1.0
+    how = (
+        f"times {G:,}/{G - 1:,} * {n - 1:,}/{n - parameters:,}"
+        if usual
+        else f"times {G - 1:,}/{G:,}"
+        if kind == "CR3"
+        else "no factor"
+    )
     tests = options.describe_df(_describe_df("CR1" if is_weighted else kind, G))
     elsewhere = _ELSEWHERE["CR0" if how == "no factor" and kind == "CR1" else kind].format(name_in_r(name))
     notes = [

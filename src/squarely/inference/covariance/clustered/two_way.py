@@ -9,6 +9,7 @@ import numpy as np
 from squarely.data import Source
 from squarely.errors import pluralize
 from squarely.exact import Solution
+from squarely.inference.covariance.clustered.absorbed_parameters import count_parameters
 from squarely.inference.covariance.clustered.cluster_sums import ClusterCounts, Way, read_clusters
 from squarely.inference.covariance.clustered.one_way import describe_few, name_in_r, require_clusters, sum_scores
 from squarely.inference.covariance.options import CovarianceOptions
@@ -43,7 +44,7 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
     ------
     DataError : a column has one value, or a label cannot be used.
     """
-    n, q = solution.moments.nobs, len(solution.factor.columns)
+    n, q, parameters = solution.moments.nobs, len(solution.factor.columns), count_parameters(solution, source, options)
     first, second = options.cluster
     ways: list[Way] = [(first,), (second,), (first, second)]
     parts = read_clusters(solution, source, ways)
@@ -51,7 +52,7 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
     counts = [require_clusters(groups, way, source) for groups, way in zip(parts, ways, strict=True)]
     how = "none" if options.kind == "CR0" else options.correction
     used = {"usual": counts, "min": [min(counts[:2])] * 3, "none": []}[how]
-    factors = [G / (G - 1) * (n - 1) / (n - q) for G in used] or [1.0] * 3
+    factors = [G / (G - 1) * (n - 1) / (n - parameters) for G in used] or [1.0] * 3
     meat = factors[0] * meats[0] + factors[1] * meats[1] - factors[2] * meats[2]
     projected, fewest = _project_on_semidefinite(meat), min(counts[:2])
     notes = [

@@ -37,11 +37,11 @@ def hac_covariance(solution: Solution, source: Source, options: CovarianceOption
         return MovingSums.of_rows(rows.scores, lags)
 
     sums = fold_whitened_rows(solution, source, step, MovingSums.__add__)
-    factor = n / (n - q) if options.correction == "usual" else 1.0
+    factor = n / solution.df_resid if options.correction == "usual" else 1.0
     return RobustCovariance(
         cov_type="HAC",
         meat=factor * sums.bartlett(),
-        df=n - q,
+        df=solution.df_resid,
         rank=q,
         cov_kwds={"lags": lags, **cov_kwds, "correction": factor},
         notes=_describe(solution, options, lags),
@@ -49,7 +49,7 @@ def hac_covariance(solution: Solution, source: Source, options: CovarianceOption
 
 
 def _describe(solution: Solution, options: CovarianceOptions, lags: int) -> tuple[str, ...]:
-    n, df = solution.moments.n, solution.moments.n - len(solution.factor.columns)
+    n, df = solution.moments.n, solution.df_resid
     usual = options.correction == "usual"
     chosen = ", chosen by Newey and West 1994" if options.lags is None else ""
     degrees = f"t and F have {pluralize(df, 'degree')} of freedom"

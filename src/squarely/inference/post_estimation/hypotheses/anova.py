@@ -45,6 +45,8 @@ def analyze_variance(fits: Sequence[object], typ: object) -> pd.DataFrame:
     kind = _TYPES.get(typ) if isinstance(typ, int | str) and not isinstance(typ, bool) else None
     if kind is None:
         raise OptionError(f"typ={show_value(typ)} is not a type of analysis of variance. Use typ=1, typ=2 or typ=3.")
+    if kind == 3 and any(fit.design.absorbed is not None for fit in found):
+        raise OptionError("typ=3 recodes the categories, which a fit with absorbed fixed effects cannot. Use typ=2.")
     if len(found) > 1 and kind != 1:
         raise OptionError(f"typ={kind} is for one fit, and there are {len(found)}. Leave typ= out, or give one fit.")
     return _analyze_terms(found[0], kind) if len(found) == 1 else _compare_fits(found)

@@ -123,6 +123,11 @@ def _require_fit(value: object) -> CoefficientStatistics:
 def _require_same_rows(a: CoefficientStatistics, b: CoefficientStatistics) -> None:
     """Raise a DataError unless two fits have one response and the same rows, as far as counts, means and variances show."""
     one, other = a.solution.moments, b.solution.moments
+    if one.design.formula.effects != other.design.formula.effects:
+        raise OptionError(
+            f"{a.design.formula.text!r} and {b.design.formula.text!r} absorb different effects, so they cannot be compared. Write "
+            "the same effects after '|' in both."
+        )
     hint = "Fit both to the same rows: leave out those with a gap in any column of either, or give both the same where=."
     if a.design.response != b.design.response:
         raise DataError(
