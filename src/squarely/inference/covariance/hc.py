@@ -12,7 +12,7 @@ from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows, is_leverage_one
-from squarely.numerics import Array
+from squarely.numerics import ROUNDOFF, Array
 
 _FORMULAS = {
     "HC0": "squared residuals, no factor",
