@@ -64,7 +64,6 @@ def whitening_matrix(solution: Solution) -> Array:
     return np.asarray(solve_triangular(R, np.eye(len(R))))
 
 
-@scan_purpose("standard errors")
 def fold_whitened_rows(
     solution: Solution,
     source: Source,
@@ -72,24 +71,47 @@ def fold_whitened_rows(
     merge: Callable[[T, T], T],
     *,
     groups: Sequence[str] = (),
-    after_batch: Callable[[T], T] | None = None,
 ) -> T:
     """Scan the rows once and merge, in their order, the results of `step` for pieces of them.
 
-    `groups` are columns that each piece brings as labels. `after_batch` replaces the merged result so far, in this thread, after
-    each batch; it is for rows that are not partitioned.
+    `groups` are columns that each piece brings as labels.
 
     Raises
     ------
     DataError : the rows are not those of the fit, or a label is missing in a row that the fit used.
     """
+
+    def fold_batch(pieces: Iterator[WhitenedRows], _rows: int) -> T:
+        return reduce(merge, map(step, pieces))
+
+    return fold_whitened_batches(solution, source, fold_batch, merge, groups=groups)
+
+
+@scan_purpose("standard errors")
+def fold_whitened_batches(
+    solution: Solution,
+    source: Source,
+    fold_batch: Callable[[Iterator[WhitenedRows], int], T],
+    merge: Callable[[T, T], T],
+    *,
+    groups: Sequence[str] = (),
+    most_rows: int | None = None,
+    after_batch: Callable[[T], T] | None = None,
+) -> T:
+    """Do as `fold_whitened_rows`, where `fold_batch` takes the pieces of a batch and the number of their rows.
+
+    `most_rows` limits the rows of a batch. `after_batch` replaces the merged result so far, in this thread, after each batch; it is
+    for rows that are not partitioned.
+    """
     moments, W = solution.moments, whitening_matrix(solution)
     design = replace(moments.design, formula=replace(moments.design.formula, groups=tuple(groups)))
 
     def work(block: Block) -> _Total[T]:
-        pieces = _whiten(design, block, solution, W)
-        results, sums = zip(*((step(rows), total) for rows, total in pieces), strict=True) if block.size else ((), ())
-        return block.account, sum(sums), [reduce(merge, results)] if results else []
+        if not block.size:
+            return block.account, 0.0, []
+        sums: list[Array] = []
+        result = fold_batch(_whiten(design, block, solution, W, sums), block.size)
+        return block.account, sum(sums), [result]
 
     def join(a: _Total[T], b: _Total[T]) -> _Total[T]:
         results = [*a[2], *b[2]]
@@ -97,7 +119,8 @@ def fold_whitened_rows(
         return a[0] + b[0], a[1] + b[1], merged if after_batch is None else [after_batch(each) for each in merged]
 
     start: _Total[T] = RowAccount(), 0.0, []
-    account, sums, results = fold_blocks(design, source, work, join, start, threads=fold_in_threads(design))
+    threads = fold_in_threads(design)
+    account, sums, results = fold_blocks(design, source, work, join, start, threads=threads, size=most_rows)
     _require_labels(source, solution, account, groups)
     require_same_rows(source, moments, account.used, np.broadcast_to(sums, len(moments.gram)))
     return results[0]
@@ -106,8 +129,8 @@ def fold_whitened_rows(
 _Total = tuple[RowAccount, Array | float, list[T]]
 
 
-def _whiten(design: Design, block: Block, solution: Solution, W: Array) -> Iterator[tuple[WhitenedRows, Array]]:
-    """Yield the pieces of a block, whitened, with the sums of their scaled columns (k + 1,)."""
+def _whiten(design: Design, block: Block, solution: Solution, W: Array, sums: list[Array]) -> Iterator[WhitenedRows]:
+    """Yield the pieces of a block, whitened, and append the sums of their scaled columns (k + 1,) to `sums`."""
     columns, size = solution.factor.columns, min(max(_CELLS // (len(design.columns) + 2), _MIN_ROWS), _MAX_ROWS)
     positions, start = block.rows, 0
     tables = iter_residuals(design, block, columns, solution.scaled_params, extended=solution.precision == "extended", size=size)
@@ -121,7 +144,8 @@ def _whiten(design: Design, block: Block, solution: Solution, W: Array) -> Itera
             rows = replace(rows, V=V / table[0], residuals=residuals / table[0], frequencies=table[0] ** 2)
         elif design.formula.weights is not None:
             rows = replace(rows, weights=table[0] ** 2)
-        yield rows, sum_columns(table)
+        sums.append(sum_columns(table))
+        yield rows
 
 
 def _require_labels(source: Source, solution: Solution, account: RowAccount, groups: Sequence[str]) -> None:
