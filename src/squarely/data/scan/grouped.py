@@ -120,13 +120,13 @@ def add_up(tables: Sequence[Group]) -> Group:
 def sum_by_code(codes: np.ndarray, values: Array, size: int) -> Array:
     """Sum values (m, w) by their codes (m,) into a table (size, w), in the order of the rows; columns are contiguous."""
     sums = np.empty((values.shape[1], size))
-    for total, column in zip(sums, values.T, strict=True):
+    for total, column in zip(sums, np.ascontiguousarray(values.T), strict=True):
         total[:] = np.bincount(codes, column, size)
     return sums.T
 
 
 @dataclass(slots=True)
-class _Part:
+class _HashPart:
     """The numbers in the store of the batches of a part, and their rows and bytes."""
 
     numbers: list[int] = field(default_factory=list)
@@ -148,8 +148,8 @@ class GroupedStore:
         self._types: tuple[pa.DataType, ...] = ()
         self._store, self._parts, self._check_at = self._start_again()
 
-    def _start_again(self) -> tuple[BatchStore, list[_Part], int]:
-        return BatchStore(self._limit), [_Part() for _ in range(_PARTS)], _CHECKED_ROWS
+    def _start_again(self) -> tuple[BatchStore, list[_HashPart], int]:
+        return BatchStore(self._limit), [_HashPart() for _ in range(_PARTS)], _CHECKED_ROWS
 
     def __bool__(self) -> bool:
         return bool(self._types)
@@ -185,7 +185,7 @@ class GroupedStore:
             elif part.rows:
                 yield add_up(list(tables))
 
-    def _read(self, store: BatchStore, part: _Part) -> Iterator[Group]:
+    def _read(self, store: BatchStore, part: _HashPart) -> Iterator[Group]:
         for number in part.numbers:
             *labels, counts, sums = store[number].columns
             yield tuple(labels), counts.to_numpy(), sums.flatten().to_numpy().reshape(len(sums), -1)
@@ -194,20 +194,21 @@ class GroupedStore:
         """Store the tables that wait, divided into parts."""
         if not self._waiting:
             return
-        columns, counts, sums = zip(*self._waiting, strict=True)
+        parts, counts, sums = zip(*self._waiting, strict=True)
         self._waiting = []
-        labels = [pa.concat_arrays(column) for column in zip(*columns, strict=True)]
+        labels = [pa.concat_arrays(column) for column in zip(*parts, strict=True)]
         shift = np.uint64(64 - _PART_BITS * (self._depth + 1))
         places = ((_hash(labels) >> shift) % np.uint64(_PARTS)).astype(np.uint8)
         order = np.argsort(places, kind="stable")
-        table = tuple(column.take(pa.array(order)) for column in labels), np.concatenate(counts)[order], np.concatenate(sums)[order]
+        by_rows = np.concatenate([np.ascontiguousarray(each) for each in sums])  # rows move twice as fast as columns
+        table = tuple(column.take(pa.array(order)) for column in labels), np.concatenate(counts)[order], by_rows.take(order, axis=0)
         ends = np.cumsum(np.bincount(places, minlength=_PARTS)).tolist()
         for part, start, stop in zip(self._parts, [0, *ends], ends, strict=False):
             self._store_rows(part, table, slice(start, stop))
         if sum(part.rows for part in self._parts) >= self._check_at:
             self._shrink()
 
-    def _store_rows(self, part: _Part, table: Group, at: slice) -> None:
+    def _store_rows(self, part: _HashPart, table: Group, at: slice) -> None:
         labels, counts, sums = table
         if at.stop > at.start:
             values = pa.FixedSizeListArray.from_arrays(pa.array(sums[at].ravel()), sums.shape[1])
