@@ -9,6 +9,7 @@ import pytest
 import statsmodels.api as sm
 
 import squarely as sq
+from squarely.data.scan.threads import single_threaded
 from squarely.errors import DataError, OptionError
 from squarely.inference.covariance.clustered import cluster_sums
 from tests.support.checks import CARS, assert_close, need
@@ -279,6 +280,27 @@ def test_clusters_beyond_the_memory_are_summed_on_the_disk(options, as_text, tmp
     assert len(moved) > 2
     assert_close(on_disk.cov_params(), in_memory.cov_params(), rtol=1e-9, atol=1e-15)
     assert on_disk.notes == in_memory.notes
+
+
+@pytest.mark.parametrize("options", [{"cluster": "g"}, {"vcov": "CR2", "cluster": "g"}, {"cluster": ["g", "h"]}])
+def test_the_number_of_threads_does_not_change_a_bit(options, tmp_path, monkeypatch):
+    data = rows(n=2_000, clusters=100)
+    files = in_files(data, tmp_path, 8)
+    for limit in (cluster_sums._MOST_CELLS, 60):
+        monkeypatch.setattr(cluster_sums, "_MOST_CELLS", limit)
+        several = sq.ols(FORMULA, files, **options)
+        with single_threaded():
+            one = sq.ols(FORMULA, files, **options)
+        assert several.cov_params().to_numpy().tobytes() == one.cov_params().to_numpy().tobytes()
+
+
+@pytest.mark.parametrize("options", [{"vcov": "CR2", "cluster": "g", "weights": "w"}, {"vcov": "CR3", "cluster": "g"}])
+def test_batches_are_cut_where_a_row_has_many_products(options, monkeypatch):
+    data = rows() | {"w": np.random.default_rng(1).uniform(0.5, 2, 240)}
+    whole = sq.ols(FORMULA, data, **options)
+    monkeypatch.setattr(cluster_sums, "_BATCH_ROWS", 7)
+    monkeypatch.setattr(cluster_sums, "_BATCH_CELLS", 1)
+    assert_close(sq.ols(FORMULA, data, **options).cov_params(), whole.cov_params(), rtol=1e-9, atol=1e-15)
 
 
 @pytest.mark.parametrize("options", [{"vcov": "CR2", "cluster": "origin"}, {"cluster": ["origin", "model"]}])

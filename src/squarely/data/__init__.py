@@ -34,10 +34,12 @@ from squarely.data.scan.grouped import (
     GroupedStore,
     LabelPlaces,
     Labels,
+    add_up,
     concat_labels,
     encode_labels,
     fractional_label_error,
     require_one_spelling,
+    sum_by_code,
 )
 from squarely.data.scan.level_index import LevelIndex, require_whole_labels, sort_labels, take_labels
 from squarely.data.scan.prefetch import prefetch_items

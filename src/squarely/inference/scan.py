@@ -79,7 +79,6 @@ def whitening_matrix(solution: Solution) -> Array:
     return np.asarray(solve_triangular(R, np.eye(len(R))))
 
 
-@scan_purpose("standard errors")
 def fold_whitened_rows(
     solution: Solution,
     source: Source,
@@ -88,27 +87,53 @@ def fold_whitened_rows(
     *,
     groups: Sequence[str] = (),
     numbers: Sequence[str] = (),
-    after_batch: Callable[[T], T] | None = None,
     shift: Callable[[T, int], T] | None = None,
 ) -> T:
     """Scan the rows once and merge, in their order, the results of `step` for pieces of them.
 
-    `groups` are columns that each piece brings as labels, and `numbers` as numbers. `after_batch` replaces the merged result so
-    far, in this thread, after each batch; it is for rows that are not partitioned. `shift` adds a number to the positions in a
+    `groups` are columns that each piece brings as labels, and `numbers` as numbers. `shift` adds a number to the positions in a
     result: with it they count over all partitions, and otherwise from the beginning of each.
 
     Raises
     ------
     DataError : the rows are not those of the fit, or a label is missing in a row that the fit used.
     """
+
+    def fold_batch(pieces: Iterator[WhitenedRows], _rows: int) -> T:
+        return reduce(merge, map(step, pieces))
+
+    return fold_whitened_batches(solution, source, fold_batch, merge, groups=groups, numbers=numbers, shift=shift)
+
+
+@scan_purpose("standard errors")
+def fold_whitened_batches(
+    solution: Solution,
+    source: Source,
+    fold_batch: Callable[[Iterator[WhitenedRows], int], T],
+    merge: Callable[[T, T], T],
+    *,
+    groups: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    shift: Callable[[T, int], T] | None = None,
+    most_rows: int | None = None,
+    after_batch: Callable[[T], T] | None = None,
+) -> T:
+    """Do as `fold_whitened_rows`, where `fold_batch` takes the pieces of a batch and the number of their rows.
+
+    `most_rows` limits the rows of a batch. `after_batch` replaces the merged result so far, in this thread, after each batch; it is
+    for rows that are not partitioned.
+    """
     moments, W = solution.moments, whitening_matrix(solution)
     formula = replace(moments.design.formula, groups=tuple(groups), numbers=tuple(numbers))
     design = replace(moments.design, formula=formula)
 
     def work(block: Block) -> _Total[T]:
-        pieces = _whiten(design, block, solution, W, block.rows - (block.first_row if shift else 0))
-        results, sums = zip(*((step(rows), total) for rows, total in pieces), strict=True) if block.size else ((), ())
-        return block.account, sum(sums), [reduce(merge, results)] if results else []
+        if not block.size:
+            return block.account, 0.0, []
+        sums: list[Array] = []
+        positions = block.rows - (block.first_row if shift else 0)
+        result = fold_batch(_whiten(design, block, solution, W, positions, sums), block.size)
+        return block.account, sum(sums), [result]
 
     def join(a: _Total[T], b: _Total[T]) -> _Total[T]:
         results = [*a[2], *(b[2] if shift is None else [shift(each, a[0].read) for each in b[2]])]
@@ -116,7 +141,8 @@ def fold_whitened_rows(
         return a[0] + b[0], a[1] + b[1], merged if after_batch is None else [after_batch(each) for each in merged]
 
     start: _Total[T] = RowAccount(), 0.0, []
-    account, sums, results = fold_blocks(design, source, work, join, start, threads=fold_in_threads(design))
+    threads = fold_in_threads(design)
+    account, sums, results = fold_blocks(design, source, work, join, start, threads=threads, size=most_rows)
     _require_complete(source, solution, account, groups, numbers)
     require_same_rows(source, moments, account.used, np.broadcast_to(sums, len(moments.gram)))
     return results[0]
@@ -138,9 +164,9 @@ _Total = tuple[RowAccount, Array | float, list[T]]
 
 
 def _whiten(
-    design: Design, block: Block, solution: Solution, W: Array, positions: np.ndarray
-) -> Iterator[tuple[WhitenedRows, Array]]:
-    """Yield the pieces of a block at some positions (m,), whitened, with the sums of their scaled columns (k + 1,)."""
+    design: Design, block: Block, solution: Solution, W: Array, positions: np.ndarray, sums: list[Array]
+) -> Iterator[WhitenedRows]:
+    """Yield the pieces of a block at some positions (m,), whitened; append the sums of their scaled columns (k + 1,) to `sums`."""
     columns, size = solution.factor.columns, min(max(_CELLS // (len(design.columns) + 2), _MIN_ROWS), _MAX_ROWS)
     start = 0
     tables = iter_residuals(design, block, columns, solution.scaled_params, extended=solution.precision == "extended", size=size)
@@ -166,7 +192,8 @@ def _whiten(
         if design.absorbed is not None:
             codes = tuple(code[at] for code in block.codes)
             rows = replace(rows, effects_leverage=partial(design.absorbed.system.leverage, codes))
-        yield rows, sum_columns(table)
+        sums.append(sum_columns(table))
+        yield rows
 
 
 def _require_complete(

@@ -112,16 +112,25 @@ def iter_blocks(
 
 
 def fold_blocks(
-    design: Design, source: Source, step: Callable[[Block], T], merge: Callable[[T, T], T], start: T, *, threads: bool = True
+    design: Design,
+    source: Source,
+    step: Callable[[Block], T],
+    merge: Callable[[T, T], T],
+    start: T,
+    *,
+    threads: bool = True,
+    size: int | None = None,
 ) -> T:
-    """Merge the results of a step for the complete rows of every batch, in order, where the rows are.
+    """Merge the results of a step for the complete rows of every batch, in order, where the rows are; `size` as in `map_batches`.
 
     `start` is the neutral element of `merge`. Where the rows are partitioned the step goes to other processes: it must hold
     nothing but what it needs. Raises DataError as `iter_blocks`.
     """
 
     def work(part: Source) -> T:
-        results = map_batches(part, *design.columns_read, lambda batch: step(_block(design, part, batch)), threads=threads)
+        results = map_batches(
+            part, *design.columns_read, lambda batch: step(_block(design, part, batch)), threads=threads, size=size
+        )
         return reduce(merge, results, start)
 
     return fold_parts(source, design.columns_read, work, merge, start)
