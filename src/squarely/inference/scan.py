@@ -88,11 +88,13 @@ def fold_whitened_rows(
     groups: Sequence[str] = (),
     numbers: Sequence[str] = (),
     shift: Callable[[T, int], T] | None = None,
+    after_batch: Callable[[T], T] | None = None,
 ) -> T:
     """Scan the rows once and merge, in their order, the results of `step` for pieces of them.
 
     `groups` are columns that each piece brings as labels, and `numbers` as numbers. `shift` adds a number to the positions in a
-    result: with it they count over all partitions, and otherwise from the beginning of each.
+    result: with it they count over all partitions, and otherwise from the beginning of each. `after_batch` replaces the merged
+    result so far, in this thread, after each batch; it is for rows that are not partitioned.
 
     Raises
     ------
@@ -102,7 +104,9 @@ def fold_whitened_rows(
     def fold_batch(pieces: Iterator[WhitenedRows], _rows: int) -> T:
         return reduce(merge, map(step, pieces))
 
-    return fold_whitened_batches(solution, source, fold_batch, merge, groups=groups, numbers=numbers, shift=shift)
+    return fold_whitened_batches(
+        solution, source, fold_batch, merge, groups=groups, numbers=numbers, shift=shift, after_batch=after_batch
+    )
 
 
 @scan_purpose("standard errors")
@@ -120,8 +124,7 @@ def fold_whitened_batches(
 ) -> T:
     """Do as `fold_whitened_rows`, where `fold_batch` takes the pieces of a batch and the number of their rows.
 
-    `most_rows` limits the rows of a batch. `after_batch` replaces the merged result so far, in this thread, after each batch; it is
-    for rows that are not partitioned.
+    `most_rows` limits the rows of a batch.
     """
     moments, W = solution.moments, whitening_matrix(solution)
     formula = replace(moments.design.formula, groups=tuple(groups), numbers=tuple(numbers))
@@ -131,8 +134,7 @@ def fold_whitened_batches(
         if not block.size:
             return block.account, 0.0, []
         sums: list[Array] = []
-        positions = block.rows - (block.first_row if shift else 0)
-        result = fold_batch(_whiten(design, block, solution, W, positions, sums), block.size)
+        result = fold_batch(_whiten(design, block, solution, W, sums, first_row=block.first_row if shift else 0), block.size)
         return block.account, sum(sums), [result]
 
     def join(a: _Total[T], b: _Total[T]) -> _Total[T]:
@@ -154,9 +156,10 @@ def iter_whitened_rows(solution: Solution, source: Source) -> Iterator[list[Whit
     used, sums = 0, np.zeros(len(moments.gram))
     for block in iter_blocks(moments.design, source):
         if block.size:
-            pieces, totals = zip(*_whiten(moments.design, block, solution, W, block.rows), strict=True)
+            totals: list[Array] = []
+            pieces = list(_whiten(moments.design, block, solution, W, totals))
             used, sums = used + block.size, sums + sum(totals)
-            yield list(pieces)
+            yield pieces
     require_same_rows(source, moments, used, sums)
 
 
@@ -164,11 +167,14 @@ _Total = tuple[RowAccount, Array | float, list[T]]
 
 
 def _whiten(
-    design: Design, block: Block, solution: Solution, W: Array, positions: np.ndarray, sums: list[Array]
+    design: Design, block: Block, solution: Solution, W: Array, sums: list[Array], *, first_row: int = 0
 ) -> Iterator[WhitenedRows]:
-    """Yield the pieces of a block at some positions (m,), whitened; append the sums of their scaled columns (k + 1,) to `sums`."""
+    """Yield the pieces of a block, whitened, and append the sums of their scaled columns (k + 1,) to `sums`.
+
+    Positions of rows count from `first_row`.
+    """
     columns, size = solution.factor.columns, min(max(_CELLS // (len(design.columns) + 2), _MIN_ROWS), _MAX_ROWS)
-    start = 0
+    positions, start = block.rows - first_row, 0
     tables = iter_residuals(design, block, columns, solution.scaled_params, extended=solution.precision == "extended", size=size)
     for table, residuals in tables:
         at = slice(start, start + len(residuals))
