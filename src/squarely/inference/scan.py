@@ -132,10 +132,10 @@ def _whiten(design: Design, block: Block, solution: Solution, W: Array) -> Itera
 def _require_labels(source: Source, solution: Solution, account: RowAccount, groups: Sequence[str]) -> None:
     """Raise a DataError if rows of the fit lack a label."""
     moments = solution.moments
-    for name in groups:
-        missing = sum(account.dropped.get(name, {}).values())
-        if missing and account.used < moments.n and name not in moments.design.formula.groups:
-            raise DataError(
-                f"{name!r} of {source.label} is missing in {pluralize(moments.n - account.used, 'row')} of the {moments.n:,} that "
-                f"the fit used. Fit again with {name!r} in the call of ols, which leaves such rows out."
-            )
+    missing = [name for name in groups if any(account.dropped.get(name, {}).values()) and name not in moments.design.formula.groups]
+    if missing and account.used < moments.n:
+        names = " or ".join(map(repr, missing))
+        raise DataError(
+            f"{names} of {source.label} is missing in {pluralize(moments.n - account.used, 'row')} of the {moments.n:,} that "
+            f"the fit used. Fit again with {' and '.join(map(repr, missing))} in the call of ols, which leaves such rows out."
+        )

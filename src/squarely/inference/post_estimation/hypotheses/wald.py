@@ -165,7 +165,8 @@ def require_rank(fit: CoefficientStatistics, r: int) -> None:
     robust = fit.robust
     if robust is None or r <= robust.rank:
         return
-    groups = [f"{count:,} clusters" for count in robust.cov_kwds.get("groups", {}).values()]
+    kind = "periods" if robust.cov_type == "DK" else "clusters"
+    groups = [f"{count:,} {kind}" for count in robust.cov_kwds.get("groups", {}).values()]
     of = f" from {' and '.join(groups)}" if groups else ""
     raise DataError(
         f"The hypothesis has {pluralize(r, 'constraint')}, and the {robust.cov_type} covariance{of} has rank {robust.rank}, so "
