@@ -28,6 +28,7 @@ class RobustCovariance:
     df_t : (q,) the degrees of freedom of each coefficient, if they differ.
     htz_df : the degrees of freedom of the covariance of all slopes under CR2, for the HTZ test; None for the usual F test.
     undefined : (q,) the coefficients whose standard error the rows do not show; None if there are none.
+    margin : the smallest 1 - h by which residuals were divided, or eigenvalue of I - P_g of a cluster: digits depend on it.
     rank : the rank of the meat at most: no more constraints are tested at once.
     notes : sentences for the summary, the first of which says what the standard errors are robust to.
     """
@@ -41,6 +42,7 @@ class RobustCovariance:
     df_t: Array | None = None
     htz_df: float | None = None
     undefined: np.ndarray | None = None
+    margin: float = 1.0
     rank: int
     notes: tuple[str, ...] = ()
 

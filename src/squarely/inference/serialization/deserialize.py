@@ -194,9 +194,17 @@ def _read_covariance(written: Mapping[str, Any], q: int) -> RobustCovariance:
         df_t=df_t,
         htz_df=as_optional(written.get("htz_df"), as_number),
         undefined=undefined,
+        margin=_read_margin(written.get("margin", 1.0)),  # earlier versions lack it
         rank=rank,
         notes=as_texts(written["notes"]),
     )
+
+
+def _read_margin(value: Any) -> float:
+    margin = as_number(value)
+    if not 0 < margin <= 1:
+        raise ValueError("the smallest factor of its residuals is not between 0 and 1.")
+    return margin
 
 
 def _as_plain(value: Any) -> Any:

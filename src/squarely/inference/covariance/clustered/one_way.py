@@ -78,6 +78,7 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
         df_t=df_t,
         htz_df=htz_df,
         undefined=undefined,
+        margin=adjusted.margin if adjusted else 1.0,
         rank=min(q, G - 1),
         cov_kwds={"cluster": [name], "groups": {name: G}, "correction": factor},
         notes=tuple(notes),
