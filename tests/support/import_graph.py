@@ -36,7 +36,7 @@ ORDER = {
         "training_data", "trainer", "sweep",
     ],
     "inference": [
-        "normality preview scan", "covariance", "statistics", "summary serialization", "coefficients",
+        "normality scan", "covariance", "statistics preview", "summary serialization", "coefficients",
         "post_estimation", "fit",
     ],
 }  # fmt: skip
