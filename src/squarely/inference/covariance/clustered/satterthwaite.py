@@ -6,12 +6,12 @@ With V_g the whitened rows of a cluster (q, m), P_g = V_g V_g' and s_g = V_g r_g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, ClusterTable
+from squarely.inference.covariance.clustered.cluster_sums import ClusterTable
 from squarely.numerics import Array
 
 _EIGENVALUE_TOLERANCE = 1e-10  # an eigenvalue of I - P_g below this is zero up to rounding
@@ -134,7 +134,7 @@ def to_symmetric(triangles: Array, q: int) -> Array:
     return matrices
 
 
-def adjust_scores(groups: ClusterGroups, A: Array, power: float) -> AdjustedClusters:
+def adjust_scores(groups: Iterable[ClusterTable], A: Array, power: float) -> AdjustedClusters:
     """Return the sums over the clusters, adjusted by (I - P)^power."""
     adjuster = ClusterAdjuster(A, power)
     for table in groups:
