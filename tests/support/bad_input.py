@@ -20,6 +20,7 @@ from tests.support.bad_data import FRAMES, VALUES
 from tests.support.bad_files import ENCODINGS, FILES
 from tests.support.bad_formulas import FORMULAS, NAMES
 from tests.support.bad_hypotheses import HYPOTHESES
+from tests.support.bad_influence import INFLUENCE
 from tests.support.bad_options import OPTIONS
 from tests.support.bad_predictions import PREDICTIONS
 from tests.support.bad_row import At, File, Files, Row, for_python, run_in_python
@@ -38,7 +39,7 @@ ROWS = [
         "name": NAMES,
         "encoding": ENCODINGS,
         "formula": FORMULAS,
-        "option": [*OPTIONS, *COVARIANCES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
+        "option": [*OPTIONS, *COVARIANCES, *INFLUENCE, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
         "hypothesis": HYPOTHESES,
         "prediction": PREDICTIONS,
     }.items()
