@@ -6,14 +6,14 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squarely.errors import InputError, MissingExtraError, pluralize
 from squarely.show.contours import Contours, draw_contours
 from squarely.show.palette import COLORS, DASHES, pick_shade
-from squarely.show.statistical_marks import Band, Cells, Intervals, draw_band, draw_cells, draw_intervals
+from squarely.show.statistical_marks import Band, Cells, Intervals, Labels, draw_band, draw_cells, draw_intervals, draw_labels
 from squarely.show.text import cut_middle, escape_controls, legend_label, wrap_text
 from squarely.storage.disk import writable_path
 
@@ -68,7 +68,7 @@ class Point:
     symbol: str = "o"
 
 
-Mark = Curve | Level | Point | Contours | Band | Cells | Intervals
+Mark = Curve | Level | Point | Contours | Band | Cells | Intervals | Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +96,23 @@ class Panel:
     height: float = 4.4
 
 
-def draw(panels: Sequence[Panel], ax: Any = None) -> Any:
-    """Draw panels side by side and return the Figure; or draw them into the user's axes, one or several, and return these."""
+def draw(panels: Sequence[Panel], ax: Any = None, *, columns: int | None = None) -> Any:
+    """Draw panels in rows of some columns, by default in one, and return the Figure.
+
+    With the user's axes, one or several, draw into them and return them.
+    """
     module = _import_figure()
     if ax is not None:
         return _draw_into(panels, ax)
-    figure = module.Figure(sum(map(_width, panels)) if len(panels) > 1 else 1.25 * _width(panels[0]), max(p.height for p in panels))
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _draw_panel(axes, panel)
+    lines = [panels[i : i + (columns or len(panels))] for i in range(0, len(panels), columns or len(panels))]
+    width = max(sum(map(_width, line)) for line in lines) if len(panels) > 1 else 1.25 * _width(panels[0])
+    figure = module.Figure(width, sum(max(panel.height for panel in line) for line in lines))
+    every = figure.subplots(len(lines), len(lines[0]), squeeze=False).flat
+    for axes, panel in zip_longest(every, panels):
+        if panel is None:
+            axes.remove()
+        else:
+            _draw_panel(axes, panel)
     return figure
 
 
@@ -177,6 +186,7 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
         if is_log:
             _set_plain_ticks(axis)
     _label_curves(axes, panel)
+    draw_labels(axes, [mark for mark in panel.marks if isinstance(mark, Labels)])
 
 
 def _draw_data(axes: Any, mark: object) -> None:

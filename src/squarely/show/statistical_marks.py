@@ -1,4 +1,4 @@
-"""Marks of the figures of a fit: bands, counts of rows in cells, and estimates with limits."""
+"""Marks of the figures of a fit: bands, counts of rows in cells, estimates with limits, and labels of rows."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from squarely.show.palette import COLORS
-from squarely.show.text import escape_controls, legend_label
+from squarely.show.text import cut_middle, escape_controls, legend_label
 
 _GRAYS = (0.86, 0.15)  # of a cell with one row, and of the cell with the most rows
+_LABEL_POINTS = 11.0  # between two labels, one above the other
 _SYMBOLS = ("o", "s", "D", "^", "v", "P")
 
 
@@ -51,6 +52,15 @@ class Intervals:
     color: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labels:
+    """Texts beside points x, y (m,), which move up or down if they would cover each other."""
+
+    x: Any
+    y: Any
+    texts: Sequence[str]
+
+
 def draw_band(axes: Any, band: Band) -> None:
     """Draw a band below the curves."""
     color, label = COLORS[band.color % len(COLORS)], legend_label(band.label)
@@ -79,3 +89,23 @@ def draw_intervals(axes: Any, intervals: Intervals) -> None:
         place = {"xycoords": axes.get_yaxis_transform(), "xytext": (6, 0), "textcoords": "offset points"}
         text = escape_controls(text, "figure")
         axes.annotate(text, (1.0, height), va="center", fontsize="small", annotation_clip=False, **place)
+
+
+def draw_labels(axes: Any, marks: Sequence[Labels]) -> None:
+    """Draw all labels of a panel whose limits are set, each on the side of its point where there is more room."""
+    to_points = 72.0 / axes.figure.dpi
+    points = [(x, y, text) for mark in marks for x, y, text in zip(mark.x, mark.y, mark.texts, strict=True)]
+    places = [(*axes.transData.transform((x, y)), x, y, text) for x, y, text in points]
+    middle = axes.transAxes.transform((0.5, 0.5))[0]
+    heights: dict[str, list[float]] = {"left": [], "right": []}
+    for across, up, x, y, text in sorted(places, key=lambda place: -place[1]):
+        side = "left" if across <= middle else "right"
+        height = up * to_points
+        for other in heights[side]:  # from top to bottom
+            height = min(height, other - _LABEL_POINTS)
+        heights[side].append(height)
+        shift = (6 if side == "left" else -6, height - up * to_points)
+        style = {"fontsize": "small", "va": "center", "zorder": 6, "annotation_clip": False}
+        axes.annotate(
+            escape_controls(cut_middle(text, 24), "figure"), (x, y), xytext=shift, textcoords="offset points", ha=side, **style
+        )

@@ -7,10 +7,12 @@ from typing import Any
 from squarely.errors import OptionError, join_words, require_one_of, short_traceback
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.figures.coefficient_figure import coefficient_panel
+from squarely.inference.post_estimation.figures.diagnostic_figures import DIAGNOSTICS, diagnostic_panels
 from squarely.inference.post_estimation.figures.line_figure import line_panel, predictors_of
+from squarely.inference.post_estimation.influence.influence import require_rows
 from squarely.show import draw
 
-_KINDS = ("line", "coefficients")
+_KINDS = ("line", "coefficients", *DIAGNOSTICS, "diagnostics")
 
 
 class Figures(CoefficientStatistics):
@@ -50,6 +52,9 @@ def plot_fit(fit: CoefficientStatistics, kind: str | None, ax: Any) -> Any:
     """Draw a fit; the public method documents it."""
     if kind is not None:
         require_one_of("kind", kind, _KINDS)
+    if kind in DIAGNOSTICS or kind == "diagnostics":
+        require_rows(fit.source)
+        return draw(diagnostic_panels(fit, DIAGNOSTICS if kind == "diagnostics" else [kind]), ax, columns=2)
     numbers, labels = predictors_of(fit)
     has_line = len(numbers) == 1 and not labels
     if kind == "line" and not has_line:

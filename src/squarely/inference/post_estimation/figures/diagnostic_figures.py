@@ -1,0 +1,204 @@
+"""R's four diagnostic figures: residuals, normal Q-Q, scale and location, leverage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+from scipy.special import ndtri
+
+from squarely.inference.coefficients import CoefficientStatistics
+from squarely.inference.post_estimation.figures.line_figure import describe_fit
+from squarely.inference.post_estimation.figures.planes import (
+    Coordinates,
+    Plane,
+    RowsInPlanes,
+    fitted_values,
+    read_planes,
+    roots_of,
+)
+from squarely.inference.post_estimation.influence.influence import labels_of
+from squarely.inference.post_estimation.influence.measures import RowInfluence
+from squarely.inference.scan import WhitenedRows, whitening_matrix
+from squarely.numerics import Array
+from squarely.show import Cells, Curve, Labels, Level, Mark, Panel
+
+DIAGNOSTICS = ("residuals", "qq", "scale", "leverage")
+MEAN_COLOR, LARGEST_COLOR = 0, 1  # blue and vermilion
+_COOKS = (0.5, 1.0)
+_BINS = 65_536  # of the standardized residuals of a Q-Q plot
+_LABELED = 3
+_MARGIN = 0.06  # of the range of y
+_STEP = 0.01  # between theoretical quantiles that are drawn of many rows
+_ENDS = 100  # bins at both ends that are all drawn
+_HEIGHT = 4.6
+
+
+def diagnostic_panels(fit: CoefficientStatistics, kinds: Sequence[str]) -> list[Panel]:
+    """Draw some of the four figures from one scan of the rows.
+
+    Raises
+    ------
+    DataError : the rows are not those of the fit, or it has none.
+    """
+    rows = read_planes(fit, _coordinates(fit, kinds), [_BINS if kind == "qq" else None for kind in kinds])
+    labels = labels_of(fit.source, rows.largest.positions[:_LABELED])
+    panels = []
+    for i, kind in enumerate(kinds):
+        plane, largest = rows.planes[i], rows.largest_in(i, 2)
+        panels.append(_PANELS[kind](fit, plane, largest, labels, "\n".join(_notes(fit, rows, kind, is_first=i == 0))))
+    return panels
+
+
+def _coordinates(fit: CoefficientStatistics, kinds: Sequence[str]) -> Coordinates:
+    """Return the function of x and y of each kind of figure."""
+    solution, design = fit.solution, fit.design
+    image = np.linalg.solve(whitening_matrix(solution), solution.scaled_params[0])
+    scale, center = float(design.scales[-1]), float(design.centers[-1])
+
+    def coordinates(rows: WhitenedRows, measured: RowInfluence) -> list[tuple[Array, Array]]:
+        fitted = fitted_values(rows, image, scale, center) + (0.0 if rows.offset is None else rows.offset)
+        standardized = measured.measure("standard_resid")
+        values = {
+            "residuals": lambda: (fitted, scale * rows.residuals / roots_of(rows)),
+            "qq": lambda: (standardized, np.zeros_like(fitted)),
+            "scale": lambda: (fitted, np.sqrt(np.abs(standardized))),
+            "leverage": lambda: (measured.measure("hat_diag"), standardized),
+        }
+        return [values[kind]() for kind in kinds]
+
+    return coordinates
+
+
+def row_marks(plane: Plane, largest: Array, labels: Sequence[str], *, mean: bool = True) -> Iterator[Mark]:
+    """Yield the rows as points or cells, the mean of neighboring rows, and the rows with the largest Cook's distances."""
+    if plane.histogram is not None:
+        counts = np.where(plane.histogram.counts.T > 0, plane.histogram.counts.T, np.nan)
+        yield Cells(x=plane.histogram.edges(0), y=plane.histogram.edges(1), counts=counts, most=np.nanmax(counts))
+    else:
+        yield Curve(x=plane.points[0], y=plane.points[1], color=None, dots=True)
+    if mean and len((curve := plane.means())[0]) > 2:
+        yield Curve(x=curve[0], y=curve[1], color=MEAN_COLOR, label="mean of neighboring rows")
+    yield from largest_marks(largest, labels)
+
+
+def largest_marks(largest: Array, labels: Sequence[str]) -> Iterator[Mark]:
+    """Yield the rows with the largest Cook's distances, and the labels of the first."""
+    x, y = largest[:2]
+    if len(x):
+        yield Curve(x=x, y=y, color=LARGEST_COLOR, dots=True, label=f"{len(x)} largest Cook's distances")
+        yield Labels(x=x[: len(labels)], y=y[: len(labels)], texts=labels)
+
+
+def _notes(fit: CoefficientStatistics, rows: RowsInPlanes, kind: str, *, is_first: bool) -> Iterator[str]:
+    """Yield what a figure does not show by itself."""
+    if is_first:
+        yield f"{fit.design.formula.text}: {describe_fit(fit)}"
+    elif kind == "qq":
+        yield "The line is that of normal errors."
+    elif kind == "leverage":
+        yield "Dashed: Cook's distance of 0.5 and 1."
+    else:
+        yield ""
+    ones = rows.largest.one_count
+    if kind != "residuals" and ones and (is_first or kind == "leverage"):
+        yield f"Not drawn: {ones:,.0f} of leverage one."
+
+
+def limits_of_y(plane: Plane, largest: Array, *more: float) -> tuple[float, float] | None:
+    """Return the ends of y with all rows and further values; None if there are none."""
+    values = np.array([*plane.ends[:, 1], *largest[1], *more])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return None
+    margin = _MARGIN * float(np.ptp(values)) or 0.5
+    return float(values.min()) - margin, float(values.max()) + margin
+
+
+def _residual_panel(fit: CoefficientStatistics, plane: Plane, largest: Array, labels: Sequence[str], note: str) -> Panel:
+    return Panel(
+        title="Residuals against fitted values",
+        x_label=f"fitted {fit.design.response}",
+        y_label="residual",
+        marks=[Level(0.0, ""), *row_marks(plane, largest, labels)],
+        note=note,
+        y_limits=limits_of_y(plane, largest, 0.0),
+        height=_HEIGHT,
+    )
+
+
+def _scale_panel(fit: CoefficientStatistics, plane: Plane, largest: Array, labels: Sequence[str], note: str) -> Panel:
+    return Panel(
+        title="Scale and location",
+        x_label=f"fitted {fit.design.response}",
+        y_label="root of |standardized residual|",
+        marks=list(row_marks(plane, largest, labels)),
+        note=note,
+        y_limits=limits_of_y(plane, largest, 0.0),
+        height=_HEIGHT,
+    )
+
+
+def _qq_panel(fit: CoefficientStatistics, plane: Plane, largest: Array, labels: Sequence[str], note: str) -> Panel:
+    residuals, before = plane.distribution()
+    quantiles = ndtri(before)
+    at = np.interp(largest[0], residuals, quantiles) if len(residuals) else largest[0]
+    drawn = _thin(quantiles) if plane.histogram is not None else slice(None)
+    end = float(np.abs(quantiles).max(initial=1.0))
+    return Panel(
+        title="Normal Q-Q",
+        x_label="quantile of the normal distribution",
+        y_label="standardized residual",
+        marks=[
+            Curve(x=quantiles[drawn], y=residuals[drawn], color=None, dots=True),
+            Curve(x=np.array([-end, end]), y=np.array([-end, end]), dashed=True),
+            *largest_marks(np.stack([at, largest[0]]), labels),
+        ],
+        note=note,
+        height=_HEIGHT,
+    )
+
+
+def _thin(quantiles: Array) -> np.ndarray:
+    """Return the places of the quantiles that are drawn: all at both ends, and between them one a step."""
+    steps = np.floor(quantiles / _STEP)
+    chosen = np.diff(steps, prepend=-np.inf) != 0
+    chosen[:_ENDS] = chosen[-_ENDS:] = True
+    return np.flatnonzero(chosen)
+
+
+def _leverage_panel(fit: CoefficientStatistics, plane: Plane, largest: Array, labels: Sequence[str], note: str) -> Panel:
+    limits = limits_of_y(plane, largest, 0.0)
+    right = float(np.nanmax(np.append(plane.ends[1, 0], largest[0]), initial=0.0))
+    return Panel(
+        title="Residuals against leverage",
+        x_label="leverage",
+        y_label="standardized residual",
+        marks=[Level(0.0, ""), *row_marks(plane, largest, labels), *_cook_contours(fit.rank, right, limits)],
+        note=note,
+        y_limits=limits,
+        height=_HEIGHT,
+    )
+
+
+def _cook_contours(rank: int, right: float, limits: tuple[float, float] | None) -> Iterator[Mark]:
+    """Yield the lines on which Cook's distance is 0.5 and 1, as far as they are in the panel."""
+    if limits is None or not 0 < right:
+        return
+    h = np.linspace(0, min(1.06 * right, 1.0), 402)[1:-1]
+    for distance in _COOKS:
+        r = np.sqrt(distance * rank * (1 - h) / h)
+        for side in (-r, r):
+            inside = (limits[0] <= side) & (side <= limits[1])
+            if inside.any():
+                x, y = h[inside], side[inside]
+                yield Curve(x=x, y=y, dashed=True)
+                yield Labels(x=x[-1:], y=y[-1:], texts=[f"{distance:g}"])
+
+
+_PANELS: Mapping[str, Callable[[CoefficientStatistics, Plane, Array, Sequence[str], str], Panel]] = {
+    "residuals": _residual_panel,
+    "qq": _qq_panel,
+    "scale": _scale_panel,
+    "leverage": _leverage_panel,
+}
