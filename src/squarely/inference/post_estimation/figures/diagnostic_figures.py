@@ -32,6 +32,10 @@ _MARGIN = 0.06  # of the range of y
 _STEP = 0.01  # between theoretical quantiles that are drawn of many rows
 _ENDS = 100  # bins at both ends that are all drawn
 _HEIGHT = 4.6
+_SAYS = {
+    "qq": "The line is that of normal errors.",
+    "scale": "The line is level if the errors have one variance.",
+}
 
 
 def diagnostic_panels(fit: CoefficientStatistics, kinds: Sequence[str]) -> list[Panel]:
@@ -53,19 +57,19 @@ def diagnostic_panels(fit: CoefficientStatistics, kinds: Sequence[str]) -> list[
 def _coordinates(fit: CoefficientStatistics, kinds: Sequence[str]) -> Coordinates:
     """Return the function of x and y of each kind of figure."""
     solution, design = fit.solution, fit.design
-    image = np.linalg.solve(whitening_matrix(solution), solution.scaled_params[0])
+    image = np.asarray(np.linalg.solve(whitening_matrix(solution), solution.scaled_params[0]), dtype=np.float64)
     scale, center = float(design.scales[-1]), float(design.centers[-1])
 
     def coordinates(rows: WhitenedRows, measured: RowInfluence) -> list[tuple[Array, Array]]:
         fitted = fitted_values(rows, image, scale, center) + (0.0 if rows.offset is None else rows.offset)
         standardized = measured.measure("standard_resid")
         values = {
-            "residuals": lambda: (fitted, scale * rows.residuals / roots_of(rows)),
-            "qq": lambda: (standardized, np.zeros_like(fitted)),
-            "scale": lambda: (fitted, np.sqrt(np.abs(standardized))),
-            "leverage": lambda: (measured.measure("hat_diag"), standardized),
+            "residuals": (fitted, scale * rows.residuals / roots_of(rows)),
+            "qq": (standardized, np.zeros_like(fitted)),
+            "scale": (fitted, np.sqrt(np.abs(standardized))),
+            "leverage": (measured.measure("hat_diag"), standardized),
         }
-        return [values[kind]() for kind in kinds]
+        return [values[kind] for kind in kinds]
 
     return coordinates
 
@@ -86,23 +90,17 @@ def largest_marks(largest: Array, labels: Sequence[str]) -> Iterator[Mark]:
     """Yield the rows with the largest Cook's distances, and the labels of the first."""
     x, y = largest[:2]
     if len(x):
-        yield Curve(x=x, y=y, color=LARGEST_COLOR, dots=True, label=f"{len(x)} largest Cook's distances")
-        yield Labels(x=x[: len(labels)], y=y[: len(labels)], texts=labels)
+        yield Labels(x=x, y=y, texts=labels, color=LARGEST_COLOR, label=f"{len(x)} largest Cook's distances")
 
 
 def _notes(fit: CoefficientStatistics, rows: RowsInPlanes, kind: str, *, is_first: bool) -> Iterator[str]:
     """Yield what a figure does not show by itself."""
     if is_first:
         yield f"{fit.design.formula.text}: {describe_fit(fit)}"
-    elif kind == "qq":
-        yield "The line is that of normal errors."
-    elif kind == "leverage":
-        yield "Dashed: Cook's distance of 0.5 and 1."
-    else:
-        yield ""
-    ones = rows.largest.one_count
-    if kind != "residuals" and ones and (is_first or kind == "leverage"):
-        yield f"Not drawn: {ones:,.0f} of leverage one."
+    if kind in _SAYS:
+        yield _SAYS[kind]
+    if rows.largest.one_count and (is_first or kind == "leverage"):
+        yield f"Rows with a leverage of one, {rows.largest.one_count:,.0f}, have no standardized residual."
 
 
 def limits_of_y(plane: Plane, largest: Array, *more: float) -> tuple[float, float] | None:
@@ -170,12 +168,14 @@ def _thin(quantiles: Array) -> np.ndarray:
 def _leverage_panel(fit: CoefficientStatistics, plane: Plane, largest: Array, labels: Sequence[str], note: str) -> Panel:
     limits = limits_of_y(plane, largest, 0.0)
     right = float(np.nanmax(np.append(plane.ends[1, 0], largest[0]), initial=0.0))
+    contours = list(_cook_contours(fit.rank, right, limits))
+    says = "Dashed: Cook's distances of 0.5 and 1." if contours else "No row is near a Cook's distance of 0.5."
     return Panel(
         title="Residuals against leverage",
         x_label="leverage",
         y_label="standardized residual",
-        marks=[Level(0.0, ""), *row_marks(plane, largest, labels), *_cook_contours(fit.rank, right, limits)],
-        note=note,
+        marks=[Level(0.0, ""), *row_marks(plane, largest, labels), *contours],
+        note="\n".join(filter(None, [note, says])),
         y_limits=limits,
         height=_HEIGHT,
     )
@@ -183,7 +183,7 @@ def _leverage_panel(fit: CoefficientStatistics, plane: Plane, largest: Array, la
 
 def _cook_contours(rank: int, right: float, limits: tuple[float, float] | None) -> Iterator[Mark]:
     """Yield the lines on which Cook's distance is 0.5 and 1, as far as they are in the panel."""
-    if limits is None or not 0 < right:
+    if limits is None or not right > 0:
         return
     h = np.linspace(0, min(1.06 * right, 1.0), 402)[1:-1]
     for distance in _COOKS:

@@ -153,7 +153,7 @@ def _merge(a: Plane, b: Plane) -> Plane:
 
 
 def fitted_values(rows: WhitenedRows, image: Array, scale: float, center: float) -> Array:
-    """Return z'b (m,) of scaled columns z in the unit of the response, with the weights taken out; `image` is W^-1 b for v = W'z."""
+    """Return z'b (m,) of scaled columns z in the unit of the response, without weights; `image` is W^-1 b for v = W'z."""
     values = scale * (image @ rows.V)
     return values / roots_of(rows) + center
 
