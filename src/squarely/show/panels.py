@@ -10,11 +10,19 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from squarely.errors import InputError, MissingExtraError, pluralize
-from squarely.show.contours import Contours, draw_contours
-from squarely.show.curve_marks import GRAY, Curve, Level, Point, color_of, draw_curve, draw_level, draw_point
+from squarely.show.curve_marks import (
+    GRAY,
+    Contours,
+    Curve,
+    Level,
+    Point,
+    color_of,
+    draw_contours,
+    draw_curve,
+    draw_level,
+    draw_point,
+)
 from squarely.show.statistical_marks import (
     Band,
     Cells,
@@ -24,8 +32,6 @@ from squarely.show.statistical_marks import (
     draw_cells,
     draw_intervals,
     draw_labeled_points,
-    draw_texts,
-    emptiest_corner,
 )
 from squarely.show.text import cut_middle, escape_controls, legend_label, wrap_text
 from squarely.storage.disk import writable_path
@@ -88,16 +94,19 @@ def draw(panels: Sequence[Panel], ax: Any = None, *, columns: int | None = None)
             axes.remove()
         else:
             _draw_panel(axes, panel)
-    labeled = [(axes, panel) for axes, panel in zip(figure.axes, panels, strict=True) if _labels_in(panel)]
-    if labeled:
-        figure.draw_without_rendering()  # it gives the panels their places
-    for axes, panel in labeled:
-        draw_texts(axes, _labels_in(panel))
+    _draw_labels(list(zip(figure.axes, panels, strict=True)), figure)
     return figure
 
 
-def _labels_in(panel: Panel) -> list[Labels]:
-    return [mark for mark in panel.marks if isinstance(mark, Labels)]
+def _draw_labels(panels: Sequence[tuple[Any, Panel]], figure: Any = None) -> None:
+    """Draw the texts of labels in axes that have their limits; first give the axes of a new figure their places."""
+    from squarely.show.placement import draw_texts
+
+    labeled = {axes: [mark for mark in panel.marks if isinstance(mark, Labels)] for axes, panel in panels}
+    if figure is not None and any(labeled.values()):
+        figure.draw_without_rendering()
+    for axes, labels in labeled.items():
+        draw_texts(axes, labels)
 
 
 def require_figure_file(path: str | os.PathLike[str]) -> None:
@@ -139,7 +148,7 @@ def _draw_into(panels: Sequence[Panel], ax: Any) -> Any:
         raise InputError(f"ax is {found}, and this picture takes {of}. Create them with matplotlib.pyplot.subplots.")
     for axes, panel in zip(every, panels, strict=False):
         _draw_panel(axes, panel)
-        draw_texts(axes, _labels_in(panel))
+    _draw_labels(list(zip(every, panels, strict=False)))
     return ax
 
 
@@ -247,12 +256,13 @@ def _place_legend(axes: Any, panel: Panel, labels: int) -> dict[str, Any]:
         return {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
     if not any(isinstance(mark, Cells) for mark in panel.marks):
         return {"frameon": False}
+    from squarely.show.placement import cell_centers, emptiest_corner  # it loads NumPy, which --help does without
+
     lines = [mark for mark in panel.marks if isinstance(mark, Curve | Labels)]
-    points = [np.column_stack([mark.x, mark.y]) for mark in lines]
-    points += [mark.centers for mark in panel.marks if isinstance(mark, Cells)]
+    centers = [cell_centers(mark) for mark in panel.marks if isinstance(mark, Cells)]
     is_rising = any(mark.y[0] < mark.y[-1] for mark in lines if isinstance(mark, Curve) and not mark.dashed)
     corners = ("upper left", "upper right") if is_rising else ("upper right", "upper left")
-    corner = emptiest_corner(axes, np.concatenate(points), [*corners, "lower right", "lower left"])
+    corner = emptiest_corner(axes, [(mark.x, mark.y) for mark in lines], centers, [*corners, "lower right", "lower left"])
     return {"loc": corner, "framealpha": 0.75, "edgecolor": "none"}
 
 

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
-import numpy as np
-
 from squarely.show.palette import COLORS
-from squarely.show.text import cut_middle, escape_controls, legend_label
+from squarely.show.text import escape_controls, legend_label
 
 _GRAYS = (0.86, 0.15)  # of a cell with one row, and of the cell with the most rows
-_LABEL_HEIGHT, _CHARACTER, _SPACE = 11.0, 5.5, 7.0  # points: of a text, of a character, and between a point and its text
-_MOST_LINES = 8  # that a text moves down
-_LEGEND = (0.5, 0.2)  # of the width and the height of a panel
-_ON_WHITE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.3}
 _SYMBOLS = ("o", "s", "D", "^", "v", "P")
 
 
@@ -40,12 +33,6 @@ class Cells:
     y: Any
     counts: Any
     most: float
-
-    @property
-    def centers(self) -> Any:
-        """The centers (n, 2) of the cells that have rows."""
-        up, across = np.nonzero(self.counts > 0)
-        return np.column_stack([(edges[:-1] + edges[1:])[at] / 2 for edges, at in ((self.x, across), (self.y, up))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,37 +101,3 @@ def draw_labeled_points(axes: Any, labels: Labels) -> None:
     if labels.color is not None:
         color, style = COLORS[labels.color % len(COLORS)], {"s": 26, "linewidths": 0.6, "edgecolors": "white", "zorder": 5}
         axes.scatter(labels.x, labels.y, color=color, label=legend_label(labels.label) or None, **style)
-
-
-def draw_texts(axes: Any, marks: Sequence[Labels]) -> None:
-    """Draw the texts of a panel whose place and limits are set, each beside its point, or below if another is there."""
-    texts = [(x, y, text) for mark in marks for x, y, text in zip(mark.x, mark.y, mark.texts, strict=False)]
-    to_points = 72.0 / axes.figure.dpi
-    places = [axes.transData.transform((x, y)) * to_points for x, y, _ in texts]
-    points = [axes.transData.transform(np.column_stack([mark.x, mark.y])) * to_points for mark in marks]
-    taken = [(x - _SPACE / 2, x + _SPACE / 2, y) for each in points for x, y in each.tolist()]
-    middle = axes.transAxes.transform((0.5, 0.5))[0] * to_points
-    for (x, y, text), (across, up) in sorted(zip(texts, places, strict=True), key=lambda each: -each[1][1]):  # from top to bottom
-        text = escape_controls(cut_middle(text, 24), "figure")
-        width, sides = _CHARACTER * len(text), ("left", "right") if across <= middle else ("right", "left")
-        for down, side in product(range(_MOST_LINES), sides):
-            left = across + (_SPACE if side == "left" else -_SPACE - width)
-            box = left, left + width, up - down * _LABEL_HEIGHT
-            if not any(box[0] < b and a < box[1] and abs(box[2] - height) < _LABEL_HEIGHT for a, b, height in taken):
-                break
-        taken.append(box)
-        shift = (_SPACE if side == "left" else -_SPACE, -down * _LABEL_HEIGHT)
-        style = {"fontsize": "small", "ha": side, "va": "center", "zorder": 4.5, "annotation_clip": False, "bbox": _ON_WHITE}
-        axes.annotate(text, (x, y), xytext=shift, textcoords="offset points", **style)
-
-
-def emptiest_corner(axes: Any, points: Any, corners: Sequence[str]) -> str:
-    """Return the first of some corners, such as "upper left", in which a legend covers fewest of the points (m, 2)."""
-    across, up = (axes.transData + axes.transAxes.inverted()).transform(points).T
-
-    def covered(corner: str) -> int:
-        high, side = corner.split()
-        x, y = across if side == "left" else 1 - across, up if high == "lower" else 1 - up
-        return int(((x < _LEGEND[0]) & (y < _LEGEND[1])).sum())
-
-    return min(corners, key=covered)
