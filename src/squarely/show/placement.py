@@ -24,14 +24,15 @@ def draw_texts(axes: Any, marks: Sequence[Labels]) -> None:
     places = [axes.transData.transform((x, y)) * to_points for x, y, _ in texts]
     points = [axes.transData.transform(np.column_stack([mark.x, mark.y])) * to_points for mark in marks]
     taken = [(x - _SPACE / 2, x + _SPACE / 2, y) for each in points for x, y in each.tolist()]
-    middle = axes.transAxes.transform((0.5, 0.5))[0] * to_points
+    ends = axes.transAxes.transform([(0, 0), (1, 1)])[:, 0] * to_points
     for (x, y, text), (across, up) in sorted(zip(texts, places, strict=True), key=lambda each: -each[1][1]):  # from top to bottom
         text = escape_controls(cut_middle(text, 24), "figure")
-        width, sides = _CHARACTER * len(text), ("left", "right") if across <= middle else ("right", "left")
+        width, sides = _CHARACTER * len(text), ("left", "right") if across <= ends.mean() else ("right", "left")
         for lines, side in product(_LINES, sides):
             left = across + (_SPACE if side == "left" else -_SPACE - width)
             box = left, left + width, up + lines * _LABEL_HEIGHT
-            if not any(box[0] < b and a < box[1] and abs(box[2] - height) < _LABEL_HEIGHT for a, b, height in taken):
+            is_inside = ends[0] <= box[0] and box[1] <= ends[1]
+            if is_inside and not any(box[0] < b and a < box[1] and abs(box[2] - height) < _LABEL_HEIGHT for a, b, height in taken):
                 break
         taken.append(box)
         shift = (_SPACE if side == "left" else -_SPACE, lines * _LABEL_HEIGHT)

@@ -11,24 +11,22 @@ from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.figures.line_figure import describe_fit
 from squarely.inference.post_estimation.figures.planes import (
     Coordinates,
-    Plane,
+    PanelRows,
     RowsInPlanes,
     fitted_values,
+    panel_rows,
     read_planes,
     roots_of,
 )
-from squarely.inference.post_estimation.influence.influence import labels_of
 from squarely.inference.post_estimation.influence.measures import RowInfluence
 from squarely.inference.scan import WhitenedRows, whitening_matrix
 from squarely.numerics import Array
 from squarely.show import Cells, Curve, Labels, Level, Mark, Panel
 
 DIAGNOSTICS = ("residuals", "qq", "scale", "leverage")
-MEAN_COLOR, LARGEST_COLOR = 0, 1  # blue and vermilion
+_MEAN_COLOR, _LARGEST_COLOR = 0, 1  # blue and vermilion
 _COOKS = (0.5, 1.0)
 _BINS = 65_536  # of the standardized residuals of a Q-Q plot
-_LABELED = 3
-_MARGIN = 0.06  # of the range of y
 _STEP = 0.01  # between theoretical quantiles that are drawn of many rows
 _ENDS = 100  # bins at both ends that are all drawn
 _HEIGHT = 4.6
@@ -38,7 +36,7 @@ _SAYS = {
 }
 
 
-def diagnostic_panels(fit: CoefficientStatistics, kinds: Sequence[str]) -> list[Panel]:
+def diagnostic_panels(fit: CoefficientStatistics, term: object = None, *, kinds: Sequence[str]) -> list[Panel]:
     """Draw some of the four figures from one scan of the rows.
 
     Raises
@@ -46,12 +44,10 @@ def diagnostic_panels(fit: CoefficientStatistics, kinds: Sequence[str]) -> list[
     DataError : the rows are not those of the fit, or it has none.
     """
     rows = read_planes(fit, _coordinates(fit, kinds), [_BINS if kind == "qq" else None for kind in kinds])
-    labels = labels_of(fit.source, rows.largest.positions[:_LABELED])
-    panels = []
-    for i, kind in enumerate(kinds):
-        plane, largest = rows.planes[i], rows.largest_in(i, 2)
-        panels.append(_PANELS[kind](fit, plane, largest, labels, "\n".join(_notes(fit, rows, kind, is_first=i == 0))))
-    return panels
+    return [
+        _PANELS[kind](fit, each, "\n".join(_notes(fit, rows, kind, is_first=each.has_legend)))
+        for kind, each in zip(kinds, panel_rows(fit, rows), strict=True)
+    ]
 
 
 def _coordinates(fit: CoefficientStatistics, kinds: Sequence[str]) -> Coordinates:
@@ -74,23 +70,25 @@ def _coordinates(fit: CoefficientStatistics, kinds: Sequence[str]) -> Coordinate
     return coordinates
 
 
-def row_marks(plane: Plane, largest: Array, labels: Sequence[str], *, mean: bool = True) -> Iterator[Mark]:
+def row_marks(rows: PanelRows) -> Iterator[Mark]:
     """Yield the rows as points or cells, the mean of neighboring rows, and the rows with the largest Cook's distances."""
-    if plane.histogram is not None:
-        counts = np.where(plane.histogram.counts.T > 0, plane.histogram.counts.T, np.nan)
-        yield Cells(x=plane.histogram.edges(0), y=plane.histogram.edges(1), counts=counts, most=np.nanmax(counts))
+    histogram, points = rows.plane.histogram, rows.plane.points
+    if histogram is not None:
+        counts = np.where(histogram.counts.T > 0, histogram.counts.T, np.nan)
+        yield Cells(x=histogram.edges(0), y=histogram.edges(1), counts=counts, most=np.nanmax(counts))
     else:
-        yield Curve(x=plane.points[0], y=plane.points[1], color=None, dots=True)
-    if mean and len((curve := plane.means())[0]) > 2:
-        yield Curve(x=curve[0], y=curve[1], color=MEAN_COLOR, label="mean of neighboring rows")
-    yield from largest_marks(largest, labels)
+        yield Curve(x=points[0], y=points[1], color=None, dots=True)
+    if len((curve := rows.plane.means())[0]) > 2:
+        yield Curve(x=curve[0], y=curve[1], color=_MEAN_COLOR, label="mean of neighboring rows" if rows.has_legend else "")
+    yield from _largest_marks(rows.largest, rows)
 
 
-def largest_marks(largest: Array, labels: Sequence[str]) -> Iterator[Mark]:
+def _largest_marks(largest: Array, rows: PanelRows) -> Iterator[Mark]:
     """Yield the rows with the largest Cook's distances, and the labels of the first."""
     x, y = largest[:2]
     if len(x):
-        yield Labels(x=x, y=y, texts=labels, color=LARGEST_COLOR, label=f"{len(x)} largest Cook's distances")
+        name = f"{len(x)} largest Cook's distances" if rows.has_legend else ""
+        yield Labels(x=x, y=y, texts=rows.labels, color=_LARGEST_COLOR, label=name)
 
 
 def _notes(fit: CoefficientStatistics, rows: RowsInPlanes, kind: str, *, is_first: bool) -> Iterator[str]:
@@ -103,45 +101,35 @@ def _notes(fit: CoefficientStatistics, rows: RowsInPlanes, kind: str, *, is_firs
         yield f"Rows with a leverage of one, {rows.largest.one_count:,.0f}, have no standardized residual."
 
 
-def limits_of_y(plane: Plane, largest: Array, *more: float) -> tuple[float, float] | None:
-    """Return the ends of y with all rows and further values; None if there are none."""
-    values = np.array([*plane.ends[:, 1], *largest[1], *more])
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return None
-    margin = _MARGIN * float(np.ptp(values)) or 0.5
-    return float(values.min()) - margin, float(values.max()) + margin
-
-
-def _residual_panel(fit: CoefficientStatistics, plane: Plane, largest: Array, labels: Sequence[str], note: str) -> Panel:
+def _residual_panel(fit: CoefficientStatistics, rows: PanelRows, note: str) -> Panel:
     return Panel(
         title="Residuals against fitted values",
         x_label=f"fitted {fit.design.response}",
         y_label="residual",
-        marks=[Level(0.0, ""), *row_marks(plane, largest, labels)],
+        marks=[Level(0.0, ""), *row_marks(rows)],
         note=note,
-        y_limits=limits_of_y(plane, largest, 0.0),
+        y_limits=rows.y_limits,
         height=_HEIGHT,
     )
 
 
-def _scale_panel(fit: CoefficientStatistics, plane: Plane, largest: Array, labels: Sequence[str], note: str) -> Panel:
+def _scale_panel(fit: CoefficientStatistics, rows: PanelRows, note: str) -> Panel:
     return Panel(
         title="Scale and location",
         x_label=f"fitted {fit.design.response}",
         y_label="root of |standardized residual|",
-        marks=list(row_marks(plane, largest, labels)),
+        marks=list(row_marks(rows)),
         note=note,
-        y_limits=limits_of_y(plane, largest, 0.0),
+        y_limits=rows.y_limits,
         height=_HEIGHT,
     )
 
 
-def _qq_panel(fit: CoefficientStatistics, plane: Plane, largest: Array, labels: Sequence[str], note: str) -> Panel:
-    residuals, before = plane.distribution()
+def _qq_panel(fit: CoefficientStatistics, rows: PanelRows, note: str) -> Panel:
+    residuals, before = rows.plane.distribution()
     quantiles = ndtri(before)
-    at = np.interp(largest[0], residuals, quantiles) if len(residuals) else largest[0]
-    drawn = _thin(quantiles) if plane.histogram is not None else slice(None)
+    at = np.interp(rows.largest[0], residuals, quantiles) if len(residuals) else rows.largest[0]
+    drawn = _thin(quantiles) if rows.plane.histogram is not None else slice(None)
     end = float(np.abs(quantiles).max(initial=1.0))
     return Panel(
         title="Normal Q-Q",
@@ -150,7 +138,7 @@ def _qq_panel(fit: CoefficientStatistics, plane: Plane, largest: Array, labels: 
         marks=[
             Curve(x=quantiles[drawn], y=residuals[drawn], color=None, dots=True),
             Curve(x=np.array([-end, end]), y=np.array([-end, end]), dashed=True),
-            *largest_marks(np.stack([at, largest[0]]), labels),
+            *_largest_marks(np.stack([at, rows.largest[0]]), rows),
         ],
         note=note,
         height=_HEIGHT,
@@ -165,16 +153,16 @@ def _thin(quantiles: Array) -> np.ndarray:
     return np.flatnonzero(chosen)
 
 
-def _leverage_panel(fit: CoefficientStatistics, plane: Plane, largest: Array, labels: Sequence[str], note: str) -> Panel:
-    limits = limits_of_y(plane, largest, 0.0)
-    right = float(np.nanmax(np.append(plane.ends[1, 0], largest[0]), initial=0.0))
+def _leverage_panel(fit: CoefficientStatistics, rows: PanelRows, note: str) -> Panel:
+    limits = rows.y_limits
+    right = float(np.nanmax(np.append(rows.plane.ends[1, 0], rows.largest[0]), initial=0.0))
     contours = list(_cook_contours(fit.rank, right, limits))
     says = "Dashed: Cook's distances of 0.5 and 1." if contours else "No row is near a Cook's distance of 0.5."
     return Panel(
         title="Residuals against leverage",
         x_label="leverage",
         y_label="standardized residual",
-        marks=[Level(0.0, ""), *row_marks(plane, largest, labels), *contours],
+        marks=[Level(0.0, ""), *row_marks(rows), *contours],
         note="\n".join(filter(None, [note, says])),
         y_limits=limits,
         height=_HEIGHT,
@@ -196,7 +184,7 @@ def _cook_contours(rank: int, right: float, limits: tuple[float, float] | None) 
                 yield Labels(x=x[-1:], y=y[-1:], texts=[f"{distance:g}"])
 
 
-_PANELS: Mapping[str, Callable[[CoefficientStatistics, Plane, Array, Sequence[str], str], Panel]] = {
+_PANELS: Mapping[str, Callable[[CoefficientStatistics, PanelRows, str], Panel]] = {
     "residuals": _residual_panel,
     "qq": _qq_panel,
     "scale": _scale_panel,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,12 +11,15 @@ from squarely.data import scan_purpose
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.figures.drawn_rows import GRID, MOST_POINTS
 from squarely.inference.post_estimation.figures.histogram import Histogram, count_rows, merge_histograms
+from squarely.inference.post_estimation.influence.influence import labels_of
 from squarely.inference.post_estimation.influence.largest import LargestRows, largest_of, merge_largest, shift_largest
 from squarely.inference.post_estimation.influence.measures import RowInfluence, influence_model, measure_rows
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array
 
 LARGEST = 20  # rows by Cook's distance, which are drawn one by one
+_LABELED = 3  # of these
+_MARGIN = 0.06  # of the range of y
 _MOST_GROUPS, _ROWS_PER_GROUP = 20, 12  # of neighboring rows whose mean is drawn
 
 Coordinates = Callable[[WhitenedRows, RowInfluence], Sequence[Sequence[Array]]]  # x, y and other values (m,) for each plane
@@ -32,7 +34,7 @@ class Plane:
     points : (2 + c, n) x, y and other values of each row; (2 + c, 0) if there are more than `MOST_POINTS`.
     frequencies : (n,) how many rows each point is.
     histogram : the counts of rows instead; None if there are points.
-    totals : (1 + c) sums of y and of the other values over the cells along x, in which all rows have one cell along y.
+    totals : (2 + c) sums of x, y and the other values over the cells along x, in which all rows have one cell along y.
     """
 
     points: Array
@@ -49,18 +51,20 @@ class Plane:
             return np.full((2, 2), np.nan)
         return np.array([self.points[:2].min(axis=1), self.points[:2].max(axis=1)])
 
-    def means(self, value: int = 0, *, all_cells: bool = False) -> tuple[Array, Array]:
-        """Return the mean x and the mean of y, or of another value, of groups of neighboring rows, or of each cell along x."""
+    def means(self, value: int = 0, *, in_groups: bool = True) -> tuple[Array, Array]:
+        """Return the means of x and of y, or of another value, of groups of neighboring rows, or of each cell or point."""
         if self.histogram is not None:
-            counts, edges = self.histogram.counts.sum(axis=1), self.histogram.edges(0)
-            x, sums = (edges[:-1] + edges[1:]) / 2, self.totals[value].counts[:, 0]
+            counts = self.histogram.counts.sum(axis=1)
+            x, sums = (self.totals[at].counts[counts > 0, 0] for at in (0, 1 + value))
+            counts = counts[counts > 0]
+            x = x / counts
         else:
             order = np.argsort(self.points[0], kind="stable")
             x, counts = self.points[0, order], self.frequencies[order]
             sums = self.points[1 + value, order] * counts
-        x, counts, sums = (each[counts > 0] for each in (x, counts, sums))
-        groups = len(x) if all_cells else max(min(_MOST_GROUPS, int(counts.sum()) // _ROWS_PER_GROUP), 1)
-        return _group_means(x, counts, sums, groups)
+        if not in_groups:
+            return x, sums / counts
+        return _group_means(x, counts, sums, max(min(_MOST_GROUPS, int(counts.sum()) // _ROWS_PER_GROUP), 1))
 
     def distribution(self) -> tuple[Array, Array]:
         """Return the values of x in ascending order, and how much of the distribution is before the middle of each."""
@@ -94,9 +98,43 @@ class RowsInPlanes:
     planes: Sequence[Plane]
     largest: LargestRows
 
-    def largest_in(self, plane: int, values: int) -> Array:
-        """Return x, y and other values (2 + c, k) of the largest rows in a plane; each plane has as many `values`."""
-        return self.largest.further[plane * values : (plane + 1) * values]
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class PanelRows:
+    """The rows of one panel.
+
+    Attributes
+    ----------
+    plane : where they are.
+    largest : (2 + c, k) x, y and other values of those with the largest Cook's distances.
+    labels : of the first of these.
+    has_legend : whether the panel has the legend, which is the same in all panels of a figure.
+    """
+
+    plane: Plane
+    largest: Array
+    labels: Sequence[str]
+    has_legend: bool
+
+    @property
+    def y_limits(self) -> tuple[float, float] | None:
+        """The ends of y with all rows and a margin; None if there are none."""
+        values = np.array([*self.plane.ends[:, 1], *self.largest[1]])
+        values = values[np.isfinite(values)]
+        if not values.size:
+            return None
+        margin = _MARGIN * float(np.ptp(values)) or 0.5
+        return float(values.min()) - margin, float(values.max()) + margin
+
+
+def panel_rows(fit: CoefficientStatistics, rows: RowsInPlanes) -> list[PanelRows]:
+    """Return the rows of each panel."""
+    labels = labels_of(fit.source, rows.largest.positions[:_LABELED])
+    every = np.split(rows.largest.further, len(rows.planes))
+    return [
+        PanelRows(plane=plane, largest=largest, labels=labels, has_legend=i == 0)
+        for i, (plane, largest) in enumerate(zip(rows.planes, every, strict=True))
+    ]
 
 
 @scan_purpose("figure")
@@ -138,7 +176,7 @@ def _count(values: Array, frequencies: Array | None, most: int) -> Plane:
         return Plane(points=values, frequencies=counts)
     x, y = values[:2]
     nothing = np.zeros_like(x)
-    totals = [count_rows(x, nothing, each * counts, most=most) for each in values[1:]]
+    totals = [count_rows(x, nothing, each * counts, most=most) for each in values]
     histogram = count_rows(x, y, frequencies if frequencies is None else counts, most=most)
     return Plane(points=values[:, :0], frequencies=counts[:0], histogram=histogram, totals=totals)
 
@@ -161,8 +199,3 @@ def fitted_values(rows: WhitenedRows, image: Array, scale: float, center: float)
 def roots_of(rows: WhitenedRows) -> Array | float:
     """Return the roots of the weights (m,), one without weights."""
     return 1.0 if rows.weights is None else np.sqrt(rows.weights)
-
-
-def has_finite_ends(plane: Plane) -> bool:
-    """Return whether there is a row to draw."""
-    return math.isfinite(float(plane.ends.sum()))
