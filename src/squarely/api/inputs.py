@@ -100,15 +100,19 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
             return fit_with(compute_moments(inputs, formula, stored, in_engine=False), fallback_remark(moments, error))
 
 
+def sort_rows(inputs: ModelInputs, source: Source) -> Source:
+    """Put rows without an order into that of `order_by=`."""
+    if inputs.order_by is None:
+        return source
+    if not isinstance(inputs.order_by, str):
+        raise OptionError(f"order_by={show_value(inputs.order_by)} is not the name of a column. Give one, such as order_by='time'.")
+    return source.sort_by(inputs.order_by)
+
+
 def open_least_squares(inputs: ModelInputs) -> tuple[Formula, Source]:
     """Return the formula with what the covariance reads, and the rows in their order, or raise an error if they do not allow it."""
     formula, source = open_inputs(inputs)
-    if inputs.order_by is not None:
-        if not isinstance(inputs.order_by, str):
-            raise OptionError(
-                f"order_by={show_value(inputs.order_by)} is not the name of a column. Give one, such as order_by='time'."
-            )
-        source = source.sort_by(inputs.order_by)
+    source = sort_rows(inputs, source)
     require_group_columns(inputs.covariance, source)
     require_order(inputs.covariance, source, has_frequencies=formula.has_frequencies)
     require_readable_rows(inputs.covariance, source)

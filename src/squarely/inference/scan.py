@@ -207,8 +207,8 @@ def _require_complete(
 ) -> None:
     """Raise a DataError if rows of the fit lack a label or a number."""
     moments = solution.moments
-    beside = (*groups, *numbers)
-    missing = [name for name in beside if any(account.dropped.get(name, {}).values()) and name not in moments.design.formula.groups]
+    beside = [name for name in (*groups, *numbers) if name not in moments.design.formula.groups]
+    missing = [name for name in beside if any(account.dropped.get(name, {}).values())]
     if missing and account.used < moments.n:
         names = " and ".join(map(repr, missing))
         again = f"Fit again with {names} in the call of ols, which leaves such rows out."
