@@ -213,6 +213,6 @@ def _require_complete(
         names = " and ".join(map(repr, missing))
         again = f"Fit again with {names} in the call of ols, which leaves such rows out."
         raise DataError(
-            f"{' or '.join(map(repr, missing))} of {source.label} is missing in {pluralize(moments.n - account.used, 'row')} of the "
-            f"{moments.n:,} that the fit used. {'Leave such rows out, and fit again.' if numbers else again}"
+            f"{' or '.join(map(repr, missing))} of {source.label} is missing in {pluralize(moments.n - account.used, 'row')} of "
+            f"the {moments.n:,} that the fit used. {'Leave such rows out, and fit again.' if numbers else again}"
         )
