@@ -104,9 +104,10 @@ def arch(fit: CoefficientStatistics, nlags: object = None, *, order_by: object =
     """
     ordering = order_of_time(fit, "The ARCH test", order_by)
     lags, variance = read_lags("nlags", nlags, fit, spent=lambda lags: 2 * lags + 1), _variance(fit)
+    before = "the row before" if lags == 1 else f"up to {lags} rows before"
     says = (
-        f"The spread of the errors depends on that of up to {lags} rows before ({{p}}): {remedy(fit, 'HC3', _ROBUST)}.",
-        f"No sign that the spread of the errors depends on that of up to {lags} rows before ({{p}}).",
+        f"The spread of the errors depends on that of {before} ({{p}}): {remedy(fit, 'HC3', _ROBUST)}.",
+        f"No sign that the spread of the errors depends on that of {before} ({{p}}).",
     )
 
     def finish(sums: LaggedProducts) -> Test:

@@ -16,6 +16,8 @@ from squarely.numerics import Array
 
 _MOST_CELLS = 2**27  # that are sorted in memory: a gigabyte
 
+Key = Callable[[WhitenedRows], Array]  # returns the key (m,) of each row
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Ordering:
@@ -26,7 +28,7 @@ class Ordering:
 
     along: str
     columns: tuple[str, ...] = ()
-    key: Callable[[WhitenedRows], Array] | None = None
+    key: Key | None = None
 
 
 def read_ordering(fit: CoefficientStatistics, name: str, order_by: object) -> Ordering:
@@ -77,9 +79,11 @@ def order_by_distance(fit: CoefficientStatistics) -> Ordering:
 
 
 def require_countable(fit: CoefficientStatistics, name: str) -> None:
-    """Raise an OptionError for a fit with frequencies, whose copies of a row cannot be in two ranges."""
+    """Raise an OptionError for a fit with frequencies, whose copies of a row have no order."""
     if fit.design.formula.has_frequencies:
-        raise OptionError(f"{name} divides the rows into ranges, and frequencies= counts copies of them. Fit without frequencies.")
+        raise OptionError(
+            f"{name} needs rows in an order, and the copies of a row that frequencies= counts have none. Fit without frequencies."
+        )
 
 
 def require_here(fit: CoefficientStatistics, name: str) -> None:
@@ -103,10 +107,7 @@ def require_readable_rows(fit: CoefficientStatistics) -> None:
 def require_order(fit: CoefficientStatistics, name: str) -> None:
     """Raise an OptionError if a test needs the order of the rows and they have none."""
     require_readable_rows(fit)
-    if fit.design.formula.has_frequencies:
-        raise OptionError(
-            f"{name} needs rows in an order, and the copies of a row that frequencies= counts have none. Fit without frequencies."
-        )
+    require_countable(fit, name)
     if not fit.source.ordered:
         raise OptionError(
             f"{name} needs rows in an order, and {fit.source.label} has none. Give ols order_by= with a column that sorts them, "
@@ -149,7 +150,7 @@ def sort_rows(fit: CoefficientStatistics, name: str, ordering: Ordering) -> tupl
 _Piece = tuple[Array, Array, Array, np.ndarray]
 
 
-def _keep_rows(rows: WhitenedRows, *, key: Callable[[WhitenedRows], Array] | None) -> list[_Piece]:
+def _keep_rows(rows: WhitenedRows, *, key: Key | None) -> list[_Piece]:
     keys = np.zeros(len(rows.positions)) if key is None else key(rows)
     return [(np.ascontiguousarray(rows.V.T), rows.residuals, keys, rows.positions)]
 
