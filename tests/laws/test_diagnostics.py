@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import squarely as sq
-from squarely.inference.post_estimation.diagnostics import row_ranges
-from squarely.inference.post_estimation.diagnostics.lagged_products import LaggedProducts
+from squarely.inference.post_estimation.diagnostics.row_order import ranges
+from squarely.inference.post_estimation.diagnostics.row_order.lagged_products import LaggedProducts
 from tests.laws.test_laws import Chunked
 from tests.support.checks import assert_close
 
@@ -97,7 +97,7 @@ def test_lagged_products_of_any_cut(seed, sizes):
 @pytest.mark.parametrize("most_kept", [1, 3, 10**6])
 @pytest.mark.parametrize("column", ["constant", "ties", "signed", "distinct", "huge"])
 def test_the_selection_of_a_rank_is_that_of_a_sort(column, most_kept, monkeypatch):
-    monkeypatch.setattr(row_ranges, "_MOST_KEPT", most_kept)
+    monkeypatch.setattr(ranges, "_MOST_KEPT", most_kept)
     rng = np.random.default_rng(7)
     n = 90
     values = {

@@ -14,7 +14,7 @@ from squarely.inference.post_estimation.diagnostics import heteroscedasticity as
 from squarely.inference.post_estimation.diagnostics import specification as form
 from squarely.inference.post_estimation.diagnostics.autocorrelation import breusch_godfrey, durbin_watson, ljung_box
 from squarely.inference.post_estimation.diagnostics.collinearity import variance_inflation
-from squarely.inference.post_estimation.diagnostics.row_order import has_order, read_column_ordering, require_readable_rows
+from squarely.inference.post_estimation.diagnostics.row_order.ordering import has_order, read_column_ordering, require_readable_rows
 from squarely.inference.post_estimation.diagnostics.row_tests import RowTest, run_row_tests
 from squarely.inference.post_estimation.diagnostics.test_result import Test, describe_distribution, sentence, write_p
 from squarely.reprs import short_repr

@@ -12,7 +12,12 @@ import numpy as np
 from squarely.data import scan_purpose
 from squarely.errors import DataError
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.post_estimation.diagnostics.row_order import Ordering, require_readable_rows, root_weights, sort_rows
+from squarely.inference.post_estimation.diagnostics.row_order.ordering import (
+    Ordering,
+    require_readable_rows,
+    root_weights,
+    sort_rows,
+)
 from squarely.inference.post_estimation.diagnostics.test_result import Test, require_residuals
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array

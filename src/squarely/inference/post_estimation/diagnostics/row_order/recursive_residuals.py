@@ -10,7 +10,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from squarely.data import scan_purpose
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.post_estimation.diagnostics.row_order import read_ordering, sort_rows
+from squarely.inference.post_estimation.diagnostics.row_order.ordering import read_ordering, sort_rows
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array, qr_r
 
@@ -88,7 +88,7 @@ class Recursion:
 
 
 @scan_purpose("diagnostics")
-def recursive_residuals(fit: CoefficientStatistics, name: str, order_by: object) -> tuple[Recursion, str]:
+def fold_recursive_residuals(fit: CoefficientStatistics, name: str, order_by: object) -> tuple[Recursion, str]:
     """Go through the rows in their order or in that of a column; return the recursion, and the order in words.
 
     Raises

@@ -17,7 +17,7 @@ import numpy as np
 from squarely.data import scan_purpose
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.post_estimation.diagnostics.row_order import Key, Ordering
+from squarely.inference.post_estimation.diagnostics.row_order.ordering import Key, Ordering
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array, qr_r
 
