@@ -94,10 +94,11 @@ def diagnose(fit: CoefficientStatistics, *, order_by: str | None = None, white: 
     if order_by is not None:
         read_column_ordering(fit, "The order of a column", order_by)
     notes: list[str] = []
-    has_neighbors = has_order(fit) or (order_by is not None and not fit.source.partitioned)
+    has_neighbors = has_order(fit) if order_by is None else not fit.source.partitioned
     if not has_neighbors:
-        who = "copies of a row" if fit.design.formula.has_frequencies else "the rows"
-        notes.append(f"Tests of neighboring rows are left out, because {who} have no order.")
+        why = "the rows are in other processes" if order_by is not None else "the rows have no order"
+        why = "copies of a row have no order" if fit.design.formula.has_frequencies else why
+        notes.append(f"Tests of neighboring rows are left out, because {why}.")
     tests = _row_tests(fit, order_by, notes, white=white, has_neighbors=has_neighbors)
     if order_by is not None:
         tests += _range_tests(fit, order_by, notes)

@@ -66,7 +66,7 @@ def run_row_tests(fit: CoefficientStatistics, tests: Sequence[RowTest]) -> list[
         total = fold_whitened_rows(fit.solution, fit.source, partial(_fold_all, steps=[*here.values()]), _add_all)
         sums |= zip(here, total, strict=True)
     for ordering in [test.ordering for test in tests if test.ordering is not None][:1]:
-        X, y = sort_rows(fit, "A test of the order", ordering)
+        X, y = sort_rows(fit, ordering)
         pieces = (_take(X, y, slice(start, start + _PIECE)) for start in range(0, len(y), _PIECE))
         total = reduce(_add_all, (_fold_all(rows, [*in_order.values()]) for rows in pieces))
         sums |= zip(in_order, total, strict=True)

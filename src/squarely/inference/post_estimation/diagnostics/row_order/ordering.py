@@ -58,10 +58,12 @@ def read_column_ordering(fit: CoefficientStatistics, name: str, order_by: object
 
 def order_of_time(fit: CoefficientStatistics, name: str, order_by: object) -> Ordering | None:
     """Return the order of a column for a test of neighboring rows; None for the order of the rows. Raises as `read_ordering`."""
-    if order_by is not None:
-        return read_column_ordering(fit, name, order_by)
-    require_order(fit, name)
-    return None
+    if order_by is None:
+        require_order(fit, name)
+        return None
+    ordering = read_column_ordering(fit, name, order_by)
+    require_sortable(fit, name)
+    return ordering
 
 
 def order_by_distance(fit: CoefficientStatistics) -> Ordering:
@@ -120,14 +122,8 @@ def has_order(fit: CoefficientStatistics) -> bool:
     return fit.source.ordered and not fit.design.formula.has_frequencies
 
 
-def sort_rows(fit: CoefficientStatistics, name: str, ordering: Ordering) -> tuple[Array, Array]:
-    """Return the whitened rows (n, q) and the residuals (n,) in an order with a key; ties have the order of the rows.
-
-    Raises
-    ------
-    OptionError : the rows are in other processes.
-    DataError : they are too many for the memory.
-    """
+def require_sortable(fit: CoefficientStatistics, name: str) -> None:
+    """Raise an OptionError if the rows are in other processes, or a DataError if they are too many to be sorted in memory."""
     q, n = len(fit.solution.factor.columns), fit.solution.moments.n
     if fit.source.partitioned:
         raise OptionError(
@@ -139,6 +135,10 @@ def sort_rows(fit: CoefficientStatistics, name: str, ordering: Ordering) -> tupl
             f"{name} sorts the rows of {fit.source.label} in memory, and {n:,} rows of {q:,} columns are too many. Sort them "
             "before the fit, and leave order_by= out."
         )
+
+
+def sort_rows(fit: CoefficientStatistics, ordering: Ordering) -> tuple[Array, Array]:
+    """Return the whitened rows (n, q) and the residuals (n,) in an order with a key; ties have the order of the rows."""
     pieces = fold_whitened_rows(
         fit.solution, fit.source, partial(_keep_rows, key=ordering.key), _join_pieces, numbers=ordering.columns
     )
