@@ -7,11 +7,13 @@ process: the fit and its standard errors, from arrays in memory unless a row say
 import argparse
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
+from statsmodels.stats import diagnostic
 
 import squarely as sq
 from exact_data import SEED, columns
@@ -92,16 +94,45 @@ def serial_correlation(name, work):
     within(name, f"{work.rows}, Driscoll-Kraay, 20 lags", took["DK"], ("HAC, 20 lags", took["20"]))
 
 
+def diagnostics(name, work):
+    """All diagnostics, against the five calls of statsmodels."""
+    fit, peer = work.ours(precision="double"), work.theirs()
+
+    def theirs():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # statsmodels announces named results
+            tests = [function(peer.resid, work.X) for function in (diagnostic.het_breuschpagan, diagnostic.het_white)]
+            tests += [diagnostic.acorr_breusch_godfrey(peer), diagnostic.linear_reset(peer, use_f=True)]
+            return [*(test[0] for test in tests[:3]), tests[3].fvalue, diagnostic.acorr_ljungbox(peer.resid).iloc[-1, 0]]
+
+    names = ["Breusch-Pagan", "White", "Breusch-Godfrey", "RESET", "Ljung-Box"]
+    np.testing.assert_allclose([fit.diagnostics()[each].statistic for each in names], theirs(), rtol=1e-6)
+    took = _in_turns(
+        {
+            "ols": lambda: work.ours(precision="double"),
+            "ours": fit.diagnostics,
+            "without": lambda: fit.diagnostics(white=False),
+            "theirs": theirs,
+            "order": lambda: fit.het_goldfeldquandt(order_by="x1"),
+        }
+    )
+    base = ("ols() in double", took["ols"])
+    within(name, f"{work.rows}, diagnostics", took["ours"], base, most=20)
+    within(name, f"{work.rows}, diagnostics without White", took["without"], base, most=6)
+    within(name, f"{work.rows}, Goldfeld-Quandt by a column", took["order"], base)
+    faster(name, f"{work.rows}, diagnostics", took["ours"], ("five tests of statsmodels", took["theirs"]), least=8)
+
+
 def _in_turns(works):
     return in_turns(works, 5, clock=time.process_time)
 
 
-WORK = {"I1": hc3, "I2": clusters, "I3": serial_correlation}
+WORK = {"I1": hc3, "I2": clusters, "I3": serial_correlation, "I4": diagnostics}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", nargs="*", metavar="I1 I2 I3", help="which to run; the default is all")
+    parser.add_argument("which", nargs="*", metavar="I1 I2 I3 I4", help="which to run; the default is all")
     parser.add_argument("--quick", action="store_true", help="use a hundredth of the rows: shows that it runs")
     options = parser.parse_args()
     if unknown := set(options.which) - set(WORK):

@@ -17,6 +17,7 @@ from squarely.errors import SquarelyError
 from squarely.show import escape_controls
 from tests.support.bad_covariances import COVARIANCES
 from tests.support.bad_data import FRAMES, VALUES
+from tests.support.bad_diagnostics import DIAGNOSTICS
 from tests.support.bad_files import ENCODINGS, FILES
 from tests.support.bad_formulas import FORMULAS, NAMES
 from tests.support.bad_hypotheses import HYPOTHESES
@@ -43,6 +44,7 @@ ROWS = [
         "option": [*OPTIONS, *COVARIANCES, *INFLUENCE, *PENALTIES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
         "hypothesis": HYPOTHESES,
         "prediction": PREDICTIONS,
+        "diagnostic": DIAGNOSTICS,
     }.items()
     for row in rows
 ]
@@ -78,6 +80,7 @@ _TITLES = {
     "option": "Options and conditions",
     "hypothesis": "Hypotheses and analysis of variance",
     "prediction": "Limits of predictions",
+    "diagnostic": "Diagnostics",
 }
 _LONGEST = 60
 _FOREIGN_TEXT = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
@@ -103,7 +106,7 @@ def page(messages: Mapping[tuple[str, str], str]) -> str:
 def _describe_input(row: Row) -> str:
     if row.kind == "formula":
         text = row.formula if isinstance(row.formula, str) else repr(row.formula)
-    elif row.kind in ("option", "hypothesis", "prediction"):
+    elif row.kind in ("option", "hypothesis", "prediction", "diagnostic"):
         text = ", ".join(f"{name}={value!r}" for name, value in row.options.items())
     elif row.formula != "y ~ x":
         text = row.formula

@@ -20,6 +20,7 @@ USUAL = dict.fromkeys(("file", "frame", "value", "name", "encoding"), DataError)
     "option": OptionError,
     "hypothesis": FormulaError,
     "prediction": OptionError,
+    "diagnostic": OptionError,
 }
 NO_OBJECTS = "the command line has paths and text only"
 NOT_IN_CSV = "a CSV file cannot hold it"
@@ -95,8 +96,14 @@ def for_python(row: Row) -> Any:
 
 
 def run_in_python(row: Row, data: Any) -> Any:
-    """Make the call of a row; `test`, `typ` and `against` in its options are those of a test, and `new` rows to predict."""
+    """Make the call of a row; `test`, `typ` and `against` in its options are those of a test, and `new` rows to predict.
+
+    `method` is that of a fit which diagnoses it, with the other options.
+    """
     options = dict(row.options)
+    if row.call == "diagnose":
+        fit = sq.ols(row.formula, data, **{name: options.pop(name) for name in ("frequencies",) if name in options})
+        return getattr(fit, options.pop("method", "diagnostics"))(**options)
     if row.call == "predict":
         return sq.ols(row.formula, data).predict(options.pop("new", data), **options)
     if row.call.startswith("fit."):
