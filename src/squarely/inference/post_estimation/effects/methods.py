@@ -60,7 +60,7 @@ class Effects(CoefficientStatistics):
         >>> import squarely as sq
         >>> fit = sq.ols("mpg ~ log(weight) * C(origin)", sq.datasets.cars())
         >>> fit.effects("weight", by="origin")[["origin", "estimate", "se"]].round(5).to_dict("list")
-        {'origin': [1, 2, 3], 'estimate': [-0.00618, -0.00878, -0.00973], 'se': [0.00042, 0.00112, 0.00151]}
+        {'origin': [1, 2, 3], 'estimate': [-0.00711, -0.00789, -0.01112], 'se': [0.00034, 0.00112, 0.00153]}
         """
         return results.effects(self, variable, at, by, alpha)
 
@@ -82,9 +82,9 @@ class Effects(CoefficientStatistics):
         >>> import squarely as sq
         >>> fit = sq.ols("mpg ~ weight + C(origin)", sq.datasets.cars())
         >>> fit.margins(at={"weight": [2000, 3000]})[["weight", "estimate"]].round(2).to_dict("list")
-        {'weight': [2000, 3000], 'estimate': [30.31, 23.29]}
+        {'weight': [2000, 3000], 'estimate': [30.33, 23.31]}
         >>> fit.margins(at="mean", by="origin").estimate.round(2).to_list()
-        [22.94, 23.91, 25.29]
+        [22.83, 24.05, 25.19]
         """
         return results.margins(self, at, by, alpha)
 
@@ -99,7 +99,7 @@ class Effects(CoefficientStatistics):
         >>> import squarely as sq
         >>> fit = sq.ols("mpg ~ weight + horsepower", sq.datasets.cars())
         >>> fit.standardized().round(3).to_dict()
-        {'weight': -0.63, 'horsepower': -0.231}
+        {'weight': -0.631, 'horsepower': -0.233}
         """
         return standardization.standardized(self)
 
@@ -114,6 +114,6 @@ class Effects(CoefficientStatistics):
         >>> import squarely as sq
         >>> fit = sq.ols("mpg ~ weight + horsepower", sq.datasets.cars())
         >>> fit.partial_r2().round(3).to_dict()
-        {'weight': 0.359, 'horsepower': 0.072}
+        {'weight': 0.255, 'horsepower': 0.045}
         """
         return standardization.partial_r2(self)

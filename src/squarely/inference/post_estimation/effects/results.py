@@ -13,9 +13,10 @@ from squarely.data import Level, to_page_frame
 from squarely.design import ContrastCoding, Name
 from squarely.errors import DataError, OptionError
 from squarely.inference.coefficients import CoefficientStatistics, require_alpha
-from squarely.inference.post_estimation.effects.averages import Average, Averages, Request
+from squarely.inference.post_estimation.effects.averages import Average, Averages
 from squarely.inference.post_estimation.effects.estimates import Estimates, estimate, warn_undetermined
 from squarely.inference.post_estimation.effects.settings import Point, coding_of, describe_means, find_variables, read_settings
+from squarely.inference.post_estimation.effects.terms import Request
 from squarely.inference.statistics import confidence_limits, p_values, t_values
 from squarely.numerics import Array
 from squarely.show import Page, Table
@@ -23,7 +24,7 @@ from squarely.show import Page, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-_DIGITS = {"estimate": 5, "se": 4, "t": 4, "pvalue": 3, "low": 5, "high": 5}  # of the columns, on the page
+_DIGITS = {"estimate": 4, "se": 4, "t": 4, "pvalue": 3, "low": 4, "high": 4}  # of the columns, on the page
 _COLUMNS = tuple(_DIGITS)
 SLOPE = "dy/dx"
 
@@ -49,7 +50,7 @@ def effects(fit: CoefficientStatistics, variable: object, at: object, by: object
             raise OptionError(
                 f"{name!r} is a category, whose levels are compared, so at= and by= cannot set it. Leave it out there."
             )
-    averages = Averages(solution=fit.solution, source=fit.source, by=groups)
+    averages = Averages(fit.solution, fit.source, groups)
     requests, rows = _requests_of_effects(fit, variables, points)
     points, means = _set_means(averages, points, requests)
     requests, rows = _requests_of_effects(fit, variables, points)
@@ -66,7 +67,7 @@ def margins(fit: CoefficientStatistics, at: object, by: object, alpha: float) ->
     """Return average predictions; the public method documents them."""
     require_alpha(alpha)
     points, groups = read_settings(fit, at, by)
-    averages = Averages(solution=fit.solution, source=fit.source, by=groups)
+    averages = Averages(fit.solution, fit.source, groups)
     points, means = _set_means(averages, points, [Request(point=point) for point in points])
     requests = [Request(point=point) for point in points]
     rows = [_Row(point=point, request=i) for i, point in enumerate(points)]
@@ -145,10 +146,16 @@ def _make_frame(
             offsets.append(average.offset - (0.0 if reference is None else reference.offset))
     estimates = estimate(fit, np.array(z), np.array(offsets))
     columns = {**keys, **_statistics(estimates, alpha)}
-    labels = [", ".join(f"{name} = {column[i]}" for name, column in keys.items()) or "average" for i in range(len(z))]
-    warn_undetermined([label for label, known in zip(labels, estimates.is_determined, strict=True) if not known], fit.solution)
+    warn_undetermined([_describe_row(keys, i) for i in np.flatnonzero(~estimates.is_determined).tolist()], fit.solution)
     page = replace(page, blocks=[_table(keys, columns, alpha, "t" if fit.use_t else "z")], footer=_footer(fit, estimates))
     return to_page_frame(columns, None, None, page)
+
+
+def _describe_row(keys: Mapping[str, Sequence[Any]], i: int) -> str:
+    """Return what a row of the result is, such as "x dy/dx, g = a"."""
+    first = [f"{keys['variable'][i]} {keys['contrast'][i]}"] if "contrast" in keys else []
+    others = [f"{name} = {_write_key(column[i])}" for name, column in keys.items() if name not in ("variable", "contrast")]
+    return ", ".join([*first, *others]) or "the average"
 
 
 def _empty_keys(rows: Sequence[_Row], by: Sequence[str]) -> dict[str, list[Any]]:
@@ -182,7 +189,7 @@ def _table(keys: Mapping[str, Sequence[Any]], columns: Mapping[str, Any], alpha:
     texts = {name: [_write_key(value) for value in column] for name, column in keys.items()}
     first = [["average"] * len(columns["estimate"])] if not keys else []
     if "contrast" in keys:
-        first = [[f"{name}, {contrast}" for name, contrast in zip(texts.pop("variable"), texts.pop("contrast"), strict=True)]]
+        first = [[f"{name} {contrast}" for name, contrast in zip(texts.pop("variable"), texts.pop("contrast"), strict=True)]]
     header = [*[""] * len(first), *texts, *(renamed.get(name, name) for name in _COLUMNS)]
     numbers = [[f"{value:#.{_DIGITS[name]}g}" for value in columns[name]] for name in _COLUMNS]
     return Table(header, list(zip(*first, *texts.values(), *numbers, strict=True)))

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from squarely.data import DetachedSource, RowAccount, Source, is_aggregate_only, level_number, scan_purpose
-from squarely.design import Block, Design, FactorValues, dense_table, fold_blocks, scaled_blocks
+from squarely.design import Block, Design, FactorValues, fold_blocks
 from squarely.errors import DataError, join_words, pluralize
-from squarely.exact import Solution, require_same_rows, sum_columns
+from squarely.exact import Solution, require_same_rows, sum_block
 from squarely.inference.post_estimation.effects.row_sums import Label, RowSum, center_of, columns_of_part, levels_of
 from squarely.moments import fold_in_threads, rows_per_block
 from squarely.numerics import Array, low_part
 
 _MOST_GROUPS = 1_000
+_MOST_FRACTIONS = 30  # different numbers with fractions, beyond which a column is a measurement
 _MOST_CELLS = 10_000_000
 
 Sums = Mapping[RowSum, Mapping[Label, Array]]  # for each group of `others`, the sum in each cell
@@ -62,24 +63,27 @@ def scan_sums(solution: Solution, source: Source, wanted: Sequence[RowSum]) -> S
                 "that the fit used, so they are in no group. Fill the gaps, or fit the rows without them."
             )
     require_same_rows(source, moments, part.account.used, np.broadcast_to(part.check, len(moments.gram)))
-    return part.sums if source.typed or not others else _read_labels(part.sums)
+    sums = part.sums if source.typed or not others else _read_labels(part.sums)
+    _require_groups(sums, others)
+    return sums
 
 
 def _require_rows(design: Design, source: Source, wanted: Sequence[RowSum]) -> None:
     """Raise a DataError if no rows can be read, which names the columns that would have to be set."""
     if not (isinstance(source, DetachedSource) or is_aggregate_only(source)):
         return
-    read: dict[str, None] = {}
+    free: dict[str, None] = {}
     for each in wanted:
-        derived = () if each.derived is None else (each.derived[0],)
-        free = frozenset().union(*(columns_of_part(design, part) for part in (*each.parts, *derived))) - dict(each.settings).keys()
-        read |= dict.fromkeys([*sorted(free), *each.cells, *each.others])
-    names = join_words([*map(repr, read)])
-    why = "which a loaded or merged fit does not have" if isinstance(source, DetachedSource) else "which stay in their engine"
-    raise DataError(
-        f"This averages over {names or 'weights'} in the rows of {source.label}, {why}. Give their values in at=, or fit the rows "
-        "from a file or a frame."
-    )
+        parts = (*each.parts, *(() if each.derived is None else (each.derived[0],)))
+        columns = {name for part in parts for name in columns_of_part(design, part)} - dict(each.settings).keys()
+        free |= dict.fromkeys([*sorted(columns), *each.cells])
+    others = next((each.others for each in wanted if each.others), ())
+    over = join_words([*map(repr, dict.fromkeys((*free, *others)))]) or "the offset"
+    advice = "Leave by= out" if others else "Give their values in at="
+    why, how = "which stay in their engine", "give ols order_by= or a Parquet file of the rows"
+    if isinstance(source, DetachedSource):
+        why, how = "which a loaded or merged fit does not have", "fit the rows again"
+    raise DataError(f"This averages over {over} in the rows of {source.label}, {why}. {advice}, or {how}.")
 
 
 def _sum_block(block: Block, *, design: Design, wanted: Sequence[RowSum], others: tuple[str, ...]) -> _Part:
@@ -108,9 +112,7 @@ def _sum_block(block: Block, *, design: Design, wanted: Sequence[RowSum], others
         total = np.bincount(cell, values, rows * size) if rows * size > 1 else np.array([values.sum()])
         tables = total.reshape(rows, *map(len, levels))
         sums[each] = dict(zip(labels if each.others else [()], tables, strict=True))
-    pieces = scaled_blocks(design, block, rows_per_block(design))
-    check = sum(sum_columns(dense_table(piece, design.layout)[0]) for piece in pieces)
-    return _Part(account=block.account, check=check, sums=sums)
+    return _Part(account=block.account, check=sum_block(design, block, rows_per_block(design)), sums=sums)
 
 
 def _values(design: Design, factors: FactorValues, wanted: RowSum) -> Array:
@@ -127,7 +129,8 @@ def _group_rows(block: Block, others: Sequence[str]) -> tuple[list[Label], np.nd
     for column in columns:
         joint = joint * len(column.values) + column.codes
     found, group = np.unique(joint, return_inverse=True)
-    _require_few_groups(len(found), others)
+    if len(found) > _MOST_GROUPS:
+        raise _too_many_groups(others)
     labels = []
     for code in found.tolist():
         label = []
@@ -138,12 +141,11 @@ def _group_rows(block: Block, others: Sequence[str]) -> tuple[list[Label], np.nd
     return labels, group
 
 
-def _require_few_groups(count: int, others: Sequence[str]) -> None:
-    if count > _MOST_GROUPS:
-        raise DataError(
-            f"by={join_words([*map(repr, others)])} makes more than {_MOST_GROUPS:,} groups of rows. Name a column with fewer "
-            "values, such as one of ranges."
-        )
+def _too_many_groups(others: Sequence[str]) -> DataError:
+    by = repr(others[0]) if len(others) == 1 else list(others)
+    return DataError(
+        f"by={by} has too many different values for groups of rows. Name a column with fewer values, such as one of ranges."
+    )
 
 
 def _merge(a: _Part, b: _Part, *, others: Sequence[str]) -> _Part:
@@ -152,7 +154,8 @@ def _merge(a: _Part, b: _Part, *, others: Sequence[str]) -> _Part:
         mine = sums.setdefault(key, {})
         for label, table in tables.items():
             mine[label] = mine[label] + table if label in mine else table
-        _require_few_groups(len(mine), others)
+        if len(mine) > _MOST_GROUPS:
+            raise _too_many_groups(others)
     return _Part(account=a.account + b.account, check=a.check + b.check, sums=sums)
 
 
@@ -166,3 +169,12 @@ def _read_labels(sums: Sums) -> Sums:
         read.append(numbers if plain else {text: text for text in column})
     renamed = {label: tuple(each[text] for each, text in zip(read, label, strict=True)) for label in labels} | {(): ()}
     return {key: {renamed[label]: table for label, table in tables.items()} for key, tables in sums.items()}
+
+
+def _require_groups(sums: Sums, others: Sequence[str]) -> None:
+    """Raise a DataError for a column of many numbers with fractions, which is a measurement."""
+    labels = {label for tables in sums.values() for label in tables if label}
+    for name, column in zip(others, zip(*labels, strict=True), strict=False):
+        values = set(column)
+        if len(values) > _MOST_FRACTIONS and any(isinstance(value, float) and not value.is_integer() for value in values):
+            raise _too_many_groups([name])

@@ -62,7 +62,9 @@ def find_variables(fit: CoefficientStatistics, variable: object) -> list[str]:
         return every
     names = [variable] if isinstance(variable, str) else variable
     if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
-        raise OptionError(f"variable={show_value(variable)} is not the name of a column. Write a name such as {every[:1] or 'x'}.")
+        raise OptionError(
+            f"variable={show_value(variable)} is not the name of a column. Write one, such as {show_value(next(iter(every), 'x'))}."
+        )
     found = [find_column(fit, name) for name in names]
     for name in found:
         if name in numbers and name in labels:
@@ -146,9 +148,10 @@ def _reference_grid(fit: CoefficientStatistics, by: Sequence[str]) -> list[Point
     numbers, labels = predictors_of(fit)
     for name in by:
         if name not in labels:
+            values = f"Write at={{{name!r}: [...]}} for values of it, or leave" if name in numbers else "Leave"
             raise OptionError(
-                f"by={name!r} with at='mean' is not a category of the formula, so it has no levels to set. Write "
-                f"at={{{name!r}: [...]}} for values of a number, or leave at= out for the groups of the rows."
+                f"by={name!r} with at='mean' is not a category of the formula, so it has no levels to set. {values} at= out for "
+                "the groups of the rows."
             )
     base = {name: [_Choice(means=frozenset([name]))] for name in numbers} | {
         name: [_Choice(levels=_equal_weights(fit, name))] for name in labels if name not in by
