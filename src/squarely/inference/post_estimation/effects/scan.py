@@ -78,7 +78,7 @@ def _require_rows(design: Design, source: Source, wanted: Sequence[RowSum]) -> N
         columns = {name for part in parts for name in columns_of_part(design, part)} - dict(each.settings).keys()
         free |= dict.fromkeys([*sorted(columns), *each.cells])
     others = next((each.others for each in wanted if each.others), ())
-    over = join_words([*map(repr, dict.fromkeys((*free, *others)))]) or "the offset"
+    over = f"groups of {join_words([*map(repr, others)])}" if others else join_words([*map(repr, free)])
     advice = "Leave by= out" if others else "Give their values in at="
     why, how = "which stay in their engine", "give ols order_by= or a Parquet file of the rows"
     if isinstance(source, DetachedSource):
