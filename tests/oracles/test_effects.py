@@ -38,6 +38,11 @@ def test_averages_by_group_and_with_a_level_set(level):
     assert_values(counterfactual, _one_row(fit.margins(at={"type": level})))
 
 
+def test_average_contrasts():
+    case = CASES["contrast.prof"]
+    assert_values(case, _one_row(fit_of(case).effects("type").query("contrast == 'prof - bc'")))
+
+
 @pytest.mark.parametrize("i", [1, 2, 3])
 def test_predictions_at_points(i):
     case = CASES[f"grid.{i}"]

@@ -35,20 +35,24 @@ HYPOTHESES = (
 )  # fmt: skip
 CLUSTERS = ("cl.ca.n", "cl.ca.F", "cl.ca.w.CR2", "cl.ca.joint", "cl2.inn.n", "cl2.sal.raw")
 PREDICTIONS = ("pred.", "sm.pred")
-ELSEWHERE = ("freq.", *HYPOTHESES, *CLUSTERS, *PREDICTIONS)
+EFFECTS = (
+    "contrast", "slope.", "mean.", "me.slopes.avg", "me.slopes.by", "me.comp", "me.pred", "me.slopes.grid", "me.slopes.hc3", "emm.",
+    "grid.", "trends", "partialR2", "std",
+)  # fmt: skip
+ELSEWHERE = ("freq.", *HYPOTHESES, *CLUSTERS, *PREDICTIONS, *EFFECTS)
 # Cases for which nothing is built yet, by the beginning of their ids.
 NOT_YET = (
     "na.aq",  # weights and clusters
     "bp.", "white", "gq.", "bg.", "ncv", "dw.", "ljung", "reset.", "harv", "rain", "vif", "cond", "gretl.", "sm.white", "sm.bp",
     "sm.reset", "sm.rain", "sm.bg", "sm.ljung", "sm.arch", "sm.gq", "sm.vif",  # diagnostics
     "infl.", "sm.influence", "sm.cooks", "sm.outlier",  # influence
-    "contrast", "slope.", "mean.", "me.", "emm.", "grid.", "trends", "partialR2", "std", "delta",  # effects
+    "me.slopes.ela",  # elasticities
     "ridge.", "lasso.", "enet", "sk.", "pf.fe", "fe.", "lm.fe", "by.", "multi", "na.",  # penalties, fixed effects, groups
 )  # fmt: skip
 # Conventions that squarely does not have: R's AIC counts sigma, HC4m and HC5.
 REFUSED = {
     "ols.prestige.fit": "AIC and BIC of R count sigma", "hc.prestige.HC4m": "not offered", "hc.prestige.HC5": "not offered",
-    "cl2.inn.multi0": "the call is that of cl2.inn.conv",
+    "delta": "a ratio of coefficients is not linear", "cl2.inn.multi0": "the call is that of cl2.inn.conv",
 }  # fmt: skip
 
 

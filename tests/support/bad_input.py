@@ -17,6 +17,7 @@ from squarely.errors import SquarelyError
 from squarely.show import escape_controls
 from tests.support.bad_covariances import COVARIANCES
 from tests.support.bad_data import FRAMES, VALUES
+from tests.support.bad_effects import EFFECTS
 from tests.support.bad_files import ENCODINGS, FILES
 from tests.support.bad_formulas import FORMULAS, NAMES
 from tests.support.bad_hypotheses import HYPOTHESES
@@ -41,6 +42,7 @@ ROWS = [
         "option": [*OPTIONS, *COVARIANCES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
         "hypothesis": HYPOTHESES,
         "prediction": PREDICTIONS,
+        "effect": EFFECTS,
     }.items()
     for row in rows
 ]
@@ -76,6 +78,7 @@ _TITLES = {
     "option": "Options and conditions",
     "hypothesis": "Hypotheses and analysis of variance",
     "prediction": "Limits of predictions",
+    "effect": "Effects and average predictions",
 }
 _LONGEST = 60
 _FOREIGN_TEXT = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version

@@ -20,6 +20,7 @@ USUAL = dict.fromkeys(("file", "frame", "value", "name", "encoding"), DataError)
     "option": OptionError,
     "hypothesis": FormulaError,
     "prediction": OptionError,
+    "effect": OptionError,
 }
 NO_OBJECTS = "the command line has paths and text only"
 NOT_IN_CSV = "a CSV file cannot hold it"
@@ -100,6 +101,9 @@ def run_in_python(row: Row, data: Any) -> Any:
     if row.call == "predict":
         return sq.ols(row.formula, data).predict(options.pop("new", data), **options)
     test, typ, against = (options.pop(name, None) for name in ("test", "typ", "against"))
+    if row.call in ("effects", "margins"):
+        variable = [options.pop("variable")] if "variable" in options else []
+        return getattr(sq.ols(row.formula, data), row.call)(*variable, **options)
     if row.call == "anova":
         fits = [sq.ols(formula, data, **options) for formula in (row.formula, against) if formula]
         return sq.anova(*fits, **({} if typ is None else {"typ": typ}))

@@ -1,7 +1,7 @@
 """The application with every command: importing a file of `commands` adds its commands."""
 
-from squarely.cli.commands import effects, hypotheses, models, tables
+from squarely.cli.commands import average_effects, hypotheses, models, tables
 
 app = models.app
 
-__all__ = ["app", "effects", "hypotheses", "tables"]
+__all__ = ["app", "average_effects", "hypotheses", "tables"]

@@ -70,7 +70,7 @@ def find_variables(fit: CoefficientStatistics, variable: object) -> list[str]:
         if name in numbers and name in labels:
             raise DataError(
                 f"{name!r} is in the formula as a number and as a category, so neither its slope nor its contrasts are its effect. "
-                f"Compare fit.margins(at={{{name!r}: [...]}})."
+                f"Compare average predictions, from margins with at={{{name!r}: [0, 1]}}."
             )
     return list(dict.fromkeys(found))
 
@@ -148,7 +148,7 @@ def _reference_grid(fit: CoefficientStatistics, by: Sequence[str]) -> list[Point
     numbers, labels = predictors_of(fit)
     for name in by:
         if name not in labels:
-            values = f"Write at={{{name!r}: [...]}} for values of it, or leave" if name in numbers else "Leave"
+            values = "Set values of it in at=, or leave" if name in numbers else "Leave"
             raise OptionError(
                 f"by={name!r} with at='mean' is not a category of the formula, so it has no levels to set. {values} at= out for "
                 "the groups of the rows."
@@ -188,7 +188,7 @@ def _read_values(fit: CoefficientStatistics, column: str, values: object) -> lis
     is_several = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
     found = list(values) if is_several else [values]  # type: ignore[call-overload]  # mypy does not narrow by a name
     if not found:
-        raise OptionError(f"at={{{column!r}: []}} has no value. {_AT}")
+        raise OptionError(f"at= has no value for {column!r}. {_AT}")
     _require_few(len(found))
     numbers, labels = predictors_of(fit)
     return [_read_value(fit, column, value, is_number=column in numbers, is_label=column in labels) for value in found]
@@ -204,14 +204,14 @@ def _read_value(fit: CoefficientStatistics, column: str, value: Any, *, is_numbe
         if level is None and not is_mean:
             levels = _levels(fit, column)
             known = suggest_name(value, levels) if all(isinstance(each, str) for each in levels) else f"Known: {listed(levels)}."
-            raise DataError(f"at={{{column!r}: {show_value(value)}}}: {column!r} has no such level in the fit. {known}")
+            raise DataError(f"at= sets {column!r} to {show_value(value)}, which is not a level of the fit. {known}")
         weights = _equal_weights(fit, column) if level is None else {level[0]: 1.0}
         choice = replace(choice, levels=weights, shown=MEAN if level is None else level[0])
     if is_number and is_mean:
         choice = replace(choice, means=frozenset([column]))
     elif is_number:
         if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
-            raise OptionError(f"at={{{column!r}: {show_value(value)}}} is not a finite number, and {column!r} holds numbers. {_AT}")
+            raise OptionError(f"at= sets {column!r} to {show_value(value)}, and {column!r} holds finite numbers. {_AT}")
         choice = replace(choice, number=float(value))
     return choice
 
