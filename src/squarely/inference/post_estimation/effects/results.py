@@ -15,7 +15,7 @@ from squarely.errors import DataError, OptionError
 from squarely.inference.coefficients import CoefficientStatistics, require_alpha
 from squarely.inference.post_estimation.effects.averages import Average, Averages
 from squarely.inference.post_estimation.effects.estimates import Estimates, estimate, warn_undetermined
-from squarely.inference.post_estimation.effects.settings import Point, coding_of, describe_means, find_variables, read_settings
+from squarely.inference.post_estimation.effects.settings import Setting, coding_of, describe_means, find_variables, read_settings
 from squarely.inference.post_estimation.effects.terms import Request
 from squarely.inference.statistics import confidence_limits, p_values, t_values
 from squarely.numerics import Array
@@ -35,7 +35,7 @@ class _Row:
 
     variable: str = ""
     contrast: str = ""
-    point: Point
+    point: Setting
     request: int
     reference: int | None = None
 
@@ -75,14 +75,16 @@ def margins(fit: CoefficientStatistics, at: object, by: object, alpha: float) ->
     return _make_frame(fit, averages.by, averages.compute(requests), rows, page, alpha=alpha)
 
 
-def _set_means(averages: Averages, points: Sequence[Point], requests: Sequence[Request]) -> tuple[list[Point], Mapping[str, float]]:
+def _set_means(
+    averages: Averages, points: Sequence[Setting], requests: Sequence[Request]
+) -> tuple[list[Setting], Mapping[str, float]]:
     names = dict.fromkeys(name for point in points for name in sorted(point.means))
     means = averages.means_of(names, requests)
     return [point.with_means(means) for point in points], means
 
 
 def _requests_of_effects(
-    fit: CoefficientStatistics, variables: Sequence[str], points: Sequence[Point]
+    fit: CoefficientStatistics, variables: Sequence[str], points: Sequence[Setting]
 ) -> tuple[list[Request], list[_Row]]:
     requests: list[Request] = []
     rows: list[_Row] = []
@@ -111,7 +113,7 @@ def _reference_first(coding: ContrastCoding) -> list[Level]:
     return [coding.levels[place], *(level for i, level in enumerate(coding.levels) if i != place)]
 
 
-def _describe(fit: CoefficientStatistics, points: Sequence[Point], means: Mapping[str, float]) -> list[str]:
+def _describe(fit: CoefficientStatistics, points: Sequence[Setting], means: Mapping[str, float]) -> list[str]:
     formula, notes = fit.design.formula, []
     if set_to := describe_means(fit, means, points):
         notes.append(f"{set_to[0].upper()}{set_to[1:]}.")

@@ -26,7 +26,7 @@ Sums = Mapping[RowSum, Mapping[Label, Array]]  # for each group of `others`, the
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class _Part:
+class _RowSums:
     """What some rows give: their account, the sums of their scaled columns, and those that are wanted."""
 
     account: RowAccount = field(default_factory=RowAccount)
@@ -54,7 +54,7 @@ def scan_sums(solution: Solution, source: Source, wanted: Sequence[RowSum]) -> S
     groups = tuple(dict.fromkeys((*others, *(name for each in wanted for name in each.cells))))
     design = replace(design, formula=replace(design.formula, groups=tuple(dict.fromkeys((*design.formula.groups, *groups)))))
     work = partial(_sum_block, design=design, wanted=tuple(wanted), others=others)
-    part = fold_blocks(design, source, work, partial(_merge, others=others), _Part(), threads=fold_in_threads(design))
+    part = fold_blocks(design, source, work, partial(_merge, others=others), _RowSums(), threads=fold_in_threads(design))
     for name in others:
         missing = sum(part.account.dropped.get(name, {}).values())
         if missing and part.account.used < moments.n:
@@ -86,9 +86,9 @@ def _require_rows(design: Design, source: Source, wanted: Sequence[RowSum]) -> N
     raise DataError(f"This averages over {over} in the rows of {source.label}, {why}. {advice}, or {how}.")
 
 
-def _sum_block(block: Block, *, design: Design, wanted: Sequence[RowSum], others: tuple[str, ...]) -> _Part:
+def _sum_block(block: Block, *, design: Design, wanted: Sequence[RowSum], others: tuple[str, ...]) -> _RowSums:
     if block.size == 0:
-        return _Part(account=block.account)
+        return _RowSums(account=block.account)
     weights = np.ones(block.size) if block.weights is None else block.weights
     labels, group = _group_rows(block, others)
     coded = {name for each in wanted for name in each.cells}
@@ -112,7 +112,7 @@ def _sum_block(block: Block, *, design: Design, wanted: Sequence[RowSum], others
         total = np.bincount(cell, values, rows * size) if rows * size > 1 else np.array([values.sum()])
         tables = total.reshape(rows, *map(len, levels))
         sums[each] = dict(zip(labels if each.others else [()], tables, strict=True))
-    return _Part(account=block.account, check=sum_block(design, block, rows_per_block(design)), sums=sums)
+    return _RowSums(account=block.account, check=sum_block(design, block, rows_per_block(design)), sums=sums)
 
 
 def _values(design: Design, factors: FactorValues, wanted: RowSum) -> Array:
@@ -148,7 +148,7 @@ def _too_many_groups(others: Sequence[str]) -> DataError:
     )
 
 
-def _merge(a: _Part, b: _Part, *, others: Sequence[str]) -> _Part:
+def _merge(a: _RowSums, b: _RowSums, *, others: Sequence[str]) -> _RowSums:
     sums: dict[RowSum, dict[Label, Array]] = {key: dict(tables) for key, tables in a.sums.items()}
     for key, tables in b.sums.items():
         mine = sums.setdefault(key, {})
@@ -156,7 +156,7 @@ def _merge(a: _Part, b: _Part, *, others: Sequence[str]) -> _Part:
             mine[label] = mine[label] + table if label in mine else table
         if len(mine) > _MOST_GROUPS:
             raise _too_many_groups(others)
-    return _Part(account=a.account + b.account, check=a.check + b.check, sums=sums)
+    return _RowSums(account=a.account + b.account, check=a.check + b.check, sums=sums)
 
 
 def _read_labels(sums: Sums) -> Sums:

@@ -21,7 +21,7 @@ _AT = "Write at='mean', or at={'x': [1, 2], 'g': 'a'}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class Setting:
     """Values that columns of the data are set to, in every row.
 
     Attributes
@@ -36,11 +36,11 @@ class Point:
     levels: Mapping[str, Mapping[Level, float]] = field(default_factory=dict)
     shown: Mapping[str, Any] = field(default_factory=dict)
 
-    def with_level(self, column: str, level: Level) -> Point:
+    def with_level(self, column: str, level: Level) -> Setting:
         """Return the point with a category set to a level."""
         return replace(self, levels={**self.levels, column: {level: 1.0}})
 
-    def with_means(self, means: Mapping[str, float]) -> Point:
+    def with_means(self, means: Mapping[str, float]) -> Setting:
         """Return the point with numbers for the columns that are set to their mean."""
         found = {name: means[name] for name in self.means}
         shown = {name: found.get(name, value) if value == MEAN else value for name, value in self.shown.items()}
@@ -105,7 +105,7 @@ def _list_predictors(fit: CoefficientStatistics) -> str:
     return listed(repr(name) for names in predictors_of(fit) for name in names) or "there are none"
 
 
-def read_settings(fit: CoefficientStatistics, at: object, by: object) -> tuple[list[Point], tuple[str, ...]]:
+def read_settings(fit: CoefficientStatistics, at: object, by: object) -> tuple[list[Setting], tuple[str, ...]]:
     """Return the points of `at`, and the columns of `by` whose values group the rows.
 
     With at="mean" the levels of `by` are points, and no rows are grouped.
@@ -143,7 +143,7 @@ def _read_by(fit: CoefficientStatistics, by: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _reference_grid(fit: CoefficientStatistics, by: Sequence[str]) -> list[Point]:
+def _reference_grid(fit: CoefficientStatistics, by: Sequence[str]) -> list[Setting]:
     """Return the points of emmeans' reference grid: numbers at means, categories with equal weights or, in `by`, each level."""
     numbers, labels = predictors_of(fit)
     for name in by:
@@ -166,7 +166,7 @@ def _reference_grid(fit: CoefficientStatistics, by: Sequence[str]) -> list[Point
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Choice:
-    """A value that one column is set to, as in `Point`."""
+    """A value that one column is set to, as in `Setting`."""
 
     number: float | None = None
     means: frozenset[str] = frozenset()
@@ -174,8 +174,8 @@ class _Choice:
     shown: Any = MEAN
 
 
-def _join(choices: Mapping[str, _Choice], only: Sequence[str] | None = None) -> Point:
-    return Point(
+def _join(choices: Mapping[str, _Choice], only: Sequence[str] | None = None) -> Setting:
+    return Setting(
         numbers={name: each.number for name, each in choices.items() if each.number is not None},
         means=frozenset().union(*(each.means for each in choices.values())),
         levels={name: each.levels for name, each in choices.items() if each.levels is not None},
@@ -238,7 +238,7 @@ def _require_few(points: int) -> None:
         raise OptionError(f"at= and by= make {points:,} points, and at most {_MOST_POINTS:,} are estimated. Give fewer values.")
 
 
-def describe_means(fit: CoefficientStatistics, means: Mapping[str, float], points: Sequence[Point]) -> str:
+def describe_means(fit: CoefficientStatistics, means: Mapping[str, float], points: Sequence[Setting]) -> str:
     """Say which numbers are at their means, and which categories are weighted equally."""
     numbers = [f"{name} = {value:.6g}" for name, value in means.items()]
     equal = dict.fromkeys(name for point in points for name, weights in point.levels.items() if len(weights) > 1)

@@ -11,7 +11,7 @@ import numpy as np
 from squarely.data import Level
 from squarely.design import Design, FactorColumn, FactorValues, Name, factor_of, is_column_alone, monomials_of, products
 from squarely.inference.post_estimation.effects.row_sums import RowSum, columns_of_part
-from squarely.inference.post_estimation.effects.settings import Point
+from squarely.inference.post_estimation.effects.settings import Setting
 
 _Functions: TypeAlias = Mapping[str, Mapping[Level, float]]  # column of the data -> a function of its levels
 _Derived: TypeAlias = tuple[FactorColumn, str] | None  # a column that is derived, and the column of the data that it is derived by
@@ -21,7 +21,7 @@ _Derived: TypeAlias = tuple[FactorColumn, str] | None  # a column that is derive
 class Request:
     """An average to compute: at a point, of the columns of X, or of their derivatives with respect to `variable`."""
 
-    point: Point
+    point: Setting
     variable: str | None = None
 
 
