@@ -26,6 +26,7 @@ RankDeficient = Literal["nan", "allow"]
 Correction = Literal["usual", "none", "min"]
 Interval = Literal["confidence", "prediction"]
 At = Literal["mean"] | Mapping[str, Any]
+Slope = Literal["dydx", "eyex", "eydx", "dyex"]
 Below = Literal["se", "t", "p", "ci"]
 TableFormat = Literal["text", "html", "markdown", "latex", "csv"]
 TableRow = Literal[

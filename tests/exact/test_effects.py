@@ -249,6 +249,56 @@ def test_partial_r2_follows_from_t():
     assert list(fit.vcov("HC3").partial_r2().index) == ["x", "z", "a"]
 
 
+def elasticity(b, rows, slope, weights):
+    """Give the average elasticity of x in y ~ x + I(x ** 2) + z + a for coefficients b."""
+    x, q, r = rows["x"], (rows["a"] == "q") * 1.0, (rows["a"] == "r") * 1.0
+    y = b["Intercept"] + b["x"] * x + b["I(x ** 2)"] * x**2 + b["z"] * rows["z"] + b["a[T.q]"] * q + b["a[T.r]"] * r
+    d = b["x"] + 2 * b["I(x ** 2)"] * x
+    return np.average(d * (x if slope in ("eyex", "dyex") else 1) / (y if slope in ("eyex", "eydx") else 1), weights=weights)
+
+
+@pytest.mark.parametrize("slope", ["eyex", "eydx", "dyex"])
+def test_elasticities_and_their_errors_are_those_of_the_delta_method(slope):
+    rows = ROWS.assign(y=ROWS["y"] + 20)
+    fit = sq.ols("y ~ x + I(x ** 2) + z + a", rows, weights="w", vcov="HC3")
+    frame, groups = fit.effects("x", slope=slope), fit.effects("x", slope=slope, by=["a", "area"], at={"z": 0.5})
+
+    def gradient(rows):
+        steps = 1e-5 * fit.bse
+        sides = [[elasticity(fit.params + s * steps.where(steps.index == name, 0), rows, slope, rows["w"]) for s in (1, -1)]
+                 for name in fit.params.index]  # fmt: skip
+        return np.array([(up - down) for up, down in sides]) / (2 * steps.to_numpy())
+
+    for row, some in [(frame.iloc[0], rows)] + [
+        (row, rows.assign(z=0.5).query("a == @row['a'] and area == @row['area']")) for _, row in groups.iterrows()
+    ]:
+        assert_close(row["estimate"], elasticity(fit.params, some, slope, some["w"]), rtol=1e-10)
+        g = gradient(some)
+        assert_close(row["se"], np.sqrt(g @ fit.cov_params().to_numpy() @ g), rtol=1e-5)
+    assert groups[["a", "area"]].to_numpy().tolist() == [[a, area] for a in "pqr" for area in "ns"]
+
+
+def test_elasticities_at_a_point_need_no_rows(tmp_path):
+    fit = sq.ols("log(y + 20) ~ log(x) * a", ROWS)
+    fit.save(tmp_path / "fit.json")
+    at = {"x": 2, "a": "q"}
+    slope, mean = fit.effects("x", at=at).estimate[0], fit.margins(at=at).estimate[0]
+    assert_close(sq.load(tmp_path / "fit.json").effects("x", at=at, slope="eyex").estimate, [2 * slope / mean], rtol=1e-12)
+    with pytest.raises(DataError, match=r"^This averages over .* in the rows of the data frame, which a loaded"):
+        sq.load(tmp_path / "fit.json").effects("x", slope="eyex")
+
+
+def test_elasticities_are_of_numbers(fit):
+    assert fit.effects(slope="dyex").variable.tolist() == ["x", "z"]
+    with pytest.raises(OptionError, match=r"^slope='eyex' is for numbers, and 'a' is a category\. Leave slope= out"):
+        fit.effects(["x", "a"], slope="eyex")
+    with pytest.raises(OptionError, match=r"^slope='elasticity' is not understood\. Use 'dydx', 'eyex', 'eydx' or 'dyex'\.$"):
+        fit.effects("x", slope="elasticity")
+    zero = sq.ols("y ~ x - 1", {"x": [0.0, 1, 2, 3], "y": [0.5, 1, 2, 4]})
+    with pytest.raises(DataError, match=r"^slope='eyex' is relative to the prediction, which is zero in some rows\."):
+        zero.effects("x", slope="eyex")
+
+
 def test_the_figure_has_a_panel_for_each_predictor(fit):
     axes = fit.plot("effects").axes
     assert [each.get_title() for each in axes[:5]] == ["x", "z", "a", "flag", "dose"]

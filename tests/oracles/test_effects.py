@@ -75,6 +75,11 @@ def test_slopes_of_marginaleffects(name):
     assert_values(CASES[name], _rows(frame, lambda i, row: prefix.format(**row)))
 
 
+def test_elasticities_of_marginaleffects():
+    case = CASES["me.slopes.ela"]
+    assert_values(case, _one_row(fit_of(case).effects("income", slope="eyex"), "term=income "))
+
+
 def test_groups_and_contrasts_of_marginaleffects():
     fit = fit_of(CASES["me.slopes.by"])
     by_type = _rows(fit.effects("education", by="type"), lambda i, row: f"term=education kind={row['type']} ")

@@ -36,8 +36,7 @@ HYPOTHESES = (
 CLUSTERS = ("cl.ca.n", "cl.ca.F", "cl.ca.w.CR2", "cl.ca.joint", "cl2.inn.n", "cl2.sal.raw")
 PREDICTIONS = ("pred.", "sm.pred")
 EFFECTS = (
-    "contrast", "slope.", "mean.", "me.slopes.avg", "me.slopes.by", "me.comp", "me.pred", "me.slopes.grid", "me.slopes.hc3", "emm.",
-    "grid.", "trends", "partialR2", "std",
+    "contrast", "slope.", "mean.", "me.", "emm.", "grid.", "trends", "partialR2", "std",
 )  # fmt: skip
 ELSEWHERE = ("freq.", *HYPOTHESES, *CLUSTERS, *PREDICTIONS, *EFFECTS)
 # Cases for which nothing is built yet, by the beginning of their ids.
@@ -46,7 +45,6 @@ NOT_YET = (
     "bp.", "white", "gq.", "bg.", "ncv", "dw.", "ljung", "reset.", "harv", "rain", "vif", "cond", "gretl.", "sm.white", "sm.bp",
     "sm.reset", "sm.rain", "sm.bg", "sm.ljung", "sm.arch", "sm.gq", "sm.vif",  # diagnostics
     "infl.", "sm.influence", "sm.cooks", "sm.outlier",  # influence
-    "me.slopes.ela",  # elasticities
     "ridge.", "lasso.", "enet", "sk.", "pf.fe", "fe.", "lm.fe", "by.", "multi", "na.",  # penalties, fixed effects, groups
 )  # fmt: skip
 # Conventions that squarely does not have: R's AIC counts sigma, HC4m and HC5.

@@ -31,11 +31,13 @@ class Average:
     group : the values of the columns of `by`.
     z : (p + 1,) the average of [1, (x - center) / scale]; the first is 0 for a derivative.
     offset : the average of the offset, or of its derivative.
+    value : what is estimated, if it is not linear in the coefficients; z is then its gradient. None if it follows from z.
     """
 
     group: Label
     z: Array
     offset: float
+    value: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from squarely.data import scan_purpose
 from squarely.errors import short_traceback
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.effects import results, standardization
-from squarely.types import At
+from squarely.types import At, Slope
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +28,7 @@ class Effects(CoefficientStatistics):
         *,
         at: At | None = None,
         by: str | Sequence[str] | None = None,
+        slope: Slope = "dydx",
         alpha: float = 0.05,
     ) -> pd.DataFrame:
         """Estimate the average effect of a column of the data: the slope of a number, the contrasts of a category.
@@ -42,6 +43,7 @@ class Effects(CoefficientStatistics):
         at : values to which columns are set in every row, such as {"weight": [2000, 3000], "origin": "usa"}; each combination is
             a row of the result. "mean" is a number's mean, and equal weights of a category's levels; at="mean" sets all of them.
         by : a column, or several, in whose groups the rows are averaged.
+        slope : of a number: "dydx", or an elasticity, "eyex" (d log y / d log x), "eydx" or "dyex", by the delta method.
         alpha : limits are at level 1 - alpha.
 
         Returns
@@ -62,7 +64,7 @@ class Effects(CoefficientStatistics):
         >>> fit.effects("weight", by="origin")[["origin", "estimate", "se"]].round(5).to_dict("list")
         {'origin': [1, 2, 3], 'estimate': [-0.00711, -0.00789, -0.01112], 'se': [0.00034, 0.00112, 0.00153]}
         """
-        return results.effects(self, variable, at, by, alpha)
+        return results.effects(self, variable, at, by, alpha=alpha, slope=slope)
 
     @short_traceback
     @scan_purpose("effects")
@@ -86,7 +88,7 @@ class Effects(CoefficientStatistics):
         >>> fit.margins(at="mean", by="origin").estimate.round(2).to_list()
         [22.83, 24.05, 25.19]
         """
-        return results.margins(self, at, by, alpha)
+        return results.margins(self, at, by, alpha=alpha)
 
     @short_traceback
     def standardized(self) -> pd.Series:

@@ -11,9 +11,10 @@ import numpy as np
 
 from squarely.data import Level, to_page_frame
 from squarely.design import ContrastCoding, Name
-from squarely.errors import DataError, OptionError
+from squarely.errors import DataError, OptionError, require_one_of
 from squarely.inference.coefficients import CoefficientStatistics, require_alpha
 from squarely.inference.post_estimation.effects.averages import Average, Averages
+from squarely.inference.post_estimation.effects.elasticities import average_elasticities
 from squarely.inference.post_estimation.effects.estimates import Estimates, estimate, warn_undetermined
 from squarely.inference.post_estimation.effects.settings import Setting, coding_of, describe_means, find_variables, read_settings
 from squarely.inference.post_estimation.effects.terms import Request
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 _DIGITS = {"estimate": 4, "se": 4, "t": 4, "pvalue": 3, "low": 4, "high": 4}  # of the columns, on the page
 _COLUMNS = tuple(_DIGITS)
 SLOPE = "dy/dx"
+_SLOPES = {
+    "dydx": (SLOPE, "is the slope of the prediction in each row"),
+    "eyex": ("ey/ex", "is the slope times the column over the prediction, in each row"),
+    "eydx": ("ey/dx", "is the slope over the prediction, in each row"),
+    "dyex": ("dy/ex", "is the slope times the column, in each row"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +47,15 @@ class _Row:
     reference: int | None = None
 
 
-def effects(fit: CoefficientStatistics, variable: object, at: object, by: object, alpha: float) -> pd.DataFrame:
+def effects(
+    fit: CoefficientStatistics, variable: object, at: object, by: object, *, alpha: float, slope: str = "dydx"
+) -> pd.DataFrame:
     """Return average slopes and contrasts; the public method documents them."""
     require_alpha(alpha)
+    require_one_of("slope", slope, tuple(_SLOPES))
     variables = find_variables(fit, variable)
+    if slope != "dydx":
+        variables = _numbers_among(fit, variables, variable, slope)
     points, groups = read_settings(fit, at, by)
     for name in variables:
         if coding_of(fit, name) is not None and any(name in point.shown for point in points):
@@ -54,6 +66,10 @@ def effects(fit: CoefficientStatistics, variable: object, at: object, by: object
     requests, rows = _requests_of_effects(fit, variables, points)
     points, means = _set_means(averages, points, requests)
     requests, rows = _requests_of_effects(fit, variables, points)
+    if slope != "dydx":
+        rows = [replace(row, contrast=_SLOPES[slope][0]) for row in rows]
+        page = Page("Average Elasticities", [], notes=[f"{' '.join(_SLOPES[slope])}.", *_describe(fit, points, means)])
+        return _make_frame(fit, groups, average_elasticities(fit, requests, groups, slope), rows, page, alpha=alpha)
     kinds = {row.contrast == SLOPE for row in rows}
     title = "Average Slopes" if kinds == {True} else "Average Contrasts" if kinds == {False} else "Average Slopes and Contrasts"
     notes = ["dy/dx is the slope of the prediction in each row."] if True in kinds else []
@@ -63,7 +79,16 @@ def effects(fit: CoefficientStatistics, variable: object, at: object, by: object
     return _make_frame(fit, averages.by, averages.compute(requests), rows, page, alpha=alpha)
 
 
-def margins(fit: CoefficientStatistics, at: object, by: object, alpha: float) -> pd.DataFrame:
+def _numbers_among(fit: CoefficientStatistics, variables: Sequence[str], named: object, slope: str) -> list[str]:
+    """Return the numbers among variables, or raise an OptionError for a category that the user has named."""
+    numbers = [name for name in variables if coding_of(fit, name) is None]
+    if not numbers or (named is not None and len(numbers) < len(variables)):
+        other = next(name for name in variables if name not in numbers)
+        raise OptionError(f"slope={slope!r} is for numbers, and {other!r} is a category. Leave slope= out, or name a number.")
+    return numbers
+
+
+def margins(fit: CoefficientStatistics, at: object, by: object, *, alpha: float) -> pd.DataFrame:
     """Return average predictions; the public method documents them."""
     require_alpha(alpha)
     points, groups = read_settings(fit, at, by)
@@ -136,7 +161,7 @@ def _make_frame(
 ) -> pd.DataFrame:
     """Estimate each row in each group, from the averages that were found for each request."""
     keys = _empty_keys(rows, by)
-    z, offsets = [], []
+    z, offsets, values_of = [], [], []
     for row in rows:
         for i, average in enumerate(found[row.request]):
             values = {"variable": row.variable, "contrast": row.contrast, **row.point.shown}
@@ -144,9 +169,11 @@ def _make_frame(
             for name, column in keys.items():
                 column.append(values[name])
             reference = None if row.reference is None else found[row.reference][i]
+            values_of.append(average.value)
             z.append(average.z if reference is None else average.z - reference.z)
             offsets.append(average.offset - (0.0 if reference is None else reference.offset))
-    estimates = estimate(fit, np.array(z), np.array(offsets))
+    given = None if None in values_of else np.array(values_of, dtype=np.float64)
+    estimates = estimate(fit, np.array(z), np.array(offsets), given)
     columns = {**keys, **_statistics(estimates, alpha)}
     warn_undetermined([_describe_row(keys, i) for i in np.flatnonzero(~estimates.is_determined).tolist()], fit.solution)
     page = replace(page, blocks=[_table(keys, columns, alpha, "t" if fit.use_t else "z")], footer=_footer(fit, estimates))
