@@ -18,6 +18,7 @@ from squarely.show import escape_controls
 from tests.support.bad_covariances import COVARIANCES
 from tests.support.bad_data import FRAMES, VALUES
 from tests.support.bad_diagnostics import DIAGNOSTICS
+from tests.support.bad_effects import EFFECTS
 from tests.support.bad_files import ENCODINGS, FILES
 from tests.support.bad_formulas import FORMULAS, NAMES
 from tests.support.bad_hypotheses import HYPOTHESES
@@ -45,6 +46,7 @@ ROWS = [
         "hypothesis": HYPOTHESES,
         "prediction": PREDICTIONS,
         "diagnostic": DIAGNOSTICS,
+        "effect": EFFECTS,
     }.items()
     for row in rows
 ]
@@ -81,6 +83,7 @@ _TITLES = {
     "hypothesis": "Hypotheses and analysis of variance",
     "prediction": "Limits of predictions",
     "diagnostic": "Diagnostics",
+    "effect": "Effects and average predictions",
 }
 _LONGEST = 60
 _FOREIGN_TEXT = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version

@@ -220,6 +220,16 @@ def sum_columns(table: Array) -> Array:
     return total
 
 
+def sum_block(design: Design, block: Block, size: int) -> Array:
+    """Sum the scaled columns [1, x, y] of a block (k + 1,), with its weights, in pieces of at most `size` rows."""
+    layout, total = design.layout, np.zeros(len(design.columns) + 2)
+    dense, grouped = np.append(0, layout.dense + 1), layout.grouped + 1
+    for piece in scaled_blocks(design, block, size):
+        total[dense] += sum_columns(piece.Z)
+        total[grouped] += _sum_by_group(piece.indicators, piece.Z[0], len(grouped))
+    return total
+
+
 def _coefficients(design: Design, columns: np.ndarray, b: Pair, response: float = 1.0) -> _Coefficients:
     layout = design.layout
     d, g = len(layout.dense), len(layout.grouped)
