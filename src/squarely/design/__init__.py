@@ -34,7 +34,7 @@ from squarely.design.formula.expression import (
     standardizations_in,
 )
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
-from squarely.design.formula.formula import Formula, formula_of, needs_backticks, parse_formula, parse_weights
+from squarely.design.formula.formula import Formula, formula_of, needs_backticks, parse_formula, parse_weights, shorten_formula
 from squarely.design.formula.source_text import SourceText
 from squarely.design.formula.where import (
     COMPARISONS,
@@ -47,6 +47,7 @@ from squarely.design.formula.where import (
 )
 from squarely.design.learning.from_rows import learn_from_rows
 from squarely.design.learning.in_engine import learn_in_engine
+from squarely.design.learning.new_levels import learn_new_levels
 from squarely.design.learning.pilot import map_first_block
 from squarely.design.learning.plan import DesignPlan, describe_pass, no_rows_error, plan_design, require_named
 from squarely.design.matrix.block import Block, IndicatorColumn, ScaledBlock, dense_table, scaled_blocks, take_indicators

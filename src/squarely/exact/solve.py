@@ -161,7 +161,7 @@ def _sum_rounding(n: int) -> float:
 def _needs_extended(moments: Moments, factor: Factorization, b: Array, scale: Array, size: float) -> bool:
     """Return whether double-double is cheap, or doubles leave fewer than ten digits."""
     squares = max(float(moments.gram[-1, -1] - factor.rhs @ factor.rhs), 0.0)
-    errors = scale * np.sqrt(squares / (moments.n - len(factor.R)))
+    errors = scale * np.sqrt(squares / max(moments.n - len(factor.R), 1))
     # An estimate that the data cannot tell from zero does not need ten digits: they count against the standard error.
     inexact = 4 * ROUNDOFF * scale * size > TEN_DIGITS * np.maximum(np.abs(b), errors)
     return moments.n * moments.design.layout.cells <= CHEAP_CELLS or bool(inexact.any())

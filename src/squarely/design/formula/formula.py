@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from keyword import iskeyword
 from typing import NamedTuple
 
@@ -68,6 +68,7 @@ class Formula:
     numbers : columns of numbers that each row must have beside the model, such as one that gives an order.
     effects : the fixed effects to absorb, after `|`: each is a column, or two whose pairs are the levels.
     weights : what each row weighs; `has_frequencies` if it is the number of rows that one stands for. Rows of zero are left out.
+    required : expressions that each row must have a value of beside the model, such as other responses.
     """
 
     text: str
@@ -82,6 +83,7 @@ class Formula:
     effects: tuple[Effect, ...] = ()
     weights: Numeric | None = None
     has_frequencies: bool = False
+    required: tuple[Numeric, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Formula {self.text!r}>"
@@ -93,9 +95,10 @@ class Formula:
 
     @property
     def row_expressions(self) -> dict[str, Expression]:
-        """The expressions of what is not in X, with the weights and the further columns of numbers."""
+        """The expressions of what is not in X, with the weights and what else each row must have."""
         numbers: dict[str, Expression] = {name: Name(name, (0, 0)) for name in self.numbers}
-        return numbers | self.response_and_offsets | ({self.weights.text: self.weights.expression} if self.weights else {})
+        further = (*((self.weights,) if self.weights else ()), *self.required)
+        return numbers | self.response_and_offsets | {numeric.text: numeric.expression for numeric in further}
 
     @property
     def weights_option(self) -> dict[str, str]:
@@ -132,6 +135,24 @@ def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -
         intercept=intercept,
         names=tuple(names),
     )
+
+
+def shorten_formula(formula: Formula, terms: Sequence[tuple[str, ...]]) -> Formula:
+    """Return a formula with some of its terms; its text is that of these terms, or the whole one less the others.
+
+    >>> shorten_formula(parse_formula("y ~ (a + b)**2"), [("b",), ("a", "b")]).text
+    'y ~ b + a:b'
+    """
+    factors = {text: factor for text, factor in formula.factors.items() if any(text in term for term in terms)}
+    if formula.names is not None:
+        names = [name for name in formula.names if (name,) in terms]
+        text, arrays = formula_of(names, formula.response.text, intercept=formula.intercept).text, tuple(names)
+        return replace(formula, text=text, terms=tuple(terms), factors=factors, names=arrays)
+    left = formula.text[: read_source(formula.text).masked_text.index("~")].strip()
+    quoted = {text: f"`{text}`" if isinstance(f, UntypedColumn) and needs_backticks(text) else text for text, f in factors.items()}
+    parts = [":".join(quoted[text] for text in term) for term in terms] + [each.text for each in formula.offsets]
+    text = f"{left} ~ {' + '.join(parts) or '1'}{'' if formula.intercept else ' - 1'}"
+    return replace(formula, text=text, terms=tuple(terms), factors=factors)
 
 
 def needs_backticks(name: str) -> bool:
