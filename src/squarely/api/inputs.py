@@ -84,9 +84,7 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
     formula, source = open_inputs(inputs)
     formula = replace(formula, groups=inputs.covariance.groups)
     source, remarks = sort_rows(inputs, source)
-    require_group_columns(inputs.covariance, source)
-    require_order(inputs.covariance, source, has_frequencies=formula.has_frequencies)
-    require_readable_rows(inputs.covariance, source)
+    require_covariance(inputs.covariance, source, formula)
     require_rows_for_effects(formula, source, inputs.fold)
     in_engine = not formula.effects and choose_fold(inputs.fold, source, formula) != "batches"
     with parse_once(inputs, formula, source) as stored:
@@ -103,6 +101,13 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
             if not in_engine or inputs.fold != "auto" or is_aggregate_only(source):
                 raise
             return fit_with(compute_moments(inputs, formula, stored, in_engine=False), fallback_remark(moments, error))
+
+
+def require_covariance(covariance: CovarianceOptions, source: Source, formula: Formula) -> None:
+    """Raise an error if a covariance needs columns, an order or rows that the source does not give."""
+    require_group_columns(covariance, source)
+    require_order(covariance, source, has_frequencies=formula.has_frequencies)
+    require_readable_rows(covariance, source)
 
 
 def sort_rows(inputs: ModelInputs, source: Source) -> tuple[Source, tuple[str, ...]]:

@@ -35,6 +35,7 @@ from squarely.design.formula.expression import (
 )
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
 from squarely.design.formula.formula import Formula, formula_of, needs_backticks, parse_formula, parse_weights, shorten_formula
+from squarely.design.formula.responses import parse_responses, split_responses
 from squarely.design.formula.source_text import SourceText
 from squarely.design.formula.where import (
     COMPARISONS,
@@ -53,7 +54,7 @@ from squarely.design.learning.plan import DesignPlan, describe_pass, no_rows_err
 from squarely.design.matrix.block import Block, IndicatorColumn, ScaledBlock, dense_table, scaled_blocks, take_indicators
 from squarely.design.matrix.dependencies import Check
 from squarely.design.matrix.factor_values import DATA_COLUMN, FactorValues, factor_of, is_column_alone
-from squarely.design.matrix.model_matrix import fold_blocks, iter_blocks
+from squarely.design.matrix.model_matrix import fold_blocks, fold_response_blocks, iter_blocks
 from squarely.design.matrix.prediction import (
     LinearPredictor,
     PredictedRows,

@@ -137,6 +137,11 @@ def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -
     )
 
 
+def column_names_of(numeric: Numeric) -> list[str]:
+    """Return the columns of the data in a response."""
+    return [name.name for name in column_names(numeric.expression)]
+
+
 def shorten_formula(formula: Formula, terms: Sequence[tuple[str, ...]]) -> Formula:
     """Return a formula with some of its terms; its text is that of these terms, or the whole one less the others.
 
@@ -197,7 +202,7 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
     response, tree = _parse_column(source, middle, _RESPONSE), parse_terms(source, middle + 1)
     if tree is None:
         raise source.error("The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'.", (middle, middle + 1))
-    elsewhere = {part.name for part in column_names(response.expression)}.union(*effects)
+    elsewhere = set(column_names_of(response)).union(*effects)
     expander = TermExpander(source, middle + 1, [name for name in columns if name not in elsewhere])
     try:
         terms, offsets = expander.terms(tree)
