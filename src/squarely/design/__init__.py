@@ -34,9 +34,16 @@ from squarely.design.formula.expression import (
     standardizations_in,
 )
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
-from squarely.design.formula.formula import Formula, formula_of, needs_backticks, parse_formula, parse_weights, shorten_formula
-from squarely.design.formula.responses import parse_responses, split_responses
-from squarely.design.formula.source_text import SourceText
+from squarely.design.formula.formula import (
+    Formula,
+    formula_of,
+    needs_backticks,
+    parse_formula,
+    parse_responses,
+    parse_weights,
+    shorten_formula,
+)
+from squarely.design.formula.source_text import SourceText, split_responses
 from squarely.design.formula.where import (
     COMPARISONS,
     BooleanOperation,

@@ -137,6 +137,20 @@ def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -
     )
 
 
+def parse_responses(texts: Sequence[str], columns: Sequence[str]) -> list[Formula]:
+    """Parse formulas that differ in their responses alone, each of which requires the others.
+
+    `columns` are what a `.` stands for, without the responses.
+    """
+    responses = [parse_formula(text, columns).response for text in texts]
+    names = [response.text for response in responses]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise FormulaError(f"The response {twice!r} is on the left side twice. Name it once.")
+    on_the_left = {name for response in responses for name in column_names_of(response)}
+    formulas = [parse_formula(text, [name for name in columns if name not in on_the_left]) for text in texts]
+    return [replace(each, required=tuple(r for r in responses if r.text != each.response.text)) for each in formulas]
+
+
 def column_names_of(numeric: Numeric) -> list[str]:
     """Return the columns of the data in a response."""
     return [name.name for name in column_names(numeric.expression)]
