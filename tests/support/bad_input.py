@@ -19,6 +19,7 @@ from tests.support.bad_covariances import COVARIANCES
 from tests.support.bad_data import FRAMES, VALUES
 from tests.support.bad_files import ENCODINGS, FILES
 from tests.support.bad_formulas import FORMULAS, NAMES
+from tests.support.bad_groups import GROUPS
 from tests.support.bad_hypotheses import HYPOTHESES
 from tests.support.bad_options import OPTIONS
 from tests.support.bad_penalties import PENALTIES
@@ -39,7 +40,7 @@ ROWS = [
         "name": NAMES,
         "encoding": ENCODINGS,
         "formula": FORMULAS,
-        "option": [*OPTIONS, *COVARIANCES, *PENALTIES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
+        "option": [*OPTIONS, *COVARIANCES, *PENALTIES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS, *GROUPS],
         "hypothesis": HYPOTHESES,
         "prediction": PREDICTIONS,
     }.items()
@@ -102,6 +103,8 @@ def page(messages: Mapping[tuple[str, str], str]) -> str:
 def _describe_input(row: Row) -> str:
     if row.kind == "formula":
         text = row.formula if isinstance(row.formula, str) else repr(row.formula)
+    elif row.kind == "option" and not row.options:
+        text = row.formula
     elif row.kind in ("option", "hypothesis", "prediction"):
         text = ", ".join(f"{name}={value!r}" for name, value in row.options.items())
     elif row.formula != "y ~ x":

@@ -95,7 +95,7 @@ def for_python(row: Row) -> Any:
 
 
 def run_in_python(row: Row, data: Any) -> Any:
-    """Make the call of a row; `test`, `typ` and `against` in its options are those of a test, and `new` rows to predict."""
+    """Make the call of a row; `test`, `typ`, `against`, `new` and `group` among its options are not those of the call."""
     options = dict(row.options)
     if row.call == "predict":
         return sq.ols(row.formula, data).predict(options.pop("new", data), **options)
@@ -107,7 +107,10 @@ def run_in_python(row: Row, data: Any) -> Any:
         return sq.anova(*fits, **({} if typ is None else {"typ": typ}))
     if row.call == "table":
         return sq.table(sq.ols(row.formula, data), **options)
+    group = options.pop("group", None)
     result = getattr(sq, row.call)(row.formula, data, **options)
+    if group is not None:
+        raise result[group]
     return result if test is None else result.f_test(test)
 
 

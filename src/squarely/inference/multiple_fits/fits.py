@@ -37,7 +37,7 @@ class Fits(Mapping[Any, Any]):
     >>> list(fits), fits[3].nobs
     ([1, 2, 3], 79)
     >>> fits.frame().query("term == 'weight'")[["origin", "estimate", "std_err", "n"]].round(5).to_dict("list")
-    {'origin': [1, 2, 3], 'estimate': [-0.00684, -0.00938, -0.01348], 'std_err': [0.00032, 0.00133, 0.00173], 'n': [249, 70, 79]}
+    {'origin': [1, 2, 3], 'estimate': [-0.00681, -0.00722, -0.01072], 'std_err': [0.00027, 0.00142, 0.00179], 'n': [249, 70, 79]}
     """
 
     __dir__ = public_dir()
