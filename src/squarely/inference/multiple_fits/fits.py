@@ -133,6 +133,9 @@ class Fits(Mapping[Any, Any]):
                 f"{pluralize(len(dropped), what)} {'drops' if len(dropped) == 1 else 'drop'} columns, such as {dropped[0][1]} in "
                 f"{self._name(dropped[0][0])}: they are zero or constant there, or depend on columns before."
             )
+        if what == "response":
+            total = self.formula.partition("~")[0].strip()
+            notes.append(f"R reads {total} on the left as a sum, and statsmodels as here. For the sum write I({total}).")
         return Page(self.formula, [KeyValueTable(left, right), Table(header, rows)], notes=notes, footer=footer)
 
     def as_dict(self) -> Mapping[str, Any]:
