@@ -29,6 +29,7 @@ from squarely.inference import (
     read_group_columns,
     require_group_covariance,
     require_ordered_rows,
+    require_rows_here,
 )
 from squarely.types import Data, Missing
 
@@ -66,6 +67,7 @@ def fit_several_responses(inputs: ModelInputs, *, collinear: str, precision: str
         raise OptionError("Several responses read the rows, and fold='aggregates' leaves them where they are. Leave fold= out.")
     formula, source = open_inputs(replace(inputs, formula=texts[0]))
     source, remarks = sort_rows(inputs, source)
+    require_rows_here(source, "Several responses read")
     require_covariance(inputs.covariance, source, formula)
     formulas = [
         replace(each, weights=formula.weights, has_frequencies=formula.has_frequencies, groups=inputs.covariance.groups)
