@@ -62,7 +62,7 @@ def test_windows(engine, folder):
         here = sq.rolling("y ~ x + when", in_memory(), window=40)
         assert_close(sq.rolling("y ~ x + when", rows, window=40).params, here.params, rtol=1e-10)
     elif not engine.startswith(("duckdb", "polars")):  # whose aggregates have no order, and whose rows have one
-        with pytest.raises((OptionError, DataError), match="order_by=|in other processes"):
+        with pytest.raises((OptionError, DataError), match=r"order_by=|in other processes"):
             sq.rolling("y ~ x + when", rows, window=40)
 
 
