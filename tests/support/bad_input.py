@@ -21,6 +21,7 @@ from tests.support.bad_diagnostics import DIAGNOSTICS
 from tests.support.bad_effects import EFFECTS
 from tests.support.bad_files import ENCODINGS, FILES
 from tests.support.bad_formulas import FORMULAS, NAMES
+from tests.support.bad_groups import GROUPS
 from tests.support.bad_hypotheses import HYPOTHESES
 from tests.support.bad_influence import INFLUENCE
 from tests.support.bad_options import OPTIONS
@@ -42,7 +43,7 @@ ROWS = [
         "name": NAMES,
         "encoding": ENCODINGS,
         "formula": FORMULAS,
-        "option": [*OPTIONS, *COVARIANCES, *INFLUENCE, *PENALTIES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
+        "option": [*OPTIONS, *COVARIANCES, *GROUPS, *INFLUENCE, *PENALTIES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
         "hypothesis": HYPOTHESES,
         "prediction": PREDICTIONS,
         "diagnostic": DIAGNOSTICS,
@@ -109,6 +110,8 @@ def page(messages: Mapping[tuple[str, str], str]) -> str:
 def _describe_input(row: Row) -> str:
     if row.kind == "formula":
         text = row.formula if isinstance(row.formula, str) else repr(row.formula)
+    elif row.kind == "option" and not row.options:
+        text = row.formula
     elif row.kind in ("option", "hypothesis", "prediction", "diagnostic"):
         text = ", ".join(f"{name}={value!r}" for name, value in row.options.items())
     elif row.formula != "y ~ x":

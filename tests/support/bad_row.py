@@ -97,18 +97,18 @@ def for_python(row: Row) -> Any:
 
 
 def run_in_python(row: Row, data: Any) -> Any:
-    """Make the call of a row; `test`, `typ` and `against` in its options are those of a test, and `new` rows to predict.
-
-    `method` is that of a fit which diagnoses it, with the other options.
-    """
+    """Make the call of a row; `test`, `typ`, `against`, `new` and `group` among its options are not those of the call."""
     options = dict(row.options)
-    if row.call not in ("anova", "ols", "preview", "train", "sweep", "certify"):
+    if row.call not in ("anova", "ols", "preview", "rolling", "expanding", "train", "sweep", "certify"):
         return _call_fit(row, data, options)
     test, typ, against = (options.pop(name, None) for name in ("test", "typ", "against"))
     if row.call == "anova":
         fits = [sq.ols(formula, data, **options) for formula in (row.formula, against) if formula]
         return sq.anova(*fits, **({} if typ is None else {"typ": typ}))
+    group = options.pop("group", None)
     result = getattr(sq, row.call)(row.formula, data, **options)
+    if group is not None:
+        raise result[group]
     return result if test is None else result.f_test(test)
 
 

@@ -127,8 +127,9 @@ def fold_whitened_batches(
     `most_rows` limits the rows of a batch.
     """
     moments, W = solution.moments, whitening_matrix(solution)
-    formula = replace(moments.design.formula, groups=tuple(groups), numbers=tuple(numbers))
-    design = replace(moments.design, formula=formula)
+    formula = moments.design.formula
+    every = tuple(dict.fromkeys((*formula.groups, *groups)))  # rows without a label that the fit needed are not in it
+    design = replace(moments.design, formula=replace(formula, groups=every, numbers=tuple(numbers)))
 
     def work(block: Block) -> _Total[T]:
         if not block.size:
