@@ -44,7 +44,8 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
     ------
     DataError : a column has one value, or a label cannot be used.
     """
-    n, q, parameters = solution.moments.nobs, len(solution.factor.columns), count_parameters(solution, source, options)
+    n, q, absorbed = solution.moments.nobs, len(solution.factor.columns), solution.moments.design.absorbed
+    parameters, nested = count_parameters(solution, source, options)
     first, second = options.cluster
     ways: list[Way] = [(first,), (second,), (first, second)]
     parts = read_clusters(solution, source, ways)
@@ -55,7 +56,8 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
     factors = [G / (G - 1) * (n - 1) / (n - parameters) for G in used] or [1.0] * 3
     meat = factors[0] * meats[0] + factors[1] * meats[1] - factors[2] * meats[2]
     repair, fewest = _repair(meat), min(counts[:2])
-    notes = [_note(options, how, [groups.tally for groups in parts], repair), *describe_few(solution, options, fewest, repair.rank)]
+    notes = [_note(options, how, [groups.tally for groups in parts], repair, is_absorbed=absorbed is not None)]
+    notes += [*(nested if how != "none" else []), *describe_few(solution, options, fewest, repair.rank)]
     if repair.eigenvalue is not None:
         notes.append(_describe_repair(covariance_root(solution), meat, repair))
     return RobustCovariance(
@@ -82,7 +84,7 @@ def _repair(meat: Array) -> _Repair:
     return _Repair((Q * np.maximum(values, 0.0)) @ Q.T, rank, float(values[0]) / trace)
 
 
-def _note(options: CovarianceOptions, how: str, tallies: list[Tally], repair: _Repair) -> str:
+def _note(options: CovarianceOptions, how: str, tallies: list[Tally], repair: _Repair, *, is_absorbed: bool) -> str:
     first, second = options.cluster
     fewest = min(tally.clusters for tally in tallies[:2])
     factor = {
@@ -93,7 +95,7 @@ def _note(options: CovarianceOptions, how: str, tallies: list[Tally], repair: _R
     tests = options.describe_df(f"t and F have {pluralize(fewest - 1, 'degree')} of freedom")
     elsewhere = (
         ""
-        if repair.eigenvalue is not None
+        if repair.eigenvalue is not None or (is_absorbed and how != "min")
         else f" The same numbers: {_ELSEWHERE[how].format(name_in_r(first), name_in_r(second))}."
     )
     return (
