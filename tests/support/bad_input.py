@@ -20,6 +20,7 @@ from tests.support.bad_data import FRAMES, VALUES
 from tests.support.bad_diagnostics import DIAGNOSTICS
 from tests.support.bad_effects import EFFECTS
 from tests.support.bad_files import ENCODINGS, FILES
+from tests.support.bad_fixed_effects import FIXED_EFFECTS
 from tests.support.bad_formulas import FORMULAS, NAMES
 from tests.support.bad_groups import GROUPS
 from tests.support.bad_hypotheses import HYPOTHESES
@@ -42,7 +43,7 @@ ROWS = [
         "value": VALUES,
         "name": NAMES,
         "encoding": ENCODINGS,
-        "formula": FORMULAS,
+        "formula": [*FORMULAS, *FIXED_EFFECTS],
         "option": [*OPTIONS, *COVARIANCES, *GROUPS, *INFLUENCE, *PENALTIES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
         "hypothesis": HYPOTHESES,
         "prediction": PREDICTIONS,

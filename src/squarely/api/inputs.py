@@ -82,7 +82,7 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
     With fold="auto", the rows are read after all if the moments of the engine are too inexact for `solve`.
     """
     formula, source = open_least_squares(inputs)
-    remarks = () if inputs.order_by is None else (f"Rows in the order of {inputs.order_by!r}.",)
+    remarks = describe_order(inputs)
     in_engine = not formula.effects and choose_fold(inputs.fold, source, formula) != "batches"
     with parse_once(inputs, formula, source) as stored:
 
@@ -114,6 +114,11 @@ def sort_rows(inputs: ModelInputs, source: Source) -> Source:
     if not isinstance(inputs.order_by, str):
         raise OptionError(f"order_by={show_value(inputs.order_by)} is not the name of a column. Give one, such as order_by='time'.")
     return source.sort_by(inputs.order_by)
+
+
+def describe_order(inputs: ModelInputs) -> tuple[str, ...]:
+    """Return a remark that says in which order the rows are, if `order_by=` gave it."""
+    return () if inputs.order_by is None else (f"Rows in the order of {inputs.order_by!r}.",)
 
 
 def open_least_squares(inputs: ModelInputs) -> tuple[Formula, Source]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from squarely.api.inputs import (
     ModelInputs,
+    describe_order,
     open_inputs,
     parse_once,
     parse_row_filter,
@@ -66,7 +67,7 @@ def fit_several_responses(inputs: ModelInputs, *, collinear: str, precision: str
     if inputs.fold == "aggregates":
         raise OptionError("Several responses read the rows, and fold='aggregates' leaves them where they are. Leave fold= out.")
     formula, source = open_inputs(replace(inputs, formula=texts[0]))
-    source, remarks = sort_rows(inputs, source)
+    source = sort_rows(inputs, source)
     require_rows_here(source, "Several responses read")
     require_covariance(inputs.covariance, source, formula)
     formulas = [
@@ -80,7 +81,7 @@ def fit_several_responses(inputs: ModelInputs, *, collinear: str, precision: str
             source,
             parse_row_filter(inputs),
             inputs.covariance,
-            remarks=remarks,
+            remarks=describe_order(inputs),
             collinear=collinear,
             precision=precision,
         )
