@@ -15,10 +15,11 @@ from squarely.design import Block, Design, fold_blocks
 from squarely.errors import DataError, pluralize
 from squarely.exact import Solution, iter_residuals, require_same_rows, sum_columns
 from squarely.moments import fold_in_threads
-from squarely.numerics import Array
+from squarely.numerics import ROUNDOFF, Array
 
 T = TypeVar("T")
 
+_TWELVE_DIGITS = 1e-12  # of the norm of the residuals: standard errors then have more than enough
 _CELLS = 2**17  # of a piece, a megabyte: it stays in a cache
 _MIN_ROWS, _MAX_ROWS = 64, 8_192
 
@@ -104,7 +105,9 @@ def fold_whitened_batches(
     for rows that are not partitioned.
     """
     moments, W = solution.moments, whitening_matrix(solution)
-    design = replace(moments.design, formula=replace(moments.design.formula, groups=tuple(groups)))
+    design, groups = moments.design, tuple(groups)
+    if groups != design.formula.groups:
+        design = replace(design, formula=replace(design.formula, groups=groups))
 
     def work(block: Block) -> _Total[T]:
         if not block.size:
@@ -131,9 +134,10 @@ _Total = tuple[RowAccount, Array | float, list[T]]
 
 def _whiten(design: Design, block: Block, solution: Solution, W: Array, sums: list[Array]) -> Iterator[WhitenedRows]:
     """Yield the pieces of a block, whitened, and append the sums of their scaled columns (k + 1,) to `sums`."""
-    columns, size = solution.factor.columns, min(max(_CELLS // (len(design.columns) + 2), _MIN_ROWS), _MAX_ROWS)
+    columns, extended = solution.factor.columns, _needs_extended(solution)
+    size = min(max(_CELLS // (len(design.columns) + 2), _MIN_ROWS), _MAX_ROWS)
     positions, start = block.rows, 0
-    tables = iter_residuals(design, block, columns, solution.scaled_params, extended=solution.precision == "extended", size=size)
+    tables = iter_residuals(design, block, columns, solution.scaled_params, extended=extended, size=size)
     for table, residuals in tables:
         at = slice(start, start + len(residuals))
         start = at.stop
@@ -146,6 +150,16 @@ def _whiten(design: Design, block: Block, solution: Solution, W: Array, sums: li
             rows = replace(rows, weights=table[0] ** 2)
         sums.append(sum_columns(table))
         yield rows
+
+
+def _needs_extended(solution: Solution) -> bool:
+    """Return whether the fit has residuals in double-double, and doubles would leave less than twelve digits of their norm."""
+    if solution.precision != "extended":
+        return False
+    lengths = np.sqrt(np.diag(solution.moments.gram))
+    terms = float(lengths[solution.factor.columns] @ np.abs(solution.scaled_params[0]) + lengths[-1])
+    norm = np.sqrt(solution.ssr) / solution.moments.design.scales[-1]
+    return not 4 * ROUNDOFF * terms <= _TWELVE_DIGITS * norm
 
 
 def _require_labels(source: Source, solution: Solution, account: RowAccount, groups: Sequence[str]) -> None:
