@@ -97,13 +97,23 @@ class Panel:
 
 
 def draw(panels: Sequence[Panel], ax: Any = None) -> Any:
-    """Draw panels side by side and return the Figure; or draw them into the user's axes, one or several, and return these."""
+    """Draw panels side by side, four or more in several lines, and return the Figure.
+
+    Or draw them into the user's axes, one or several, and return these.
+    """
     module = _import_figure()
     if ax is not None:
         return _draw_into(panels, ax)
-    figure = module.Figure(sum(map(_width, panels)) if len(panels) > 1 else 1.25 * _width(panels[0]), max(p.height for p in panels))
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    across = len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3
+    lines = [panels[i : i + across] for i in range(0, len(panels), across)]
+    width = max(sum(map(_width, line)) for line in lines) if len(panels) > 1 else 1.25 * _width(panels[0])
+    heights = [max(panel.height for panel in line) for line in lines]
+    figure = module.Figure(width, sum(heights))
+    grid = figure.subplots(len(lines), across, squeeze=False, height_ratios=heights).ravel()
+    for axes, panel in zip(grid, panels, strict=False):
         _draw_panel(axes, panel)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
     return figure
 
 
@@ -122,7 +132,7 @@ def _import_figure() -> Any:
 
 
 def _width(panel: Panel) -> float:
-    """Return the width of a panel in inches, with room for a long legend beside it."""
+    """Return the width of a panel in inches, with space for a long legend beside it."""
     named = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Curve | Level))
     beside = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Intervals))
     is_wide = beside or max(map(len, panel.rows), default=0) > _SHORT_NAME or (named > _MAX_INSIDE and not panel.label_ends)
@@ -269,7 +279,7 @@ def _format_tick(value: float, _: int) -> str:
 
 
 def _label_curves(axes: Any, panel: Panel) -> None:
-    """Label the curves at their ends, if the panel asks for it and there is room, and the others in a legend."""
+    """Label the curves at their ends, if the panel asks for it and there is space, and the others in a legend."""
     curves = [mark for mark in panel.marks if isinstance(mark, Curve) and mark.label]
     heights = _place_labels(axes, curves) if panel.label_ends else {}
     for i, height in heights.items():
@@ -284,9 +294,9 @@ def _label_curves(axes: Any, panel: Panel) -> None:
 
 
 def _place_legend(panel: Panel, labels: int) -> dict[str, Any]:
-    """Return where the legend is: beside a panel if it is long, and else where there is room.
+    """Return where the legend is: beside a panel if it is long, and else where there is space.
 
-    The search for room tries each cell, which takes seconds: over cells the legend is where a line leaves room.
+    The search for space tries each cell, which takes seconds: over cells the legend is where a line leaves space.
     """
     if labels > _MAX_INSIDE or panel.rows:
         return {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}

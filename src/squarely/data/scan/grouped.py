@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from squarely.data.dtypes import kind_of
 from squarely.data.scan.batch import CategoricalColumn
@@ -29,7 +30,7 @@ _HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, to combine the hashes of tw
 def encode_labels(columns: Mapping[str, CategoricalColumn], *, fractions: bool = False) -> tuple[Labels, np.ndarray]:
     """Return the distinct labels in some rows, and the place of each row's label among them (m,).
 
-    With two columns a label is a pair. With `fractions` numbers need not be whole.
+    With several columns a label is a combination. With `fractions` numbers need not be whole.
 
     Raises
     ------
@@ -68,13 +69,42 @@ def concat_labels(parts: Sequence[Labels]) -> tuple[Labels, np.ndarray]:
     return _pair(labels, codes)
 
 
+class LabelPlaces:
+    """Distinct labels as plain values, each with its place in the order of appearance; of several columns, tuples."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._places = {value: place for place, value in enumerate(_plain_labels(labels))}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._places)
+
+    def merge(self, other: LabelPlaces) -> np.ndarray:
+        """Return the places of the labels of another one (g,), which get one here if they are new."""
+        places = self._places
+        return np.array([places.setdefault(value, len(places)) for value in other], dtype=np.int64)
+
+    def find(self, labels: Labels) -> np.ndarray:
+        """Return the places of labels (g,), -1 for one that has none."""
+        return np.array([self._places.get(value, -1) for value in _plain_labels(labels)], dtype=np.int64)
+
+
+def _plain_labels(labels: Labels) -> list[Any]:
+    columns = [column.to_pylist() for column in labels]
+    return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+
+
 def _pair(labels: Sequence[pa.Array], codes: Sequence[np.ndarray]) -> tuple[Labels, np.ndarray]:
-    if len(labels) == 1:
-        return tuple(labels), codes[0]
-    size = max(len(labels[1]), 1)
-    found = pa.array(codes[0].astype(np.int64) * size + codes[1]).dictionary_encode()
-    first, second = np.divmod(found.dictionary.to_numpy(), size)
-    return (labels[0].take(pa.array(first)), labels[1].take(pa.array(second))), found.indices.to_numpy()
+    """Return the distinct combinations of labels, and the places among them of the rows."""
+    joined, places = (labels[0],), codes[0]
+    for column, more in zip(labels[1:], codes[1:], strict=True):
+        size = max(len(column), 1)
+        found = pa.array(places.astype(np.int64) * size + more).dictionary_encode()
+        first, second = (pa.array(part) for part in np.divmod(found.dictionary.to_numpy(), size))
+        joined, places = (*(each.take(first) for each in joined), column.take(second)), found.indices.to_numpy()
+    return joined, places
 
 
 def _require_labels(name: str, labels: pa.Array) -> pa.Array:
@@ -106,6 +136,24 @@ def fractional_label_error(name: str, value: Any) -> DataError:
         f"Column {name!r} has {show_value(float(value))} among its labels, which is not a whole number, so the column does not "
         "name groups of rows. Name another column, or convert it to text if its values are labels."
     )
+
+
+def require_one_spelling(name: str, labels: pa.Array) -> None:
+    """Raise a DataError if all labels are numbers, and two texts are the same number, such as "1" and "01"."""
+    if kind_of(labels.type) != "text":
+        return
+    try:
+        values = pc.utf8_trim_whitespace(labels).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        return
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    same = np.flatnonzero((ordered[1:] == ordered[:-1]) & (np.abs(ordered[1:]) < EXACT_INTEGERS))
+    if len(same):
+        first, second = (show_value(labels[int(order[same[0] + i])].as_py()) for i in (0, 1))
+        raise DataError(
+            f"Column {name!r} has {first} and {second} among its labels, which are the same number. Write each number in one way."
+        )
 
 
 def add_up(tables: Sequence[Group]) -> Group:

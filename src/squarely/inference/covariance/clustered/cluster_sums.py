@@ -18,6 +18,7 @@ from squarely.data import (
     encode_labels,
     fractional_label_error,
     parses_as_number,
+    require_one_spelling,
     sum_by_code,
 )
 from squarely.errors import DataError, pluralize
@@ -88,7 +89,7 @@ class ClusterSums:
 
 
 @dataclass(slots=True)
-class Tally:
+class ClusterCounts:
     """The number of clusters, and of rows in the smallest and the largest one."""
 
     clusters: int = 0
@@ -111,11 +112,11 @@ class Tally:
 class ClusterGroups:
     """All clusters of a fit, in tables that share no cluster. Many of them are in a store, which may be on the disk.
 
-    `tally` counts those that have been iterated over.
+    `cluster_counts` describes those that have been iterated over.
     """
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.cluster_counts = ClusterCounts()
         self._store = GroupedStore()
         self._sums: ClusterSums | None = None
 
@@ -144,10 +145,10 @@ class ClusterGroups:
         return self
 
     def __iter__(self) -> Iterator[ClusterTable]:
-        self.tally = Tally()
+        self.cluster_counts = ClusterCounts()
         tables = self._sums.tables if self._sums else (ClusterTable(*group) for group in self._store.iter_groups())
         for table in tables:
-            self.tally.add(table)
+            self.cluster_counts.add(table)
             yield table
 
 
@@ -177,7 +178,9 @@ def read_clusters(solution: Solution, source: Source, ways: Sequence[Way], produ
     )
     if not source.typed:
         for name, one in zip(columns, sums, strict=False):
-            _require_whole_numbers(name, one.tables[0].labels[0].slice(0, _EXAMINED).to_pylist())
+            labels = one.tables[0].labels[0]
+            _require_whole_numbers(name, labels.slice(0, _EXAMINED).to_pylist())
+            require_one_spelling(name, labels)
     return [each.complete(one) for each, one in zip(groups, sums, strict=True)]
 
 

@@ -7,10 +7,12 @@ from typing import Any
 from squarely.errors import OptionError, join_words, require_one_of, short_traceback
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.figures.coefficient_figure import coefficient_panel
-from squarely.inference.post_estimation.figures.line_figure import line_panel, predictors_of
+from squarely.inference.post_estimation.figures.effects_figure import effects_panels
+from squarely.inference.post_estimation.figures.line_figure import line_panel
+from squarely.inference.post_estimation.predictors import predictors_of
 from squarely.show import draw
 
-_KINDS = ("line", "coefficients")
+_KINDS = ("line", "coefficients", "effects")
 
 
 class Figures(CoefficientStatistics):
@@ -23,7 +25,8 @@ class Figures(CoefficientStatistics):
         """Draw the fit and return a matplotlib figure, or draw into your axes `ax` and return these.
 
         "line" draws a model of one numeric predictor: rows, fitted curve, and bands at 95 %, of which the confidence band is for
-        the mean and the prediction band for a new row. "coefficients" draws the coefficients with their limits at 95 %. Without
+        the mean and the prediction band for a new row. "coefficients" draws the coefficients with their limits at 95 %. "effects"
+        draws the predictions along each number, and the contrasts of each category, with the others at their means. Without
         `kind` it is the line where the model has one, otherwise the coefficients.
 
         The line reads the rows once. More than 10,000 rows are counted in the cells of a grid, in the memory of a batch. A fit
@@ -50,6 +53,8 @@ def plot_fit(fit: CoefficientStatistics, kind: str | None, ax: Any) -> Any:
     """Draw a fit; the public method documents it."""
     if kind is not None:
         require_one_of("kind", kind, _KINDS)
+    if kind == "effects":
+        return draw(effects_panels(fit), ax)
     numbers, labels = predictors_of(fit)
     has_line = len(numbers) == 1 and not labels
     if kind == "line" and not has_line:
