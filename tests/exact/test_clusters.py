@@ -453,6 +453,13 @@ def test_a_gap_drops_the_row_at_the_fit_and_is_refused_afterwards():
         sq.ols(FORMULA, data | {"firm": labels}).vcov(cluster="firm")
 
 
+def test_gaps_in_either_of_two_columns_are_counted_together():
+    data = rows() | {"firm": [None if i < 3 else "a" if i % 2 else "b" for i in range(240)]}
+    data["year"] = [None if 5 <= i < 10 else i % 4 for i in range(240)]
+    with pytest.raises(DataError, match=r"^'firm' or 'year' of .* is missing in 8 rows of the 240 .*with 'firm' and 'year' in"):
+        sq.ols(FORMULA, data).vcov(cluster=["firm", "year"])
+
+
 # ---- arrays beside X and y, and the words of other packages
 
 

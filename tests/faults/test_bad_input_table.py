@@ -39,7 +39,7 @@ def expected(row, *, on_cli):
 @pytest.fixture
 def prepared(request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if request.getfixturevalue("row").call not in ("ols", "anova", "predict"):
+    if request.getfixturevalue("row").call not in ("ols", "anova", "influence", "predict"):
         need("torch")
 
 

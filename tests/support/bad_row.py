@@ -105,6 +105,8 @@ def run_in_python(row: Row, data: Any) -> Any:
     if row.call == "anova":
         fits = [sq.ols(formula, data, **options) for formula in (row.formula, against) if formula]
         return sq.anova(*fits, **({} if typ is None else {"typ": typ}))
+    if row.call == "influence":
+        return sq.ols(row.formula, data).get_influence().top(**options)
     if row.call == "table":
         return sq.table(sq.ols(row.formula, data), **options)
     result = getattr(sq, row.call)(row.formula, data, **options)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
+from squarely.api.inputs import ModelInputs, fit_moments, open_least_squares, parse_row_filter
 from squarely.api.label_arrays import name_label_arrays
 from squarely.api.multiple_fits import fit_by_groups
 from squarely.data import is_in_memory, open_source, pass_counter
@@ -140,6 +140,14 @@ def preview(
     read: Mapping[str, object] | None = None,
     precision: Precision = "auto",
     fold: Fold = "auto",
+    order_by: str | None = None,
+    weights: object = None,
+    frequencies: object = None,
+    vcov: str | Mapping[str, str] | None = None,
+    cluster: object = None,
+    time: object = None,
+    lags: int | None = None,
+    correction: Correction = "usual",
 ) -> Preview: ...
 
 
@@ -152,6 +160,14 @@ def preview(
     where: str | None = None,
     precision: Precision = "auto",
     fold: Fold = "auto",
+    order_by: str | None = None,
+    weights: object = None,
+    frequencies: object = None,
+    vcov: str | Mapping[str, str] | None = None,
+    cluster: object = None,
+    time: object = None,
+    lags: int | None = None,
+    correction: Correction = "usual",
 ) -> Preview: ...
 
 
@@ -167,6 +183,14 @@ def preview(
     read: Mapping[str, object] | None = None,
     precision: Precision = "auto",
     fold: Fold = "auto",
+    order_by: str | None = None,
+    weights: object = None,
+    frequencies: object = None,
+    vcov: str | Mapping[str, str] | None = None,
+    cluster: object = None,
+    time: object = None,
+    lags: int | None = None,
+    correction: Correction = "usual",
 ) -> Preview | DataPreview:
     """Look at data before a fit: at the first rows, or with a formula at what `ols` would read and cost.
 
@@ -196,13 +220,15 @@ def preview(
         formula, data = None, formula
     if formula is None and data is not None and X is None and y is None:
         return preview_data(open_source(data, read), read)
+    cluster, time, label_arrays = name_label_arrays(X, cluster, time)
+    covariance = read_covariance_options(vcov, cluster=cluster, time=time, lags=lags, correction=correction)
     inputs = ModelInputs.of(locals())
-    plan = plan_design(*open_inputs(inputs), parse_row_filter(inputs))
+    plan = plan_design(*open_least_squares(inputs), parse_row_filter(inputs))
     names = plan.names
     if names is None and is_in_memory(plan.source) and (plan.source.rows or 0) <= _PREVIEWED_ROWS:
         names = learn_from_rows(plan.formula, plan.source, plan.where).names
     first_rows = preview_data(plan.source, read) if plan.source.is_file else None
-    return build_preview(plan, names, first_rows, fold=fold, precision=precision)
+    return build_preview(plan, names, first_rows, fold=fold, precision=precision, covariance=covariance)
 
 
 @short_traceback

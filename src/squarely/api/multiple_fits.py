@@ -30,7 +30,7 @@ def fit_by_groups(inputs: ModelInputs, by: object, *, collinear: str, precision:
         raise OptionError("by= reads the rows, and fold='aggregates' leaves them where they are. Leave fold= out.")
     require_group_covariance(inputs.covariance)
     formula, source = open_inputs(inputs)
-    source, _ = sort_rows(inputs, source)
+    source = sort_rows(inputs, source)
     formula = replace(formula, groups=read_group_columns(by, formula, source))
     with parse_once(inputs, formula, source) as stored:
         design = learn_from_rows(formula, stored, parse_row_filter(inputs))
@@ -130,7 +130,7 @@ _NO_ARRAYS: dict[str, Any] = {"X": None, "y": None, "intercept": True}
 
 def _fit_windows(inputs: ModelInputs, fit: Callable[[Design, Source], WindowFits]) -> WindowFits:
     formula, source = open_inputs(inputs)
-    source, _ = sort_rows(inputs, source)
+    source = sort_rows(inputs, source)
     require_ordered_rows(source)
     with parse_once(inputs, formula, source) as stored:
         result = fit(learn_from_rows(formula, stored, parse_row_filter(inputs)), stored)

@@ -184,7 +184,7 @@ class Fit(
         return f"<Fit {self.design.formula.text!r}: n={self.nobs}, R-squared {self.rsquared:.3f}; print(fit.summary())>"
 
 
-_NOT_ROBUST = "Standard errors are classical: robust ones need all rows at once."
+_NOT_ROBUST = "Standard errors are classical, because robust ones need the rows. Fit all rows at once for those."
 
 
 def infer(solution: Solution, source: Source, options: CovarianceOptions = CLASSICAL) -> Fit:

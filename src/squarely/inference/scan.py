@@ -220,12 +220,12 @@ def _require_complete(
 ) -> None:
     """Raise a DataError if rows of the fit lack a label or a number."""
     moments = solution.moments
-    for name in (*groups, *numbers):
-        missing = sum(account.dropped.get(name, {}).values())
-        if missing and account.used < moments.n and name not in moments.design.formula.groups:
-            advice = f"Fit again with {name!r} in the call of ols, which leaves such rows out."
-            advice = "Leave such rows out, and fit again." if name in numbers else advice
-            raise DataError(
-                f"{name!r} of {source.label} is missing in {pluralize(moments.n - account.used, 'row')} of the {moments.n:,} that "
-                f"the fit used. {advice}"
-            )
+    beside = [name for name in (*groups, *numbers) if name not in moments.design.formula.groups]
+    missing = [name for name in beside if any(account.dropped.get(name, {}).values())]
+    if missing and account.used < moments.n:
+        names = " and ".join(map(repr, missing))
+        again = f"Fit again with {names} in the call of ols, which leaves such rows out."
+        raise DataError(
+            f"{' or '.join(map(repr, missing))} of {source.label} is missing in {pluralize(moments.n - account.used, 'row')} of the "
+            f"{moments.n:,} that the fit used. {'Leave such rows out, and fit again.' if numbers else again}"
+        )

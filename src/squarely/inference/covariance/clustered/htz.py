@@ -5,18 +5,20 @@ The F test of several constraints is HTZ of Pustejovsky and Tipton (2018, doi:10
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from squarely.data import Source
 from squarely.exact import Solution
-from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, read_clusters
+from squarely.inference.covariance.clustered.cluster_sums import ClusterTable, read_clusters
 from squarely.inference.covariance.clustered.satterthwaite import adjust_clusters, adjust_scores, stack_clusters
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.numerics import Array
 
 
 def satterthwaite_degrees(solution: Solution, source: Source, robust: RobustCovariance, B: Array) -> Array:
-    """Return the degrees of freedom (r,) of linear combinations with B = L A (r, q), in one scan; NaN for a row of zeros."""
+    """Return the degrees of freedom (r,) of linear combinations with B = L A (r, q), NaN for a row of zeros."""
     df = np.full(len(B), np.nan)
     rows = np.flatnonzero(B.any(axis=1))
     if len(rows):
@@ -25,11 +27,11 @@ def satterthwaite_degrees(solution: Solution, source: Source, robust: RobustCova
 
 
 def htz_degrees(solution: Solution, source: Source, robust: RobustCovariance, B: Array) -> float:
-    """Return eta, the degrees of freedom of the covariance of r constraints with B = L A (r, q), in one scan."""
+    """Return eta, the degrees of freedom of the covariance of r constraints with B = L A (r, q)."""
     return htz_degrees_of(_read(solution, source, robust), B)
 
 
-def htz_degrees_of(groups: ClusterGroups, B: Array) -> float:
+def htz_degrees_of(groups: Iterable[ClusterTable], B: Array) -> float:
     """Return eta, the degrees of freedom of the covariance of r constraints with B = L A (r, q), from clusters.
 
     Their covariance is about a Wishart matrix with eta degrees of freedom: (eta - r + 1) / (eta r) times the Wald statistic has an
@@ -54,6 +56,10 @@ def htz_degrees_of(groups: ClusterGroups, B: Array) -> float:
     return r * (r + 1) / variance if variance > 0 else np.nan
 
 
-def _read(solution: Solution, source: Source, robust: RobustCovariance) -> ClusterGroups:
+def _read(solution: Solution, source: Source, robust: RobustCovariance) -> Iterable[ClusterTable]:
+    """Return the clusters with their products, from one scan unless the covariance has them, without scores and labels."""
+    if robust.products is not None:
+        sums = np.hstack([np.zeros((len(robust.products), len(robust.meat))), robust.products])
+        return [ClusterTable((), np.ones(len(sums), dtype=np.int64), sums)]
     (groups,) = read_clusters(solution, source, [tuple(robust.cov_kwds["cluster"])], products="plain")
     return groups

@@ -14,7 +14,7 @@ from squarely.inference.covariance.clustered.satterthwaite import SingularCluste
 from squarely.inference.covariance.clustered.weighted_cr2 import adjust_weighted_scores
 from squarely.inference.covariance.f_statistic import slope_constraints
 from squarely.inference.covariance.options import CovarianceOptions
-from squarely.inference.covariance.robust import RobustCovariance, describe_rank
+from squarely.inference.covariance.robust import MOST_PRODUCTS, RobustCovariance, describe_rank
 from squarely.inference.covariance.root import covariance_root
 from squarely.numerics import Array
 
@@ -84,12 +84,21 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
         meat=factor * meat,
         df=G - 1,
         df_t=df_t,
+        products=_keep_products(groups, q, G) if df_t is not None else None,
         htz_df=htz_df,
         undefined=undefined,
+        margin=adjusted.margin if adjusted else 1.0,
         rank=min(q, G - 1),
         cov_kwds={"cluster": [name], "groups": {name: G}, "correction": factor},
         notes=tuple(notes),
     )
+
+
+def _keep_products(groups: ClusterGroups, q: int, count: int) -> Array | None:
+    """Return the products of each cluster, as triangles (G, q(q+1)/2), unless they are many."""
+    if count * q * (q + 1) // 2 > MOST_PRODUCTS:
+        return None
+    return np.concatenate([table.sums[:, q:] for table in groups])
 
 
 def sum_scores(groups: ClusterGroups, q: int) -> Array:

@@ -6,12 +6,12 @@ With V_g the whitened rows of a cluster (q, m), P_g = V_g V_g' and s_g = V_g r_g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, ClusterTable
+from squarely.inference.covariance.clustered.cluster_sums import ClusterTable
 from squarely.numerics import Array
 
 _EIGENVALUE_TOLERANCE = 1e-10  # an eigenvalue of I - P_g below this is zero up to rounding
@@ -43,12 +43,14 @@ class AdjustedClusters:
     singular : the clusters whose I - P_g is singular.
     df : (q,) Satterthwaite's degrees of freedom of each coefficient; None for CR2 with weights and CR3.
     undefined : (q,) the coefficients that cannot be estimated without some cluster; None for CR2 with weights.
+    margin : the smallest eigenvalue of I - P_g that is not zero.
     """
 
     meat: Array
     singular: SingularClusters
     df: Array | None = None
     undefined: np.ndarray | None = None
+    margin: float = 1.0
 
 
 class ClusterAdjuster:
@@ -67,12 +69,14 @@ class ClusterAdjuster:
         self._ZZ = np.zeros((len(A) if power == -0.5 else 0, q, q))
         self._undefined = np.zeros(len(A), dtype=bool)
         self._singular = SingularClusters()
+        self._margin = 1.0
 
     def add(self, table: ClusterTable) -> None:
         """Add the clusters of a table with sums of scores and products."""
         for at, scores, products in stack_clusters(table.sums, len(self._meat)):
             values, powers, Q = adjust_clusters(products, self._power)
             is_zero = values <= _EIGENVALUE_TOLERANCE
+            self._margin = min(self._margin, float(values[~is_zero].min(initial=1.0)))
             adjusted = np.einsum("gij,gj->gi", Q, powers * np.einsum("gji,gj->gi", Q, scores))
             self._meat += adjusted.T @ adjusted
             Y = np.swapaxes(self._A @ Q, 1, 2)  # (g, q, p): Q'a for each coefficient
@@ -99,7 +103,7 @@ class ClusterAdjuster:
             first, squares, mixed = self._sums
             second = squares - 2 * mixed + np.einsum("pij,pij->p", self._ZZ, self._ZZ)
             df = np.divide(first**2, second, out=df, where=second > 0)
-        return AdjustedClusters(self._meat, self._singular, df, self._undefined)
+        return AdjustedClusters(self._meat, self._singular, df, self._undefined, self._margin)
 
 
 def adjust_clusters(products: Array, power: float) -> tuple[Array, Array, Array]:
@@ -130,7 +134,7 @@ def to_symmetric(triangles: Array, q: int) -> Array:
     return matrices
 
 
-def adjust_scores(groups: ClusterGroups, A: Array, power: float) -> AdjustedClusters:
+def adjust_scores(groups: Iterable[ClusterTable], A: Array, power: float) -> AdjustedClusters:
     """Return the sums over the clusters, adjusted by (I - P)^power."""
     adjuster = ClusterAdjuster(A, power)
     for table in groups:
