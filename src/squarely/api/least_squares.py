@@ -220,7 +220,7 @@ def preview(
         formula, data = None, formula
     if formula is None and data is not None and X is None and y is None:
         return preview_data(open_source(data, read), read)
-    cluster, time, label_arrays = name_label_arrays(X, cluster, time)
+    cluster, time, _, label_arrays = name_label_arrays(X, cluster, time)
     covariance = read_covariance_options(vcov, cluster=cluster, time=time, lags=lags, correction=correction)
     inputs = ModelInputs.of(locals())
     plan = plan_design(*open_least_squares(inputs), parse_row_filter(inputs))

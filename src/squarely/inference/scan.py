@@ -225,7 +225,8 @@ def _require_complete(
     if missing and account.used < moments.n:
         names = " and ".join(map(repr, missing))
         again = f"Fit again with {names} in the call of ols, which leaves such rows out."
+        rows = pluralize(moments.n - account.used, "row")
         raise DataError(
-            f"{' or '.join(map(repr, missing))} of {source.label} is missing in {pluralize(moments.n - account.used, 'row')} of the "
-            f"{moments.n:,} that the fit used. {'Leave such rows out, and fit again.' if numbers else again}"
+            f"{' or '.join(map(repr, missing))} of {source.label} is missing in {rows} of the {moments.n:,} that the fit used. "
+            f"{'Leave such rows out, and fit again.' if numbers else again}"
         )
