@@ -35,7 +35,7 @@ ORDER = {
     ],
     "descent": [
         "options process_group", "run_theory", "batches", "model", "loop", "sharding codegen", "checkpoint results",
-        "training_data", "trainer", "sweep", "with_torch",
+        "trainer", "sweep", "with_torch",
     ],
     "inference": [
         "normality scan", "covariance", "statistics preview", "summary serialization", "coefficients",

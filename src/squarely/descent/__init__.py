@@ -2,8 +2,8 @@
 
 From below: `options` are the choices of a run, `batches` its rows as tensors, `model` what is trained, `run_theory` what theory
 states about it, `loop` the training loop. `process_group` and `sharding` let processes train together, `checkpoint` saves and
-resumes runs. `codegen` writes a run as a PyTorch script; `results` has the `Training` and its summary. `training_data` makes
-the inputs of a run, `trainer` goes from options to a `Training`, `sweep` trains a grid.
+resumes runs. `codegen` writes a run as a PyTorch script; `results` has the `Training` and its summary. `trainer` goes
+from options to a `Training`, `sweep` trains a grid.
 The names that need PyTorch are in `with_torch`, and are loaded on first use, because PyTorch takes a second to import. Checks of
 values and runs in closed form do not need it, also saved ones.
 """

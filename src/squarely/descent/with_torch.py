@@ -13,4 +13,4 @@ from squarely.descent.sweep.run_grid import join_sweeps as join_sweeps
 from squarely.descent.sweep.run_grid import train_grid as train_grid
 from squarely.descent.sweep.run_grid import with_predictions as with_predictions
 from squarely.descent.sweep.sweep import Sweep as Sweep
-from squarely.descent.trainer import train as train
+from squarely.descent.trainer.single_run import train as train

@@ -28,32 +28,43 @@ def satterthwaite_degrees(solution: Solution, source: Source, robust: RobustCova
 
 def htz_degrees(solution: Solution, source: Source, robust: RobustCovariance, B: Array) -> float:
     """Return eta, the degrees of freedom of the covariance of r constraints with B = L A (r, q)."""
-    return htz_degrees_of(_read(solution, source, robust), B)
+    degrees = HotellingDegrees(B)
+    for table in _read(solution, source, robust):
+        for _, _, products in stack_clusters(table.sums, B.shape[1]):
+            degrees.add(*adjust_clusters(products, -0.5))
+    return degrees.finish()
 
 
-def htz_degrees_of(groups: Iterable[ClusterTable], B: Array) -> float:
-    """Return eta, the degrees of freedom of the covariance of r constraints with B = L A (r, q), from clusters.
+class HotellingDegrees:
+    """Sum over clusters what eta, the degrees of freedom of the covariance of r constraints, needs.
 
     Their covariance is about a Wishart matrix with eta degrees of freedom: (eta - r + 1) / (eta r) times the Wald statistic has an
     F distribution with r and eta - r + 1. With orthonormal contrasts a_s (rows of `a`), eta is r (r + 1) over the sum of the
     variances of the entries of that matrix, under errors of one variance.
     """
-    a = np.linalg.qr(B.T)[0].T
-    r, q = a.shape
-    first, K = 0.0, np.zeros((r, r, q, q))
-    for table in groups:
-        for _, _, products in stack_clusters(table.sums, q):
-            values, powers, Q = adjust_clusters(products, -0.5)
-            Y = np.swapaxes(a @ Q, 1, 2)  # (g, q, r)
-            Z = (powers * (1 - values))[:, :, None] * Y
-            d = np.einsum("gi,gir,gis->grs", powers**2 * (1 - values), Y, Y)
-            z = np.einsum("gir,gis->grs", Z, Z)
-            trace, squares = np.trace(d, axis1=1, axis2=2), np.trace(z, axis1=1, axis2=2)
-            first += float((trace * (trace - 2 * squares)).sum() + (d * (d - 2 * z)).sum())
-            Z = Q @ Z
-            K += np.einsum("gir,gjs->rsij", Z, Z, optimize=True)
-    variance = first + float((K * K).sum() + (K * np.swapaxes(K, 2, 3)).sum())
-    return r * (r + 1) / variance if variance > 0 else np.nan
+
+    def __init__(self, B: Array) -> None:
+        """Test constraints with B = L A (r, q)."""
+        self._a = np.linalg.qr(B.T)[0].T
+        r, q = self._a.shape
+        self._first, self._K = 0.0, np.zeros((r, r, q, q))
+
+    def add(self, values: Array, powers: Array, Q: Array) -> None:
+        """Add clusters, as `adjust_clusters` returns them with the power -1/2."""
+        Y = np.swapaxes(self._a @ Q, 1, 2)  # (g, q, r)
+        Z = (powers * (1 - values))[:, :, None] * Y
+        d = np.einsum("gi,gir,gis->grs", powers**2 * (1 - values), Y, Y)
+        z = np.einsum("gir,gis->grs", Z, Z)
+        trace, squares = np.trace(d, axis1=1, axis2=2), np.trace(z, axis1=1, axis2=2)
+        self._first += float((trace * (trace - 2 * squares)).sum() + (d * (d - 2 * z)).sum())
+        Z = Q @ Z
+        self._K += np.einsum("gir,gjs->rsij", Z, Z, optimize=True)
+
+    def finish(self) -> float:
+        """Return eta."""
+        r, K = len(self._a), self._K
+        variance = self._first + float((K * K).sum() + (K * np.swapaxes(K, 2, 3)).sum())
+        return r * (r + 1) / variance if variance > 0 else np.nan
 
 
 def _read(solution: Solution, source: Source, robust: RobustCovariance) -> Iterable[ClusterTable]:
