@@ -25,6 +25,7 @@ Unseen = Literal["error", "nan"]
 RankDeficient = Literal["nan", "allow"]
 Correction = Literal["usual", "none", "min"]
 Interval = Literal["confidence", "prediction"]
+PlotKind = Literal["line", "coefficients", "residuals", "qq", "scale", "leverage", "diagnostics", "added", "component"]
 Below = Literal["se", "t", "p", "ci"]
 TableFormat = Literal["text", "html", "markdown", "latex", "csv"]
 TableRow = Literal[

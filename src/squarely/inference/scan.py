@@ -145,7 +145,7 @@ def _whiten(
             columns={name: column[at] for name, column in block.columns.items()},
         )
         if design.formula.has_frequencies:
-            rows = replace(rows, V=V / table[0], residuals=residuals / table[0], frequencies=table[0] ** 2)
+            rows = replace(rows, V=V / table[0], residuals=residuals / table[0], frequencies=np.rint(table[0] ** 2))
         elif design.formula.weights is not None:
             rows = replace(rows, weights=table[0] ** 2)
         yield rows, sum_columns(table)

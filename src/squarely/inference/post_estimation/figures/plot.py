@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from squarely.errors import OptionError, join_words, require_one_of, short_traceback, show_value
 from squarely.inference.coefficients import CoefficientStatistics
@@ -14,6 +14,7 @@ from squarely.inference.post_estimation.figures.line_figure import line_panel, p
 from squarely.inference.post_estimation.figures.partial_figures import added_variable_panels, component_panels
 from squarely.inference.post_estimation.influence.influence import require_rows
 from squarely.show import Panel, draw
+from squarely.types import PlotKind
 
 
 class Figures(CoefficientStatistics):
@@ -22,7 +23,7 @@ class Figures(CoefficientStatistics):
     __slots__ = ()
 
     @short_traceback
-    def plot(self, kind: str | None = None, ax: Any = None, *, term: str | None = None) -> Any:
+    def plot(self, kind: PlotKind | None = None, ax: Any = None, *, term: str | None = None) -> Any:
         """Draw the fit and return a matplotlib figure, or draw into your axes `ax` and return these.
 
         * "line": a model of one numeric predictor: rows, fitted curve, and bands at 95 %, of which the confidence band is for the
@@ -58,7 +59,7 @@ class Figures(CoefficientStatistics):
 def plot_fit(fit: CoefficientStatistics, kind: str | None, ax: Any, term: object = None) -> Any:
     """Draw a fit; the public method documents it."""
     if kind is not None:
-        require_one_of("kind", kind, KINDS)
+        require_one_of("kind", kind, get_args(PlotKind))
     if term is not None and kind not in ("added", "component"):
         raise OptionError(f"term={show_value(term)} is for kind='added' and kind='component'. Leave it out, or give one of them.")
     if kind not in _OF_ROWS:
@@ -74,7 +75,6 @@ _OF_ROWS: Mapping[str, Callable[[CoefficientStatistics, object], list[Panel]]] =
     "added": added_variable_panels,
     "component": component_panels,
 }
-KINDS = ("line", "coefficients", *_OF_ROWS)
 
 
 def _line_or_coefficients(fit: CoefficientStatistics, kind: str | None) -> Panel:
