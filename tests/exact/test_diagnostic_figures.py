@@ -246,6 +246,15 @@ def test_offsets_and_the_response_as_the_formula_has_it_are_fitted():
     assert axes.get_xlabel() == "fitted log(mpg)"
 
 
+def test_absorbed_effects_are_part_of_fitted_values():
+    absorbed, dummies = (sq.ols(f"mpg ~ weight {more}", DATA) for more in ("| origin", "+ C(origin)"))
+    for kind, term in (("residuals", None), ("leverage", None), ("added", "weight")):
+        ours, theirs = (dots(fit.plot(kind, term=term).axes[0])[0] for fit in (absorbed, dummies))
+        assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+    with pytest.raises(OptionError, match=r"absorbed fixed effects are taken out of them\. Draw kind='added'"):
+        absorbed.plot("component")
+
+
 def test_rows_without_a_standardized_residual_are_not_drawn_and_said():
     data = {"x": [0.0, 1, 2, 3, 4, 5], "one": [0.0, 0, 1, 0, 0, 0], "y": [1, 2, 2.5, 7, 3, 4]}
     axes = sq.ols("y ~ x + one", data).plot("diagnostics").axes

@@ -34,16 +34,20 @@ HYPOTHESES = (
     "sm.ttest", "sm.ftest", "sm.wald", "sm.pairwise", "sm.anova", "sm.compare",
 )  # fmt: skip
 CLUSTERS = ("cl.ca.n", "cl.ca.F", "cl.ca.w.CR2", "cl.ca.joint", "cl2.inn.n", "cl2.sal.raw")
+FIXED_EFFECTS = ("fe.", "pf.fe", "lm.fe")
 PREDICTIONS = ("pred.", "sm.pred")
+PENALTIES = ("ridge.", "lasso.", "enet", "sk.")
 INFLUENCE = ("infl.", "sm.influence", "sm.cooks", "sm.outlier")
-ELSEWHERE = ("freq.", *HYPOTHESES, *CLUSTERS, *PREDICTIONS, *INFLUENCE)
+DIAGNOSTICS = (
+    "bp.", "white", "gq.", "bg.", "ncv", "dw.", "ljung", "reset.", "harv", "rain", "vif", "cond.",
+    "gretl.bp", "gretl.white", "gretl.bg4", "gretl.reset", "sm.white", "sm.bp", "sm.reset", "sm.rain", "sm.bg", "sm.ljung",
+    "sm.arch", "sm.gq", "sm.vif",
+)  # fmt: skip
+MANY_FITS = ("by.", "multi", "na.")
+ELSEWHERE = ("freq.", *PENALTIES, *HYPOTHESES, *CLUSTERS, *PREDICTIONS, *INFLUENCE, *DIAGNOSTICS, *MANY_FITS, *FIXED_EFFECTS)
 # Cases for which nothing is built yet, by the beginning of their ids.
 NOT_YET = (
-    "na.aq",  # weights and clusters
-    "bp.", "white", "gq.", "bg.", "ncv", "dw.", "ljung", "reset.", "harv", "rain", "vif", "cond", "gretl.", "sm.white", "sm.bp",
-    "sm.reset", "sm.rain", "sm.bg", "sm.ljung", "sm.arch", "sm.gq", "sm.vif",  # diagnostics
     "contrast", "slope.", "mean.", "me.", "emm.", "grid.", "trends", "partialR2", "std", "delta",  # effects
-    "ridge.", "lasso.", "enet", "sk.", "pf.fe", "fe.", "lm.fe", "by.", "multi", "na.",  # penalties, fixed effects, groups
 )  # fmt: skip
 # Conventions that squarely does not have: R's AIC counts sigma, HC4m and HC5.
 REFUSED = {

@@ -285,6 +285,8 @@ COVARIANCE = {
     "correction": _words(STATISTICS, types.Correction, "usual", "The factor for small samples."),
 }
 
+GROUPS = {"by": _list(DATA, None, "The column of groups, or several: one fit for each.", metavar="column,...", read=split_all)}
+
 # How to read a file; `squarely.data` has the checks.
 READ = {
     "delimiter": _text(READING, None, "The sign between fields, such as ';', or tab, or whitespace."),
@@ -339,7 +341,8 @@ def takes(flags: Mapping[str, Flag]) -> Callable[[Callable[..., None]], Callable
             command(**{name: flags[name].read(value) if name in flags else value for name, value in arguments.items()})
 
         signature = inspect.signature(command, eval_str=True)
-        formula, data, *others, _options = signature.parameters.values()
-        return _with_signature(run, [formula, data, *_make_parameters(flags), *others])
+        *parameters, _options = signature.parameters.values()
+        arguments = [each for each in parameters if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+        return _with_signature(run, [*arguments, *_make_parameters(flags), *parameters[len(arguments) :]])
 
     return add

@@ -30,7 +30,18 @@ from squarely.data.scan.account import CAUSES, RowAccount
 from squarely.data.scan.batch import Batch, CategoricalColumn, NumericColumn, is_all_finite, to_plain_level
 from squarely.data.scan.batch_store import read_cache_limit
 from squarely.data.scan.fold import fold_parts, iter_batches, map_batches
-from squarely.data.scan.grouped import GroupedStore, Labels, concat_labels, encode_labels, fractional_label_error
+from squarely.data.scan.grouped import (
+    GroupedStore,
+    LabelPlaces,
+    Labels,
+    add_up,
+    concat_labels,
+    encode_labels,
+    fractional_label_error,
+    require_one_spelling,
+    sum_by_code,
+)
+from squarely.data.scan.level_index import LevelIndex, require_whole_labels, sort_labels, take_labels
 from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
 from squarely.data.source import (

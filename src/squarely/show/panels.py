@@ -77,7 +77,7 @@ class Panel:
     height: float = 4.4
 
 
-def draw(panels: Sequence[Panel], ax: Any = None, *, columns: int | None = None) -> Any:
+def draw(panels: Sequence[Panel], ax: Any = None) -> Any:
     """Draw panels in rows of some columns, by default in one, and return the Figure.
 
     With the user's axes, one or several, draw into them and return them.
@@ -85,10 +85,12 @@ def draw(panels: Sequence[Panel], ax: Any = None, *, columns: int | None = None)
     module = _import_figure()
     if ax is not None:
         return _draw_into(panels, ax)
-    lines = [panels[i : i + (columns or len(panels))] for i in range(0, len(panels), columns or len(panels))]
+    across = len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3
+    lines = [panels[i : i + across] for i in range(0, len(panels), across)]
     width = max(sum(map(_width, line)) for line in lines) if len(panels) > 1 else 1.25 * _width(panels[0])
-    figure = module.Figure(width, sum(max(panel.height for panel in line) for line in lines))
-    every = figure.subplots(len(lines), len(lines[0]), squeeze=False).flat
+    heights = [max(panel.height for panel in line) for line in lines]
+    figure = module.Figure(width, sum(heights))
+    every = figure.subplots(len(lines), across, squeeze=False, height_ratios=heights).flat
     for axes, panel in zip_longest(every, panels):
         if panel is None:
             axes.remove()
@@ -124,7 +126,7 @@ def _import_figure() -> Any:
 
 
 def _width(panel: Panel) -> float:
-    """Return the width of a panel in inches, with room for a long legend beside it."""
+    """Return the width of a panel in inches, with space for a long legend beside it."""
     named = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Curve | Level))
     beside = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Intervals))
     is_wide = beside or max(map(len, panel.rows), default=0) > _SHORT_NAME or (named > _MAX_INSIDE and not panel.label_ends)
@@ -233,7 +235,7 @@ def _format_tick(value: float, _: int) -> str:
 
 
 def _label_curves(axes: Any, panel: Panel) -> None:
-    """Label the curves at their ends, if the panel asks for it and there is room, and the others in a legend."""
+    """Label the curves at their ends, if the panel asks for it and there is space, and the others in a legend."""
     curves = [mark for mark in panel.marks if isinstance(mark, Curve) and mark.label]
     heights = _place_labels(axes, curves) if panel.label_ends else {}
     for i, height in heights.items():
@@ -248,9 +250,9 @@ def _label_curves(axes: Any, panel: Panel) -> None:
 
 
 def _place_legend(axes: Any, panel: Panel, labels: int) -> dict[str, Any]:
-    """Return where the legend is: beside a panel if it is long, and else where there is room.
+    """Return where the legend is: beside a panel if it is long, and else where there is space.
 
-    matplotlib's search for room tries each cell, which takes seconds: over cells the legend is in the emptiest corner.
+    matplotlib's search for space tries each cell, which takes seconds: over cells the legend is in the emptiest corner.
     """
     if labels > _MAX_INSIDE or panel.rows:
         return {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}

@@ -20,6 +20,7 @@ from squarely.cli.options import (
     CHECKPOINTS,
     COVARIANCE,
     DATA,
+    GROUPS,
     OUTPUT,
     STOPPING,
     SWEEP,
@@ -55,7 +56,7 @@ app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # its boxes leave no room for the help at 60 columns, and a pipe cannot use them
+    rich_markup_mode=None,  # its boxes leave no space for the help at 60 columns, and a pipe cannot use them
     context_settings=context_settings(),
 )
 
@@ -99,7 +100,7 @@ def demo(
 
 @app.command(cls=Command, epilog="Example: squarely ols 'mpg ~ displacement + weight' cars.csv")
 @with_progress()
-@takes(WEIGHTS | COVARIANCE)
+@takes(WEIGHTS | COVARIANCE | GROUPS)
 @reads
 def ols(
     formula: FormulaText,
@@ -126,17 +127,25 @@ def ols(
                 raise OptionError(f"--dry-run makes no fit, so {flag} has nothing to {flag[2:]}. Leave out one of them.")
         show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
         return
-    if plot_kind is not None:
-        require_one_of("plot_kind", plot_kind, get_args(types.PlotKind))
-        if plot is None:
-            raise OptionError(f"plot_kind={plot_kind!r} has no file to draw to. Give plot='fit.png' with it.")
+    _check_plot_kind(plot_kind, plot)
     options |= {"collinear": collinear, "precision": precision, "fold": fold}
     fit = squarely.ols(formula, data, where=where, read=read, missing=missing, **options)
+    if isinstance(fit, squarely.Fits):
+        for flag, value in {"--save": save, "--plot": plot, "--test": test}.items():
+            if value is not None:
+                raise OptionError(f"{flag} is for one fit, and these are {len(fit):,}. Choose one of them with --where.")
     if save is not None:
         fit.save(save)
     if plot is not None:
         fit.plot(plot_kind).save(plot)
     show(fit, as_json=as_json, tests=[fit.f_test(each) for each in test or ()])
+
+
+def _check_plot_kind(kind: PlotKind, plot: Path | None) -> None:
+    if kind is not None:
+        require_one_of("plot_kind", kind, get_args(types.PlotKind))
+        if plot is None:
+            raise OptionError(f"plot_kind={kind!r} has no file to draw to. Give plot='fit.png' with it.")
 
 
 @app.command(cls=Command, epilog="Example: squarely preview cars.csv --delimiter ';'")

@@ -35,6 +35,12 @@ class Polynomial:
         table: Array = chebyshev_polynomials(x, self.low, self.high, len(self.weights) - 1) @ self.weights
         return table
 
+    def derivatives(self, x: Array) -> Array:
+        """Return the derivatives (m, k) of the columns."""
+        slopes = np.polynomial.chebyshev.chebder(self.weights)  # (k, k), in terms of the polynomials 0 to k - 1
+        table: Array = chebyshev_polynomials(x, self.low, self.high, len(slopes) - 1) @ slopes
+        return table * (2 / (self.high - self.low))
+
     def rounding(self, x: Array | None = None) -> Array:
         """Bound the rounding (1, k) of a value in each column: of the Chebyshev polynomials, and of the weights from the QR.
 
@@ -123,6 +129,26 @@ class Spline:
             table[outside] += (x[outside] - ends)[:, None] * self._values(ends, derivative=1)
         natural: Array = table @ self.natural_weights
         return natural
+
+    def derivatives(self, x: Array) -> Array:
+        """Return the derivatives (m, w) of the columns.
+
+        Raises DataError at a knot where the pieces meet at an angle or a step: a slope needs more than one degree above the knots
+        in one place.
+        """
+        inner, counts = np.unique(self.knots[self.degree + 1 : len(self.knots) - self.degree - 1], return_counts=True)
+        angles = inner[counts >= self.degree]
+        at = np.isin(x, angles)
+        if self.degree == 0 or at.any():
+            where = "is a step function" if self.degree == 0 else f"has an angle at the knot {float(x[at][0]):g}"
+            raise DataError(
+                f"{self.text} {where}, so it has no slope there. Fit with a higher degree, or give other values in at=."
+            )
+        low, high = self.boundary
+        if self.natural_weights is None:
+            self.columns(x)  # refuses values beyond the boundary
+        table = self._values(np.clip(x, low, high), derivative=1)
+        return table if self.natural_weights is None else np.asarray(table @ self.natural_weights)
 
     def rounding(self, x: Array | None = None) -> Array:
         """Bound the rounding (m, w) of the values at x, or (1, w) that at any argument within the boundary.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from squarely.data import DetachedSource
-from squarely.design import Categorical, Function, Name, Polynomial, argument_of, column_names
+from squarely.design import Function, Name, Polynomial, argument_of
 from squarely.errors import DataError
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.figures.curve import FittedCurve, fitted_curve, mean_weight
@@ -22,17 +22,7 @@ _LOGS = {"log": math.e, "log2": 2.0, "log10": 10.0}  # with their bases
 _LOG_RATIO = 100.0  # of the largest to the smallest value, from which the axis of a logarithm is logarithmic
 _POINTS = 200  # of the curve
 _MARGIN = 0.04  # of the range of y
-_ROOM = 0.35  # of the range of the rows, beyond which the curve and wide bands leave the panel
-
-
-def predictors_of(fit: CoefficientStatistics) -> tuple[list[str], list[str]]:
-    """Return the columns of the data on the right side of the formula: those of numbers, and those of categories."""
-    factors = fit.design.factors.values()
-    expressions = [argument_of(f) for f in factors if not isinstance(f, Categorical)]
-    expressions += [numeric.expression for numeric in fit.design.formula.offsets]
-    numbers = [part.name for part in column_names(*expressions)]
-    labels = [f.name.name for f in factors if isinstance(f, Categorical)]
-    return list(dict.fromkeys(numbers)), list(dict.fromkeys(labels))
+_MOST_EXTENSION = 0.35  # of the range of y for the curve and the bands: wider ones are cut off
 
 
 def describe_fit(fit: CoefficientStatistics) -> str:
@@ -49,7 +39,7 @@ def line_panel(fit: CoefficientStatistics, name: str) -> Panel:
     """
     is_log = _is_logarithmic(fit)
     rows = None if isinstance(fit.source, DetachedSource) else read_rows(fit.solution, fit.source, name, log_x=is_log)
-    ends, how = (rows.x_limits, "") if rows is not None else _ends_without_rows(fit, name)
+    ends, how = (rows.x_limits, "") if rows is not None else ends_without_rows(fit, name)
     if not ends[0] < ends[1]:
         ends = ends[0] - 0.5, ends[1] + 0.5
     log_x = is_log and ends[1] > _LOG_RATIO * ends[0]
@@ -90,7 +80,7 @@ def _curve_marks(curve: FittedCurve) -> Iterator[Mark]:
     yield Curve(x=curve.x, y=curve.mean, color=_COLOR, label="least squares")
 
 
-def _ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[float, float], str]:
+def ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[float, float], str]:
     """Return the ends of the rows, if a spline or polynomial has them, or else those about the mean, and what they are."""
     design, moments = fit.design, fit.solution.moments
     for text, basis in design.learned.bases.items():
@@ -115,9 +105,9 @@ def _y_limits(rows: DrawnRows | None, curve: FittedCurve) -> tuple[float, float]
     if rows is None:
         return None
     low, high = rows.y_limits
-    room, drawn = _ROOM * (high - low), np.stack([curve.mean, *curve.prediction])
+    extension, drawn = _MOST_EXTENSION * (high - low), np.stack([curve.mean, *curve.prediction])
     drawn = drawn[np.isfinite(drawn)]
-    low, high = min(low, max(drawn.min(initial=low), low - room)), max(high, min(drawn.max(initial=high), high + room))
+    low, high = min(low, max(drawn.min(initial=low), low - extension)), max(high, min(drawn.max(initial=high), high + extension))
     margin = _MARGIN * (high - low) or 0.5
     return float(low - margin), float(high + margin)
 

@@ -95,8 +95,12 @@ def component_panels(fit: CoefficientStatistics, term: object) -> list[Panel]:
 
     Raises
     ------
-    OptionError : there is no such predictor, it is in a term with others, or the model has too many.
+    OptionError : there is no such predictor, it is in a term with others, the model has too many, or fixed effects are absorbed.
     """
+    if fit.design.absorbed is not None:
+        raise OptionError(
+            "Components need the predictors as they are, and absorbed fixed effects are taken out of them. Draw kind='added'."
+        )
     parts = _parts_of(fit, term)
     solution, design = fit.solution, fit.design
     columns, b = solution.factor.columns, solution.scaled_params[0]

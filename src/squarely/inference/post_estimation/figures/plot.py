@@ -10,9 +10,11 @@ from squarely.errors import OptionError, join_words, require_one_of, short_trace
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.figures.coefficient_figure import coefficient_panel
 from squarely.inference.post_estimation.figures.diagnostic_figures import DIAGNOSTICS, diagnostic_panels
-from squarely.inference.post_estimation.figures.line_figure import line_panel, predictors_of
+from squarely.inference.post_estimation.figures.effects_figure import effects_panels
+from squarely.inference.post_estimation.figures.line_figure import line_panel
 from squarely.inference.post_estimation.figures.partial_figures import added_variable_panels, component_panels
 from squarely.inference.post_estimation.influence.influence import require_rows
+from squarely.inference.post_estimation.predictors import predictors_of
 from squarely.show import Panel, draw
 from squarely.types import PlotKind
 
@@ -29,6 +31,7 @@ class Figures(CoefficientStatistics):
         * "line": a model of one numeric predictor: rows, fitted curve, and bands at 95 %, of which the confidence band is for the
           mean and the prediction band for a new row. It is the default where the model has one.
         * "coefficients": the coefficients with their limits at 95 %, otherwise the default.
+        * "effects": the predictions along each number, and the contrasts of each category, with the others at their means.
         * "residuals": residuals against fitted values; "qq": standardized residuals against normal quantiles; "scale": the root of
           their absolute values against fitted values; "leverage": against the leverage, with contours of Cook's distance. All four
           are "diagnostics", as in R.
@@ -62,11 +65,12 @@ def plot_fit(fit: CoefficientStatistics, kind: str | None, ax: Any, term: object
         require_one_of("kind", kind, get_args(PlotKind))
     if term is not None and kind not in ("added", "component"):
         raise OptionError(f"term={show_value(term)} is for kind='added' and kind='component'. Leave it out, or give one of them.")
+    if kind == "effects":
+        return draw(effects_panels(fit), ax)
     if kind not in _OF_ROWS:
         return draw([_line_or_coefficients(fit, kind)], ax)
     require_rows(fit.source)
-    panels = _OF_ROWS[str(kind)](fit, term)
-    return draw(panels, ax, columns=2 if len(panels) <= 4 else 3)
+    return draw(_OF_ROWS[str(kind)](fit, term), ax)
 
 
 _OF_ROWS: Mapping[str, Callable[[CoefficientStatistics, object], list[Panel]]] = {
