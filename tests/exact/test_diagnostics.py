@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import squarely as sq
@@ -158,6 +159,17 @@ def test_a_fit_without_residuals_has_nothing_to_test(response):
         assert math.isnan(test.pvalue)
         assert test.says == "The residuals are zero, or rounding hides them, so nothing can be tested."
     assert "nan" in str(found.summary())
+
+
+def test_absorbed_effects_are_refused():
+    fit = sq.ols("mpg ~ weight + displacement | origin", CARS)
+    for method in ROW_TESTS:
+        with pytest.raises(OptionError, match=r"absorbed fixed effects does not have\. Write the effects as categories"):
+            getattr(fit, method)()
+    cars = pd.read_csv(CARS)[["origin", "weight", "displacement"]]
+    within = cars - cars.groupby("origin").transform("mean").assign(origin=0)
+    r = within["weight"].corr(within["displacement"])
+    assert_close(fit.vif()["GVIF"], [1 / (1 - r**2)] * 2, rtol=1e-10)
 
 
 def test_few_rows_have_the_tests_that_they_have_rows_for():
