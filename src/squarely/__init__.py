@@ -14,33 +14,37 @@ from squarely._version import __version__
 
 if TYPE_CHECKING:
     from squarely import datasets, errors
-    from squarely.api import anova, anova_lm, load, merge, ols, plot_coefficients, preview, sweep, train
+    from squarely.api import anova, anova_lm, expanding, load, merge, ols, plot_coefficients, preview, rolling, sweep, train
     from squarely.api.both_methods import certify
     from squarely.api.progress_bar import progress
     from squarely.api.regression_table import table
     from squarely.certification import Certificate
     from squarely.descent import Sweep, Training
-    from squarely.inference import DataPreview, Fit, Preview
+    from squarely.inference import DataPreview, Fit, Fits, Preview, WindowFits
 
 __all__ = [
     "Certificate",
     "DataPreview",
     "Fit",
+    "Fits",
     "Preview",
     "Sweep",
     "Training",
+    "WindowFits",
     "__version__",
     "anova",
     "anova_lm",
     "certify",
     "datasets",
     "errors",
+    "expanding",
     "load",
     "merge",
     "ols",
     "plot_coefficients",
     "preview",
     "progress",
+    "rolling",
     "sweep",
     "table",
     "train",
@@ -48,11 +52,12 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(
-        ("anova", "anova_lm", "load", "merge", "ols", "plot_coefficients", "preview", "sweep", "train"), "squarely.api"
+        ("anova", "anova_lm", "expanding", "load", "merge", "ols", "plot_coefficients", "preview", "rolling", "sweep", "train"),
+        "squarely.api",
     ),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
-    **dict.fromkeys(("DataPreview", "Fit", "Preview"), "squarely.inference"),
+    **dict.fromkeys(("DataPreview", "Fit", "Fits", "Preview", "WindowFits"), "squarely.inference"),
     "certify": "squarely.api.both_methods",
     "progress": "squarely.api.progress_bar",
     "table": "squarely.api.regression_table",

@@ -1,5 +1,6 @@
 """Every covariance of the coefficients, on every engine, is that of the same rows in memory."""
 
+import datetime
 import functools
 import math
 
@@ -33,6 +34,8 @@ def table():
             "firm": [None if i % 53 == 5 else f"fïrm {v}" for i, v in enumerate(firm.tolist())],
             "unit": [None if i % 61 == 7 else v for i, v in enumerate(firm.tolist())],
             "year": year,
+            "day": [None if i % 59 == 9 else datetime.date(v, 2, 1) for i, v in enumerate(year.tolist())],
+            "moment": [datetime.datetime(2000 + v % 9, 2, 1, 13, 30 + v) for v in firm.tolist()],
             "w": rng.uniform(0.2, 3, N) * (rng.random(N) < 0.95),
             "k": rng.integers(0, 4, N),
             "y": 1 + x + rng.normal(size=23)[firm] + rng.normal(size=17)[year - 1990] + rng.normal(size=N) * (1 + abs(x)),
@@ -54,6 +57,8 @@ CASES = {
     "HAC": {"vcov": "HAC"},
     "HAC, weights": {"vcov": "HAC", "lags": 5, "weights": "w", "where": "z < 3"},
     "DK": {"vcov": "DK", "time": "year"},
+    "DK, dates": {"vcov": "DK", "time": "day"},
+    "two-way, dates": {"cluster": ["day", "moment"]},
     "DK, weights": {"vcov": "DK", "time": "unit", "lags": 2, "correction": "none", "weights": "w"},
 }
 STATISTICS = ("bse", "tvalues", "pvalues", "df_t", "df_resid_inference", "fvalue", "f_pvalue")

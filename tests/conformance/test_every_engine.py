@@ -121,6 +121,8 @@ def test_every_statistic_is_that_of_the_rows_in_memory(name, engine, folder):
             assert_close(mine[statistic], theirs[statistic], rtol=1e-10, atol=1e-14)
     same_rows(mine["rows"], theirs["rows"], by_cause="causes" not in form.lacks)
     assert mine["dropped_columns"] == theirs["dropped_columns"]
+    if here.df_model:
+        assert_close(fit.ridge(3.0).params / errors, here.ridge(3.0).params / errors, rtol=1e-9, atol=1e-9)
     assert mine["categories"] == theirs["categories"]
 
 

@@ -295,6 +295,8 @@ def test_weight_decay_is_named_with_the_distance_that_it_makes():
     run = sq.train(TWO, ROWS, weight_decay=0.1, lr=0.3, epochs=3000, dtype="float64")
     assert_close(run.params[1:], ridge, rtol=1e-9)
     certificate = sq.certify(fit, run)
+    assert "ridge regression with alpha=19.9." in certificate.cause
+    assert_close(fit.ridge(19.9).params[1:], ridge, rtol=1e-9)
     assert certificate.verdict == "penalized"
     level = y.mean() - X.mean(0) @ ridge
     largest = np.abs(([level, *ridge] - fit.params) / fit.bse).max()
@@ -581,7 +583,7 @@ def test_a_loader_of_unlike_batches_has_no_limit():
 
 
 def test_a_last_batch_of_one_row_counts():
-    """Its steps are so large that momentum has no room: far below the limit of batches of 100 rows."""
+    """Its curvature is large, so the limit of the learning rate is far below that of batches of 100 rows."""
     data = sample(101)
     run = sq.train(F, data, batch_size=100, momentum=0.9, lr=0.1, epochs=5)
     assert run.theory.lr_limit < 0.1
@@ -608,3 +610,35 @@ def test_auto_says_what_it_assumes():
     ]
     for options, message in kinds:
         assert message in sq.train(F, D, lr="auto", batch_size=50, epochs=4, **options).warnings[0]
+
+
+DECAY = {"weight_decay": 0.1, "lr": 0.3}
+RIDGE = {
+    "agree": DECAY | {"epochs": 300},
+    "penalized": DECAY | {"epochs": 300, "weight_decay": 0.2},
+    "not converged": DECAY | {"epochs": 2},
+    "batch noise": DECAY | {"epochs": 20, "batch_size": 32},
+    "float32 floor": DECAY | {"epochs": 600, "dtype": "float32"},
+    "diverged": DECAY | {"epochs": 50, "lr": 3.0},
+}
+
+
+@pytest.mark.filterwarnings("ignore::squarely.errors.ConvergenceWarning")
+@pytest.mark.parametrize("expected", RIDGE)
+def test_a_run_with_weight_decay_is_compared_with_ridge(fit, expected):
+    run = sq.train(FORMULA, ROWS, **RIDGE[expected])
+    certificate = sq.certify(fit.ridge(len(ROWS) * 0.1 / 2), run, tau=1e-9 if expected == "float32 floor" else 0.01)
+    assert certificate.verdict == expected, certificate.cause
+    ridge = fit.ridge(len(ROWS) * 0.1 / 2).params.to_numpy()
+    assert_close(certificate.exact, ridge, rtol=1e-12)
+    if expected in {"agree", "not converged"}:  # the gradient of the penalized loss proves the distance without the optimum
+        assert np.abs(certificate.gap_se).max() <= certificate.bound.standard_errors * (1 + 1e-6) + 1e-12
+        assert_close(certificate.predicted_gap, certificate.gap, rtol=1e-3, atol=1e-4 * np.abs(ridge).max())
+
+
+def test_only_ridge_with_the_scaling_of_the_run_is_compared(fit):
+    run = sq.train(FORMULA, ROWS, weight_decay=0.1, lr=0.3, epochs=50)
+    with pytest.raises(sq.errors.InputError, match="compares weight decay with ridge, and this fit is lasso"):
+        sq.certify(fit.lasso(0.1), run)
+    with pytest.raises(sq.errors.InputError, match="Leave standardize= out of both"):
+        sq.certify(fit.ridge(1.0, standardize=False), run)

@@ -9,6 +9,7 @@ import pytest
 import statsmodels.api as sm
 
 import squarely as sq
+from squarely.data.scan.threads import single_threaded
 from squarely.errors import DataError, OptionError
 from squarely.inference.covariance.clustered import cluster_sums
 from tests.support.checks import CARS, assert_close, need
@@ -94,7 +95,7 @@ def test_cr3_is_the_jackknife():
     assert_close(sq.ols(FORMULA, data, vcov="CR3", cluster="g").bse, np.sqrt((G - 1) / G * (changes**2).sum(axis=0)), rtol=1e-9)
 
 
-def test_cr2_of_a_cluster_that_decides_a_coefficient_leaves_its_direction_out():
+def test_cr2_of_a_cluster_that_determines_a_coefficient_leaves_its_direction_out():
     data = rows() | {"g": np.sort(rows()["g"])}
     data["d"] = (data["g"] == 3).astype(float)
     X = np.column_stack([matrix(data), data["d"]])
@@ -102,16 +103,28 @@ def test_cr2_of_a_cluster_that_decides_a_coefficient_leaves_its_direction_out():
     fit = sq.ols("y ~ x + z + d", data, vcov="CR2", cluster="g")
     assert_close(fit.bse[:3], np.sqrt((scores**2).sum(axis=0))[:3], rtol=1e-9)
     assert any(
-        "Cluster 3 of g alone decides a coefficient: nothing" in note and "leaves its direction out" in note for note in fit.notes
+        "Cluster 3 of g alone determines a coefficient: nothing" in note and "leaves its direction out" in note
+        for note in fit.notes
     )
 
 
-def test_cr3_of_a_coefficient_that_one_cluster_decides_is_nan():
+def test_cr2_with_weights_names_a_cluster_whose_direction_it_leaves_out():
+    data = rows() | {"g": np.sort(rows()["g"]), "one": np.ones(240), "w": np.random.default_rng(3).uniform(0.2, 3, 240)}
+    data["d"] = (data["g"] == 3).astype(float)
+    plain = sq.ols("y ~ x + z + d", data, vcov="CR2", cluster="g")
+    equal = sq.ols("y ~ x + z + d", data, vcov="CR2", cluster="g", weights="one")
+    assert_close(equal.bse[:3], plain.bse[:3], rtol=1e-9)
+    for fit in (equal, sq.ols("y ~ x + z + d", data, vcov="CR2", cluster="g", weights="w")):
+        assert any("Cluster 3 of g alone determines a coefficient" in n and "leaves its direction out" in n for n in fit.notes)
+    assert not any("determines" in note for note in sq.ols("y ~ x", data, vcov="CR2", cluster="g", weights="w").notes)
+
+
+def test_cr3_of_a_coefficient_that_one_cluster_determines_is_nan():
     data = rows() | {"g": np.sort(rows()["g"])}
     data["d"] = (data["g"] == 3).astype(float)
     fit = sq.ols("y ~ x + z + d", data, vcov="CR3", cluster="g")
     assert fit.bse.isna().tolist() == [False, False, False, True]
-    assert any("Cluster 3 of g alone decides a coefficient: nothing" in note and "are NaN" in note for note in fit.notes)
+    assert any("Cluster 3 of g alone determines a coefficient: nothing" in note and "are NaN" in note for note in fit.notes)
 
 
 # ---- the cases of tests/oracles that ask for more than standard errors
@@ -269,6 +282,27 @@ def test_clusters_beyond_the_memory_are_summed_on_the_disk(options, as_text, tmp
     assert on_disk.notes == in_memory.notes
 
 
+@pytest.mark.parametrize("options", [{"cluster": "g"}, {"vcov": "CR2", "cluster": "g"}, {"cluster": ["g", "h"]}])
+def test_the_number_of_threads_does_not_change_a_bit(options, tmp_path, monkeypatch):
+    data = rows(n=2_000, clusters=100)
+    files = in_files(data, tmp_path, 8)
+    for limit in (cluster_sums._MOST_CELLS, 60):
+        monkeypatch.setattr(cluster_sums, "_MOST_CELLS", limit)
+        several = sq.ols(FORMULA, files, **options)
+        with single_threaded():
+            one = sq.ols(FORMULA, files, **options)
+        assert several.cov_params().to_numpy().tobytes() == one.cov_params().to_numpy().tobytes()
+
+
+@pytest.mark.parametrize("options", [{"vcov": "CR2", "cluster": "g", "weights": "w"}, {"vcov": "CR3", "cluster": "g"}])
+def test_batches_are_cut_where_a_row_has_many_products(options, monkeypatch):
+    data = rows() | {"w": np.random.default_rng(1).uniform(0.5, 2, 240)}
+    whole = sq.ols(FORMULA, data, **options)
+    monkeypatch.setattr(cluster_sums, "_BATCH_ROWS", 7)
+    monkeypatch.setattr(cluster_sums, "_BATCH_CELLS", 1)
+    assert_close(sq.ols(FORMULA, data, **options).cov_params(), whole.cov_params(), rtol=1e-9, atol=1e-15)
+
+
 @pytest.mark.parametrize("options", [{"vcov": "CR2", "cluster": "origin"}, {"cluster": ["origin", "model"]}])
 def test_partitions_of_dask_give_the_same(options):
     cars = pd.read_csv(CARS)
@@ -321,7 +355,7 @@ def test_a_cluster_that_is_a_category_of_the_formula():
     assert_close(sq.ols("y ~ z + C(g)", data, cluster="g").bse["z"], theirs.bse[0], rtol=1e-8)
     fit = sq.ols("y ~ z + C(g)", data, vcov="CR3", cluster="g")
     assert fit.bse.drop("z").isna().all()
-    assert any("and 17 more of g decide coefficients, each of them alone" in note for note in fit.notes)
+    assert any("and 17 more of g determine coefficients, each of them alone" in note for note in fit.notes)
     # Within g, the jackknife of the slope: one row of sums for each cluster.
     y, z = (values - pd.Series(values).groupby(data["g"]).transform("mean") for values in (data["y"], data["z"]))
     zz, zy = ((z * other).groupby(data["g"]).sum() for other in (z, y))
@@ -381,6 +415,14 @@ def test_labels_of_each_type_name_the_same_clusters():
     assert_close(sq.ols(FORMULA, pa.table(data | {"g": twice}), cluster="g").bse, expected, rtol=1e-12)
     halves = data | {"g": g > 9}
     assert sq.ols(FORMULA, halves, cluster="g").cov_kwds["groups"] == {"g": 2}
+
+
+def test_labels_of_a_file_are_numbers_written_in_one_way(tmp_path):
+    data = pd.DataFrame(rows())
+    data["g"] = data["g"].map(str).where(np.arange(len(data)) % 2 == 0, data["g"].map("{}.0".format))
+    data.to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(DataError, match=r"Column 'g' has '(\d+)(\.0)?' and '\1(\.0)?' among its labels, which are the same number"):
+        sq.ols(FORMULA, tmp_path / "rows.csv", cluster="g")
 
 
 def test_a_label_with_a_fraction_is_refused(tmp_path):
@@ -472,6 +514,30 @@ def test_get_robustcov_results_refuses_arrays_and_other_words():
         fit.get_robustcov_results("clustre", groups="g")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("HC3", {"use_correction": False}), r"use_correction=False is for cov_type='cluster' and 'HAC' and 'hac-groupsum', and"),
+        (("HC0", {"use_correction": True}), r"use_correction=True is for .*, and cov_type is 'HC0'\. Leave it out\."),
+        (("cluster-crv3", {"groups": "g", "use_correction": False}), r"use_correction=False is for "),
+        (("HC1", {"groups": "g"}), r"groups='g' is for cov_type='cluster' and 'cluster-crv3', and cov_type is 'HC1'"),
+        (
+            ("cluster", {"groups": "g", "maxlags": 2}),
+            r"maxlags=2 is for cov_type='HAC' and 'hac-groupsum', and cov_type is 'cluster'",
+        ),
+        (("HAC", {"time": "h"}), r"time='h' is for cov_type='hac-groupsum', and cov_type is 'HAC'"),
+        (("cluster", {}), r"cov_type='cluster' needs groups=\. Name the column, such as groups='firm'"),
+        (("hac-groupsum", {"maxlags": 1}), r"cov_type='hac-groupsum' needs time=\. Name the column, such as time='year'"),
+        (("HAC", {"use_correction": "hc1"}), r"use_correction='hc1' is not a boolean"),
+    ],
+    ids=str,
+)
+def test_get_robustcov_results_speaks_of_its_own_options(words, message):
+    cov_type, options = words
+    with pytest.raises(OptionError, match=rf"^{message}"):
+        sq.ols(FORMULA, rows()).get_robustcov_results(cov_type, **options)
+
+
 @pytest.mark.parametrize("formula", ["score ~ stratio + english + lunch", "score ~ C(grades) + english - 1"])
 def test_the_f_of_cr2_is_the_joint_test_of_all_slopes(formula, tmp_path):
     fit = sq.ols(formula, table("caschools"), vcov="CR2", cluster="county")
@@ -497,6 +563,37 @@ def test_options_without_an_effect_are_refused():
 
 def test_nested_fits_have_one_covariance():
     small, large = (sq.ols(f, table("caschools")) for f in ("score ~ stratio", "score ~ stratio + english"))
-    with pytest.raises(OptionError, match="same kind of covariance with other columns"):
+    with pytest.raises(OptionError, match=r"The fits have CR1 covariances with different cluster=. Give all the same cluster=\."):
         sq.anova(small.vcov(cluster="county"), large.vcov(cluster="grades"))
     assert len(sq.anova(small.vcov(cluster="county"), large.vcov(cluster="county"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "names"),
+    [
+        ({"vcov": "HAC", "lags": 2}, {"vcov": "HAC", "lags": 3}, "lags="),
+        ({"vcov": "HAC", "lags": 20}, {"vcov": "HAC"}, "lags="),
+        ({"vcov": "HAC", "lags": 2}, {"vcov": "HAC", "lags": 2, "correction": "none"}, "correction="),
+        ({"vcov": "DK", "time": "county", "lags": 2}, {"vcov": "DK", "time": "county", "lags": 1}, "lags="),
+        ({"cluster": "county"}, {"cluster": "county", "correction": "none"}, "correction="),
+        ({"cluster": ["county", "grades"]}, {"cluster": ["county", "grades"], "correction": "min"}, "correction="),
+        ({"vcov": "HC1", "df": 30}, {"vcov": "HC1"}, "df="),
+        ({"vcov": "HC1", "df": 30}, {"vcov": "HC1", "use_t": False}, "df= and use_t="),
+    ],
+    ids=str,
+)
+def test_nested_fits_have_one_covariance_with_the_same_options(one, other, names):
+    small, large = (sq.ols(f, table("caschools")) for f in ("score ~ stratio", "score ~ stratio + english"))
+    with pytest.raises(OptionError, match=rf"covariances with different {names}\. Give all the same {names}\."):
+        sq.anova(small.vcov(**one), large.vcov(**other))
+    for options in (one, other):
+        assert len(sq.anova(small.vcov(**options), large.vcov(**options))) == 2
+
+
+@pytest.mark.parametrize("typ", [2, 3])
+def test_analysis_of_variance_says_why_a_term_has_no_test(typ):
+    data = rows(clusters=4) | {"h": [f"h{i}" for i in rows(clusters=4)["h"]]}
+    fit = sq.ols("y ~ x + h", data, cluster="g")
+    table = sq.anova(fit, typ=typ)
+    assert table["F"].isna().tolist() == [False] * (typ == 3) + [False, True, True]
+    assert "No F for h: the CR1 covariance has rank 3, and they have more columns." in " ".join(repr(table).split())

@@ -33,11 +33,11 @@ def test_sliced_products_lose_as_little_as_they_say(seed, terms, exponent):
     low = a * rng.uniform(-1, 1, a.shape) * 2.0**-54
     bits = slice_bits(terms)
     hi, lo = sliced_dot(slice_doubles(a, low, power_of_two_above(a), bits), slice_doubles(b, None, power_of_two_above(b), bits))
-    room = terms * Fraction(slicing_bound(bits)) * Fraction(power_of_two_above(a)) * Fraction(power_of_two_above(b))
+    bound = terms * Fraction(slicing_bound(bits)) * Fraction(power_of_two_above(a)) * Fraction(power_of_two_above(b))
     for i in range(3):
         for k in range(2):
             truth = sum((Fraction(x) + Fraction(e)) * Fraction(w) for x, e, w in zip(a[i], low[i], b[:, k], strict=True))
-            assert abs(Fraction(hi[i, k]) + Fraction(lo[i, k]) - truth) <= room
+            assert abs(Fraction(hi[i, k]) + Fraction(lo[i, k]) - truth) <= bound
 
 
 def test_slices_of_eight_thousand_rows_add_up_exactly():

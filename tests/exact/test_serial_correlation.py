@@ -205,7 +205,7 @@ def test_categories_have_their_order():
     expected = sq.ols("y ~ x", data, vcov="DK", time="year", lags=3)
     fit = sq.ols("y ~ x", data.assign(quarter=quarter), vcov="DK", time="quarter", lags=3)
     assert_close(fit.bse, expected.bse, rtol=1e-12)
-    assert "12 periods of quarter, Q1 2000 to Q4 2002, in the order of text or of categories)" in fit.notes[0]
+    assert "12 periods of quarter, Q1 2000 to Q4 2002, in the order of its categories)" in fit.notes[0]
 
 
 def test_large_whole_numbers_in_text_keep_their_order():
@@ -224,11 +224,75 @@ def test_driscoll_kraay_reads_a_csv_file(tmp_path):
     assert "12 periods of year, 5 to 16)" in fit.notes[0]
 
 
-def test_driscoll_kraay_of_frequencies_is_that_of_repeated_rows():
-    data = panel().assign(k=np.arange(108) % 3)
-    fit = sq.ols("y ~ x", data, frequencies="k", vcov="DK", time="year")
-    repeated = sq.ols("y ~ x", data.loc[data.index.repeat(data["k"])], vcov="DK", time="year")
-    assert_close(fit.bse, repeated.bse, rtol=1e-10)
+def test_driscoll_kraay_refuses_frequencies():
+    data = panel().assign(k=2)
+    for make in (
+        lambda: sq.ols("y ~ x", data, frequencies="k", vcov="DK", time="year"),
+        lambda: sq.ols("y ~ x", data, frequencies="k").vcov("DK", time="year"),
+    ):
+        with pytest.raises(OptionError, match=r"vcov='DK' and frequencies= do not go together.* Use cluster='year', or leave"):
+            make()
+
+
+@pytest.mark.parametrize(
+    ("convert", "first", "last"),
+    [
+        (lambda t: t.dt.date, "2000-12-01", "2001-11-01"),
+        (lambda t: t, "2000-12-01", "2001-11-01"),
+        (lambda t: t + pd.Timedelta("90 min"), "2000-12-01 01:30:00", "2001-11-01 01:30:00"),
+        (lambda t: t.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"), "2000-12-01", "2001-11-01"),
+        (lambda t: t.dt.to_period("M"), "2000-12", "2001-11"),
+        (lambda t: t.astype("category"), "2000-12-01", "2001-11-01"),
+        (lambda t: t.dt.strftime("%Y-%m-%d"), "2000-12-01", "2001-11-01"),
+    ],
+    ids=["dates", "timestamps", "times", "zone", "periods", "categories", "text"],
+)
+def test_periods_that_are_dates_have_the_order_of_time(convert, first, last):
+    data = panel()
+    dates = pd.Series(pd.to_datetime("2000-12-01") + pd.tseries.offsets.DateOffset(months=1) * np.arange(12))
+    expected = sq.ols("y ~ x", data, vcov="DK", time="year", lags=3)
+    days = dates[(data["year"] - 2000).to_numpy()].reset_index(drop=True)
+    fit = sq.ols("y ~ x", data.assign(t=convert(days)).sample(frac=1, random_state=1), vcov="DK", time="t", lags=3)
+    assert_close(fit.bse, expected.bse, rtol=1e-12)
+    assert f"12 periods of t, {first} to {last}" in fit.notes[0]
+    assert ("in the order of text" in fit.notes[0]) == (convert(days).dtype == "str")
+
+
+def test_dates_that_are_missing_drop_their_rows():
+    data = panel()
+    day = pd.to_datetime(data["year"].astype(str)).where(data["year"] != 2003)
+    fit = sq.ols("y ~ x", data.assign(day=day), vcov="DK", time="day")
+    assert fit.rows.dropped["day"]["null"] == 9
+    assert_close(fit.bse, sq.ols("y ~ x", data[data["year"] != 2003], vcov="DK", time="year").bse, rtol=1e-12)
+
+
+def test_dates_are_periods_and_not_predictors():
+    data = panel()
+    data["day"] = pd.to_datetime(data["year"].astype(str))
+    for options in ({"formula": "y ~ x + day"}, {"formula": "y ~ C(day)"}, {"formula": "y ~ x", "where": "day == '2001-01-01'"}):
+        with pytest.raises(DataError, match=r"'day' of the data frame holds .* values, which are neither numbers nor categories"):
+            sq.ols(data=data, **options)
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_period_written_in_two_ways_is_refused(as_file, tmp_path):
+    data = panel().assign(t=panel()["year"] - 1999)
+    data["t"] = data["t"].map(str).where(np.arange(len(data)) % 2 == 0, data["t"].map("{:02d}".format))
+    if as_file:
+        data.to_csv(tmp_path / "rows.csv", index=False)
+        data = tmp_path / "rows.csv"
+    with pytest.raises(DataError, match=r"Column 't' has '0?1' and '0?1' among its labels, which are the same number"):
+        sq.ols("y ~ x", data, vcov="DK", time="t")
+
+
+def test_text_with_underscores_is_not_a_number():
+    data = panel()
+    names = (data["year"] - 2000).map({i: f"2024_{i + 1}" for i in range(12)})
+    fit = sq.ols("y ~ x", data.assign(t=names), vcov="DK", time="t", lags=3)
+    order = np.argsort([f"2024_{i + 1}" for i in range(12)])
+    rank = data["year"].map({2000 + year: rank for rank, year in enumerate(order)})
+    assert_close(fit.bse, sq.ols("y ~ x", data.assign(t=rank), vcov="DK", time="t", lags=3).bse, rtol=1e-12)
+    assert "2024_1 to 2024_9, in the order of text)" in fit.notes[0]
 
 
 def test_gaps_among_periods_are_described():

@@ -120,8 +120,8 @@ def wrong(fit, columns, y, *, intercept):
     X = [every[name] for name in kept]
     if not all(independent(X)):
         return [("kept a column that others make exactly", kept)]
-    room = max(1e-9, 10.0 ** (1 - float(fit.digits_bse[kept].min())))  # what is said of rounded columns has no more digits
-    found = [("false sentence", s) for s in fit.dropped_columns if not is_true(s, every, room)]
+    tolerance = max(1e-9, 10.0 ** (1 - float(fit.digits_bse[kept].min())))  # what is said of rounded columns has no more digits
+    found = [("false sentence", s) for s in fit.dropped_columns if not is_true(s, every, tolerance)]
     found += [("dropped a column that is independent", j) for j in names if j not in kept and is_apart(every[j], X)]
     if fit.rank != len(kept):
         found.append(("rank", fit.rank, len(kept)))
@@ -144,23 +144,23 @@ def wrong(fit, columns, y, *, intercept):
 
 def wrong_sums(fit, truth, kept):
     """Name the sums of squares, R2 and F that have fewer digits than the standard errors claim."""
-    room = 10.0 ** (1.3 - float(fit.digits_bse[kept].min())) + 1e-12
+    tolerance = 10.0 ** (1.3 - float(fit.digits_bse[kept].min())) + 1e-12
     found = []
-    if room > 0.01:
+    if tolerance > 0.01:
         return found
-    if truth.ssr and not abs(fit.ssr / float(truth.ssr) - 1) <= room:
+    if truth.ssr and not abs(fit.ssr / float(truth.ssr) - 1) <= tolerance:
         found.append(("ssr", fit.ssr, float(truth.ssr)))
     usual = "Intercept" in kept or not fit.k_constant  # without an intercept columns may make a constant up to rounding
     if not truth.tss or not usual:
         return found
     left = float(truth.ssr / truth.tss)
-    if not abs(fit.rsquared - float(truth.rsquared)) <= room * left + 1e-12:
+    if not abs(fit.rsquared - float(truth.rsquared)) <= tolerance * left + 1e-12:
         found.append(("R2", fit.rsquared, float(truth.rsquared)))
     if len(kept) > truth.intercept and truth.ssr:
         share = float(truth.rsquared)
         if (
             not abs(fit.fvalue - float(truth.fvalue))
-            <= (room + 1e-12) / left * (share + left) * max(fit.fvalue / share, 1.0) + 1e-12
+            <= (tolerance + 1e-12) / left * (share + left) * max(fit.fvalue / share, 1.0) + 1e-12
         ):
             found.append(("F", fit.fvalue, float(truth.fvalue)))
     return found
@@ -202,7 +202,7 @@ def is_apart(column, X):
     return math.sqrt(truth.ssr) > 128 * 2.0**-53 * (math.sqrt(dot(column, column)) + sum(sizes)) * max(1.0, math.sqrt(len(X) / 8))
 
 
-def is_true(sentence, every, room):
+def is_true(sentence, every, tolerance):
     """Evaluate a sentence about a dropped column in fractions: its numbers have ten digits, or six where a column is constant."""
     if match := re.fullmatch(r"(.*) is constant \((.*)\)", sentence):
         return all(abs(v - Fraction(match[2])) <= Fraction(1, 10**5) * abs(v) for v in every[match[1]])
@@ -214,7 +214,7 @@ def is_true(sentence, every, room):
         weight, x = one_term(term, every)
         total = [t + sign * weight * v for t, v in zip(total, x, strict=True)]
         size = [s + abs(weight * v) for s, v in zip(size, x, strict=True)]
-    return all(abs(v - t) <= room * max(size) for v, t in zip(every[name], total, strict=True))
+    return all(abs(v - t) <= tolerance * max(size) for v, t in zip(every[name], total, strict=True))
 
 
 def terms(text):

@@ -3,9 +3,8 @@
 from typing import Any
 
 from squarely.errors import DataError, SquarelyError
-from tests.support.bad_row import Row
+from tests.support.bad_row import NO_OBJECTS, Row
 
-_NO_FLAG = "the command line has no such option"
 _TABLE = {
     "y": [1.0, 3, 2, 5, 4, 6, 8, 7],
     "x": [1.0, 2, 3, 4, 5, 6, 7, 8],
@@ -16,8 +15,8 @@ _TABLE = {
 }
 
 
-def _row(name: str, says: str, raises: type[SquarelyError] | None = None, **options: Any) -> Row:
-    return Row(name=name, data=_TABLE, options=options, says=says, raises=raises, python_only=_NO_FLAG)
+def _row(name: str, says: str, raises: type[SquarelyError] | None = None, *, python_only: str = "", **options: Any) -> Row:
+    return Row(name=name, data=_TABLE, options=options, says=says, raises=raises, python_only=python_only)
 
 
 COVARIANCES = [
@@ -30,7 +29,8 @@ COVARIANCES = [
     _row("cluster: one value", "'one' of <data> has one value in all rows of the fit, and clusters need at least two.", DataError,
          cluster="one"),
     _row("cluster: measurements", "Column 'z' has 0.5 among its labels, which is not a whole number", DataError, cluster="z"),
-    _row("cluster: an array", "cluster=[1, 1, 2, 2] is not the name of a column. Give names,", cluster=[1, 1, 2, 2]),
+    _row("cluster: an array", "cluster=[1, 1, 2, 2] is not the name of a column. Give names,", cluster=[1, 1, 2, 2],
+         python_only=NO_OBJECTS),
     _row("cluster: three columns", "has 3 columns. Clusters are one-way or two-way", cluster=["firm", "year", "one"]),
     _row("cluster: a column twice", "cluster=['firm', 'firm'] names a column twice.", cluster=["firm", "firm"]),
     _row("cluster: CR2 of two columns", "vcov='CR2' is defined for one column of clusters, not two.", vcov="CR2",

@@ -22,6 +22,7 @@ from tests.support.bad_files import ENCODINGS, FILES
 from tests.support.bad_formulas import FORMULAS, NAMES
 from tests.support.bad_hypotheses import HYPOTHESES
 from tests.support.bad_options import OPTIONS
+from tests.support.bad_penalties import PENALTIES
 from tests.support.bad_predictions import PREDICTIONS
 from tests.support.bad_row import At, File, Files, Row, for_python, run_in_python
 from tests.support.bad_serial_correlation import SERIAL_CORRELATION
@@ -39,7 +40,7 @@ ROWS = [
         "name": NAMES,
         "encoding": ENCODINGS,
         "formula": FORMULAS,
-        "option": [*OPTIONS, *COVARIANCES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
+        "option": [*OPTIONS, *COVARIANCES, *PENALTIES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
         "hypothesis": HYPOTHESES,
         "prediction": PREDICTIONS,
         "effect": EFFECTS,

@@ -100,6 +100,8 @@ def run_in_python(row: Row, data: Any) -> Any:
     options = dict(row.options)
     if row.call == "predict":
         return sq.ols(row.formula, data).predict(options.pop("new", data), **options)
+    if row.call.startswith("fit."):
+        return getattr(sq.ols(row.formula, data), row.call[4:])(**options)
     test, typ, against = (options.pop(name, None) for name in ("test", "typ", "against"))
     if row.call in ("effects", "margins"):
         variable = [options.pop("variable")] if "variable" in options else []

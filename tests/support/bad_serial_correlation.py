@@ -6,10 +6,9 @@ from typing import Any
 import pyarrow as pa
 
 from squarely.errors import DataError, SquarelyError
-from tests.support.bad_row import Row
+from tests.support.bad_row import NO_OBJECTS, File, Row
 from tests.support.engines import ibis_sqlite
 
-_NO_FLAG = "the command line has no such option"
 _TABLE = {
     "y": [1.0, 3, 2, 5, 4, 6, 8, 7],
     "x": [1.0, 2, 3, 4, 5, 6, 7, 8],
@@ -24,7 +23,7 @@ def _unordered() -> Any:
 
 
 def _row(name: str, says: str, raises: type[SquarelyError] | None = None, *, data: Any = _TABLE, **options: Any) -> Row:
-    return Row(name=name, data=data, options=options, says=says, raises=raises, python_only=_NO_FLAG)
+    return Row(name=name, data=data, options=options, says=says, raises=raises, python_only=NO_OBJECTS if callable(data) else "")
 
 
 SERIAL_CORRELATION = [
@@ -39,6 +38,10 @@ SERIAL_CORRELATION = [
          data=_unordered, vcov="HC3"),
     _row("HAC: frequencies", "vcov='HAC' and frequencies= do not go together, because the copies of a row have no order.",
          vcov="HAC", frequencies="k"),
+    _row("DK: frequencies", "vcov='DK' and frequencies= do not go together, because the copies of a row have no order. Use",
+         vcov="DK", time="year", frequencies="k"),
+    _row("DK: a period in two ways", "Column 'month' has '1' and '01' among its labels, which are the same number.", DataError,
+         data=File("y,x,month\n1,1,1\n3,2,2\n2,3,01\n5,4,3\n"), vcov="DK", time="month"),
     _row("DK: no periods", "vcov='DK' (Driscoll-Kraay) needs the periods. Name their column, such as time='year'.", vcov="DK"),
     _row("DK: one period", "'one' of <data> has one value in all rows of the fit, and Driscoll-Kraay needs at least two periods.",
          DataError, vcov="DK", time="one"),

@@ -54,8 +54,8 @@ def assert_same_fit(there, here, *, ordered=True, rtol=1e-10):
     for path, value in one.items():
         if isinstance(value, float):
             coefficient = path.split("\n")[2] if path.count("\n") > 1 else ""
-            room = rtol * unit[coefficient] if path.startswith(("\nparams", "\nconf_int")) else rtol
-            assert_close(other[path], value, rtol=rtol, atol=0.0 if np.isnan(room) else room)
+            tolerance = rtol * unit[coefficient] if path.startswith(("\nparams", "\nconf_int")) else rtol
+            assert_close(other[path], value, rtol=rtol, atol=0.0 if np.isnan(tolerance) else tolerance)
         else:
             assert other[path] == value, path
 

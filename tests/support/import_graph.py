@@ -25,11 +25,11 @@ ORDER = {
         "tree_reduce query dtypes pandas_io header_hints", "source", "scan frames files",
         "engines views", "open first_rows",
     ],
-    "design": ["formula", "encoding", "rounding", "design", "matrix engine", "learning merging serialize"],
+    "design": ["formula", "encoding", "rounding weights", "design", "matrix engine", "learning merging serialize"],
     "moments": ["cross_products change_of_basis engine", "moments qr gpu", "gather merge standardized serialize", "gradient_noise"],
     "exact": [
         "rank condition_number", "factorization", "residuals whitening", "implicit_constant", "solution units", "estimability",
-        "engine", "solve", "merge",
+        "engine", "solve", "merge fixed_effects",
     ],
     "descent": [
         "options process_group", "run_theory", "batches", "model", "loop", "sharding codegen", "checkpoint results",
@@ -37,7 +37,7 @@ ORDER = {
     ],
     "inference": [
         "normality preview scan", "covariance", "statistics", "summary serialization", "coefficients",
-        "post_estimation", "fit",
+        "post_estimation", "fit", "multiple_fits",
     ],
 }  # fmt: skip
 

@@ -7,4 +7,5 @@ least squares alone does not need them: `both_methods`, which has `certify`, and
 
 from squarely.api.figures import plot_coefficients
 from squarely.api.least_squares import anova, anova_lm, load, merge, ols, preview
+from squarely.api.multiple_fits import expanding, rolling
 from squarely.api.training import sweep, train

@@ -14,6 +14,7 @@ import numpy as np
 from squarely.data import (
     ArraysSource,
     CachedSource,
+    RowAccount,
     Source,
     is_aggregate_only,
     open_new_rows,
@@ -36,6 +37,7 @@ from squarely.design import (
     require_named,
 )
 from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of, show_value
+from squarely.exact import absorb_effects, require_rows_for_effects
 from squarely.inference import CLASSICAL, CovarianceOptions, Fit, infer, require_group_columns, require_order, require_readable_rows
 from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
 from squarely.types import Missing
@@ -81,18 +83,12 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
     """
     formula, source = open_inputs(inputs)
     formula = replace(formula, groups=inputs.covariance.groups)
-    remarks: tuple[str, ...] = ()
-    if inputs.order_by is not None:
-        if not isinstance(inputs.order_by, str):
-            raise OptionError(
-                f"order_by={show_value(inputs.order_by)} is not the name of a column. Give one, such as order_by='time'."
-            )
-        source = source.sort_by(inputs.order_by)
-        remarks = (f"Rows in the order of {inputs.order_by!r}.",)
+    source, remarks = sort_rows(inputs, source)
     require_group_columns(inputs.covariance, source)
     require_order(inputs.covariance, source, has_frequencies=formula.has_frequencies)
     require_readable_rows(inputs.covariance, source)
-    in_engine = choose_fold(inputs.fold, source, formula) != "batches"
+    require_rows_for_effects(formula, source, inputs.fold)
+    in_engine = not formula.effects and choose_fold(inputs.fold, source, formula) != "batches"
     with parse_once(inputs, formula, source) as stored:
 
         def fit_with(moments: Moments, *more: str) -> Fit:
@@ -107,6 +103,15 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
             if not in_engine or inputs.fold != "auto" or is_aggregate_only(source):
                 raise
             return fit_with(compute_moments(inputs, formula, stored, in_engine=False), fallback_remark(moments, error))
+
+
+def sort_rows(inputs: ModelInputs, source: Source) -> tuple[Source, tuple[str, ...]]:
+    """Put rows without an order into that of `order_by=`, and return a remark that says so."""
+    if inputs.order_by is None:
+        return source, ()
+    if not isinstance(inputs.order_by, str):
+        raise OptionError(f"order_by={show_value(inputs.order_by)} is not the name of a column. Give one, such as order_by='time'.")
+    return source.sort_by(inputs.order_by), (f"Rows in the order of {inputs.order_by!r}.",)
 
 
 def _weigh_rows(inputs: ModelInputs, formula: Formula, source: Source) -> tuple[Formula, Source]:
@@ -153,8 +158,9 @@ def _storage_remarks(source: Source) -> tuple[str, ...]:
 def compute_moments(inputs: ModelInputs, formula: Formula, source: Source, *, in_engine: bool) -> Moments:
     """Learn the design and compute its cross-products, on the rows or inside the engine, and check which rows were dropped."""
     learn, gather = (learn_in_engine, gather_in_engine) if in_engine else (learn_from_rows, gather_moments)
-    moments = gather(learn(formula, source, parse_row_filter(inputs)), source)
-    require_complete(inputs, moments, source)
+    design = learn(formula, source, parse_row_filter(inputs))
+    moments = gather(absorb_effects(design, source) if formula.effects else design, source)
+    require_complete(inputs, moments.account, source)
     return moments
 
 
@@ -164,14 +170,14 @@ def parse_row_filter(inputs: ModelInputs) -> Where | None:
     return None if inputs.where is None else parse_where(inputs.where)
 
 
-def require_complete(inputs: ModelInputs, moments: Moments, source: Source) -> None:
+def require_complete(inputs: ModelInputs, account: RowAccount, source: Source) -> None:
     """Raise a DataError if rows were dropped and the user wants none dropped."""
     if inputs.loader is not None:
         reason, advice = "training needs complete rows", "Leave these rows out of the dataset, or fill the gaps."
     else:
         reason, advice = "missing='raise' refuses them", "Fill the gaps, or let missing='drop' leave such rows out."
-    if moments.account.dropped and (inputs.loader is not None or inputs.missing == "raise"):
-        lines = " ".join(moments.account.lines())
+    if account.dropped and (inputs.loader is not None or inputs.missing == "raise"):
+        lines = " ".join(account.lines())
         raise DataError(f"There are rows with gaps in {source.label}, and {reason}. {lines} {advice}")
 
 
@@ -235,6 +241,11 @@ def open_training(inputs: ModelInputs, seed: int, contexts: ExitStack, processes
             f"loader= has no shards for {processes} processes. Give a formula and data, or X= and y=, or train in one process."
         )
     formula, source = open_inputs(inputs)
+    if formula.effects:
+        raise OptionError(
+            f"The formula {formula.text!r} has fixed effects after '|', which ols absorbs and training does not. Use ols, "
+            f"or write few levels as columns: + {' + '.join(f'C({name})' for name in formula.label_columns)}."
+        )
     source = contexts.enter_context(parse_once(inputs, formula, source, processes))
     return formula, *_split_validation(inputs, formula, source, seed)
 

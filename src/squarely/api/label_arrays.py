@@ -8,11 +8,11 @@ from typing import Any
 from squarely.data import label_columns, named_columns
 
 
-def name_label_arrays(X: object, cluster: Any, time: Any) -> tuple[Any, Any, Mapping[str, Any]]:
-    """Return `cluster` and `time` as names, and the arrays among them by name; without X= they are names already."""
+def name_label_arrays(X: object, cluster: Any, time: Any, by: Any = None) -> tuple[Any, Any, Any, Mapping[str, Any]]:
+    """Return `cluster`, `time` and `by` as names, and the arrays among them by name; without X= they are names already."""
     arrays: dict[str, Any] = {}
     if X is None:
-        return cluster, time, arrays
+        return cluster, time, by, arrays
     taken = named_columns(X)
     if not _is_named(cluster):
         parts = cluster if _has_parts(cluster) else [cluster]
@@ -26,7 +26,11 @@ def name_label_arrays(X: object, cluster: Any, time: Any) -> tuple[Any, Any, Map
         found_time = label_columns("time", time, [*taken, *arrays])
         arrays |= found_time
         time = next(iter(found_time))
-    return cluster, time, arrays
+    if not _is_named(by):
+        found_by = label_columns("by", by, [*taken, *arrays])
+        arrays |= found_by
+        by = next(iter(found_by))
+    return cluster, time, by, arrays
 
 
 def _is_named(value: Any) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
 from squarely.api.label_arrays import name_label_arrays
+from squarely.api.multiple_fits import fit_by_groups
 from squarely.data import is_in_memory, open_source, pass_counter
 from squarely.design import learn_from_rows, plan_design
 from squarely.errors import InputError, short_traceback
@@ -57,6 +58,7 @@ def ols(
     time: object = None,
     lags: int | None = None,
     correction: Correction = "usual",
+    by: object = None,
 ) -> Fit:
     """Fit a linear regression by ordinary least squares.
 
@@ -95,10 +97,13 @@ def ols(
     time : the column of periods for "DK"; with X= and y=, also an array (n,).
     lags : the lags of "HAC" and "DK"; by default chosen from the data.
     correction : the small-sample factor: "usual", "none" (for CR1, HAC, DK), or "min" (for two columns of clusters).
+    by : the column of groups, or a list of columns, each of which gets a fit of its own (docs/groups.md). Rows without a group are
+        left out and counted. With X= and y=, also an array of n labels.
 
     Returns
     -------
-    Fit : has the attributes that statsmodels users know; `print(fit.summary())` shows them.
+    Fit : has the attributes that statsmodels users know; `print(fit.summary())` shows them. With `by`, a mapping `Fits` from each
+        group to its fit.
 
     Raises
     ------
@@ -110,9 +115,11 @@ def ols(
     >>> fit.params.round(3).to_dict()
     {'Intercept': 0.8, 'x': 2.3}
     """
-    cluster, time, label_arrays = name_label_arrays(X, cluster, time)
+    cluster, time, by, label_arrays = name_label_arrays(X, cluster, time, by)
     covariance = read_covariance_options(vcov, cluster=cluster, time=time, lags=lags, correction=correction)
     inputs = ModelInputs.of(locals())
+    if by is not None:
+        return cast("Fit", fit_by_groups(inputs, by, collinear=collinear, precision=precision))
     return fit_moments(inputs, partial(solve_least_squares, collinear=collinear, precision=precision))
 
 

@@ -65,7 +65,7 @@ def run_training(
             on_device = options.device != "cpu" and options.engine != "rows"
             fold = fold_on_device(options.device) if on_device else fold_products
             moments = gather_moments(design, source, descent.all_reduce_fold(fold, shard, group, options))
-            require_complete(inputs, moments, source)
+            require_complete(inputs, moments.account, source)
         _require_complete_validation(inputs, moments, held_out)
         run = descent.train(
             moments, source, (options,), validation=held_out, model=inputs.model, policy=policy, process_group=group, shard=shard
@@ -81,7 +81,7 @@ def _require_complete_validation(inputs: ModelInputs, moments: Moments, held_out
     if held_out is not None and inputs.missing == "raise" and inputs.loader is None:
         from squarely.descent import account_rows
 
-        require_complete(inputs, replace(moments, account=account_rows(moments.design, held_out)), held_out)
+        require_complete(inputs, account_rows(moments.design, held_out), held_out)
 
 
 def _optimum(moments: Moments, source: Source) -> Callable[[StandardizedProblem], Array] | None:

@@ -101,7 +101,10 @@ def _judge_decay(case: Discrepancy) -> tuple[Verdict, str] | None:
     away = case.distance(case.run.result.end, rest)
     if not away <= _UNEXPLAINED_FRACTION * case.max_gap:
         return None
-    near = f"the run is {away:.2g} from that point" if away > 0.1 * case.max_gap else "the answer is that of ridge regression"
+    alpha = f" with alpha={case.ridge_alpha:.6g}" if case.ridge_alpha else ""
+    near = (
+        f"the run is {away:.2g} from that point" if away > 0.1 * case.max_gap else f"the answer is that of ridge regression{alpha}"
+    )
     return "penalized", f"{case.describe_decay(rest)}: {near}. Train with weight_decay=0."
 
 

@@ -124,6 +124,13 @@ class Discrepancy:
         return max(map(_group_decay, self.groups), default=self.run.options.weight_decay or 0.0)
 
     @property
+    def ridge_alpha(self) -> float | None:
+        """The penalty of the ridge regression of standardized columns that has this decay; None if the decays differ."""
+        if not self.run.options.standardize or len({*map(_group_decay, self.groups)}) > 1:
+            return None
+        return self.run.problem.weight * self.largest_decay / 2
+
+    @property
     def resting_point(self) -> Array | None:
         """The point (p,) where a decay that goes through the gradient comes to rest; None if there is none or it is unknown."""
         run = self.run

@@ -12,12 +12,15 @@ from squarely import theory
 from squarely.certification.causes import explain_gap
 from squarely.certification.certificate import Certificate, largest_gap
 from squarely.certification.discrepancy import Discrepancy, join_sentences
+from squarely.certification.failures import describe_difference, has_same_rows, judge_failure
 from squarely.certification.gaps import DistanceBound, GradientAtSolution, gradient_at
+from squarely.certification.ridge import judge_ridge, measure_ridge, predicted_gap_to_ridge, require_ridge
 from squarely.certification.rounding import describe_small_gap, rounding_gap
 from squarely.data import DetachedSource
-from squarely.errors import InputError, OptionError, pluralize, read_float, short_traceback, show_value
-from squarely.inference import Fit
-from squarely.moments import Moments, standardize_moments
+from squarely.errors import InputError, OptionError, read_float, short_traceback, show_value
+from squarely.inference import Fit, Penalized
+from squarely.moments import standardize_moments
+from squarely.numerics import Array
 from squarely.types import Verdict
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ _DEPENDENT_ENGINES = {"closed_form": "none: closed form", "moments": "weaker: cr
 
 
 @short_traceback
-def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
+def certify(fit: Fit | Penalized, run: Training, *, tau: float = 0.01) -> Certificate:
     """Certify how far a training run is from the least squares fit of the same formula, and why.
 
     The gap is measured in three ways: against the exact coefficients; by the gradient at the trained ones, on the rows in float64,
@@ -35,7 +38,7 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
 
     Parameters
     ----------
-    fit, run : what `squarely.ols` and `squarely.train` returned.
+    fit, run : what `squarely.ols` and `squarely.train` returned; or, for a run with weight decay, a ridge fit.
     tau : the answers agree if every coefficient is within so many standard errors.
 
     Returns
@@ -56,6 +59,8 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
     """
     from squarely.descent import Training  # here, because least squares alone does not need it
 
+    ridge = fit if isinstance(fit, Penalized) else None
+    fit = fit if ridge is None else ridge.fit  # type: ignore[assignment]
     if not isinstance(fit, Fit) or not isinstance(run, Training):
         raise InputError(
             f"certify got a {type(fit).__name__} and a {type(run).__name__}. Give it the results of ols and train, in this order."
@@ -66,18 +71,25 @@ def certify(fit: Fit, run: Training, *, tau: float = 0.01) -> Certificate:
             f"The fit has the formula {fit.design.formula.text!r} and the run {run.design.formula.text!r}, so their coefficients "
             "cannot be compared. Use one formula for both."
         )
-    same = _has_same_rows(fit.solution.moments, run.moments)
-    slope, bound, excess = _measure(fit, run) if same else (None, None, math.nan)
+    if ridge is not None:
+        require_ridge(ridge, run)
+    same = has_same_rows(fit.solution.moments, run.moments)
+    predicted: Array | None = None
+    slope, bound, excess = None, None, math.nan
+    if same:
+        slope, bound, excess = _measure(fit, run) if ridge is None else measure_ridge(ridge, run, fit)
+        predicted = run.prediction.gap if run.prediction else None
+        predicted = predicted if ridge is None else predicted_gap_to_ridge(ridge, run, fit)
     case = Discrepancy(fit=fit, run=run, excess=excess, tau=read_float("tau", tau))
     reach = rounding_gap(case) if same else math.nan
-    verdict, cause = _judge(case, reach, same=same)
+    verdict, cause = _judge(case, reach, same=same) if ridge is None else judge_ridge(ridge, case, same=same)
     independent = f"independent: rows, {run.options.gradient}"
     return Certificate(
         names=fit.design.names,
-        exact=fit.solution.params,
+        exact=fit.solution.params if ridge is None else ridge.coefficients,
         trained=run.coefficients,
         bse=fit.standard_errors,
-        predicted_gap=run.prediction.gap if same and run.prediction else None,
+        predicted_gap=predicted,
         rounding_gap=reach,
         dtype=case.dtype,
         excess_loss=excess,
@@ -99,23 +111,6 @@ def require_tolerance(tau: float) -> None:
     """Raise an OptionError if `tau` is not a positive number."""
     if isinstance(tau, bool) or not isinstance(tau, Real) or not 0 < tau < math.inf:
         raise OptionError(f"tau={show_value(tau)} is not a number of standard errors above zero. The usual value is 0.01.")
-
-
-def _has_same_rows(a: Moments, b: Moments) -> bool:
-    """Return whether both have the same rows, by counts and by means and covariances of all columns up to rounding.
-
-    The causes of dropped rows are not compared: NULL in a file is NaN in a frame, and the row is dropped in both.
-    """
-    one, other = a.design.formula, b.design.formula
-    if a.account.read != b.account.read or (a.n, a.nobs) != (b.n, b.nobs) or (one.weights is None) != (other.weights is None):
-        return False
-    sd = np.sqrt(a.variances)
-    size = np.abs(a.means) + sd
-    tolerance = 1e-9 * np.outer(sd, sd)
-    if not a.design.intercept:  # columns are not centered, so a covariance is known only relative to the means
-        tolerance = tolerance + 1e-12 * np.outer(size, size)
-    same_means = np.abs(a.means - b.means) <= 1e-12 * size
-    return bool(same_means.all() and (np.abs(a.covariances - b.covariances) <= tolerance).all())
 
 
 def _measure(fit: Fit, run: Training) -> tuple[GradientAtSolution, DistanceBound, float]:
@@ -141,8 +136,8 @@ def _judge(case: Discrepancy, reach: float, *, same: bool) -> tuple[Verdict, str
     """Return the verdict and its cause in sentences. The cause that explains most comes first."""
     fit, run, near = case.fit, case.run, case.max_gap <= case.tau
     if not same:
-        return "different rows", _describe_difference(fit, run)
-    if failure := _judge_failure(case, near=near):
+        return "different rows", describe_difference(fit, run)
+    if failure := judge_failure(case, near=near):
         return failure
     if fit.dropped_columns or (run.theory.spectrum.flat_directions and not near):
         return "collinear", _describe_dependence(case)
@@ -155,51 +150,6 @@ def _judge(case: Discrepancy, reach: float, *, same: bool) -> tuple[Verdict, str
             "differ. Let the loader give every row once an epoch."
         )
     return explain_gap(case)
-
-
-def _describe_difference(fit: Fit, run: Training) -> str:
-    """Say that the rows of both differ, or that one of both has weights."""
-    options = {"fit": fit.design.formula.weights_option, "run": run.moments.design.formula.weights_option}
-    for name, other in (("fit", "run"), ("run", "fit")):
-        for option, text in options[name].items() if not options[other] else ():
-            return (
-                f"The {name} has {option}={text!r}, and the {other} has no weights, so their answers differ. Give both the same "
-                "weights."
-            )
-    more = ", with the same weights" if options["fit"] else ""
-    return (
-        f"The fit used {pluralize(fit.nobs, 'row')} and the run {pluralize(run.moments.nobs, 'row')}, or other values in them, "
-        f"so their answers may differ. Give both the same data: squarely.ols(formula, run.source) fits the rows of the run{more}."
-    )
-
-
-def _judge_failure(case: Discrepancy, *, near: bool) -> tuple[Verdict, str] | None:
-    """Judge a run that moved away from the optimum, or whose loss is not a finite number."""
-    run, options, limit = case.run, case.run.options, case.run.theory.lr_limit
-    if not near and any(group.get("maximize") for group in case.groups):
-        return "ascent", "maximize=True makes the optimizer go up the loss, away from least squares. Leave it out."
-    if run.status == "not finite":
-        return "not finite", f"{run.result.stop_reason.reason} Look at the rows and the model of that step."
-    above = limit is not None and options.is_full_batch and options.scheduler is None and options.rate >= limit
-    if run.result.has_diverged or (above and not near):  # steps on all rows above the limit diverge with more epochs
-        return "diverged", _describe_large_rate(case)
-    return None
-
-
-def _describe_large_rate(case: Discrepancy) -> str:
-    run, facts, options, advised = case.run, case.run.theory, case.run.options, case.run.theory.rate_and_limit
-    if options.scheduler is not None:
-        rates = run.result.history.columns.get("lr", ())
-        rate = f"The schedule's rate of up to {max(rates):g}" if len(rates) else "The schedule's rate"
-        constant = "" if advised is None or facts.batches is not None else f" The limit of a constant rate is {advised[1]}."
-        return f"{rate} is too large for these columns.{constant} Try a smaller one."
-    lr = max((float(group["lr"]) for group in case.groups), default=options.rate)
-    large = f"lr={lr:g} is too large for these columns."
-    if advised is None or facts.lr_limit is None or options.rate < facts.lr_limit:
-        return f"{large} Try a smaller one."
-    if facts.batches is not None:
-        return f"{large} The limit {facts.limit_label} is {advised[1]}: try lr={advised[0]}."
-    return f"{large} The limit is {advised[1]} and the best rate {advised[0]}: train with that."
 
 
 def _describe_dependence(case: Discrepancy) -> str:

@@ -282,6 +282,8 @@ COVARIANCE = {
     "correction": _words(STATISTICS, types.Correction, "usual", "The factor for small samples."),
 }
 
+GROUPS = {"by": _list(DATA, None, "The column of groups, or several: one fit for each.", metavar="column,...", read=split_all)}
+
 # How to read a file; `squarely.data` has the checks.
 READ = {
     "delimiter": _text(READING, None, "The sign between fields, such as ';', or tab, or whitespace."),

@@ -14,7 +14,7 @@ from squarely.data.files.write import write_columns
 from squarely.data.first_rows import PreviewedColumn, examine_first_rows
 from squarely.data.frames.arrays import ArraysSource, label_columns, named_columns, open_xy
 from squarely.data.frames.arrow import is_in_memory
-from squarely.data.frames.augmented_rows import augment_rows
+from squarely.data.frames.augmented_rows import augment_rows, labeled_frame
 from squarely.data.open import open_new_rows, open_source
 from squarely.data.pandas_io import (
     PandasReadCall,
@@ -30,7 +30,18 @@ from squarely.data.scan.account import CAUSES, RowAccount
 from squarely.data.scan.batch import Batch, CategoricalColumn, NumericColumn, is_all_finite, to_plain_level
 from squarely.data.scan.batch_store import read_cache_limit
 from squarely.data.scan.fold import fold_parts, iter_batches, map_batches
-from squarely.data.scan.grouped import GroupedStore, Labels, concat_labels, encode_labels, fractional_label_error
+from squarely.data.scan.grouped import (
+    GroupedStore,
+    LabelPlaces,
+    Labels,
+    add_up,
+    concat_labels,
+    encode_labels,
+    fractional_label_error,
+    require_one_spelling,
+    sum_by_code,
+)
+from squarely.data.scan.level_index import LevelIndex, require_whole_labels, sort_labels, take_labels
 from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
 from squarely.data.source import (

@@ -149,6 +149,17 @@ def kind_of(kind: pa.DataType) -> Kind:
     return "text" if is_text else "other"
 
 
+def has_times(kind: pa.DataType) -> bool:
+    """Return whether a column has dates, times of day, or both, or periods of pandas."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_timestamp(kind) or is_period(kind)
+
+
+def is_period(kind: pa.DataType) -> bool:
+    """Return whether a column has the periods of pandas, which are integers in Arrow."""
+    return getattr(kind, "extension_name", "") == "pandas.period"
+
+
 def parses_as_number(text: object, *, decimal_comma: bool = False) -> bool:
     """Return whether a text is a number, with a decimal point or a decimal comma.
 

@@ -240,7 +240,11 @@ class Source(ABC):
 
     def row_number(self, row: int) -> int:
         """Return the number of a row for messages, from its position; most users count from 1."""
-        return row + 1
+        return int(self.row_numbers(np.array([row]))[0])
+
+    def row_numbers(self, rows: np.ndarray) -> np.ndarray:
+        """Return these numbers (k,) of several rows."""
+        return rows + 1
 
     def index(self, rows: np.ndarray) -> Any:
         """Return the labels of rows at some positions: the positions, unless the source has labels."""
@@ -252,8 +256,7 @@ class Source(ABC):
 
     def frame(self, columns: Mapping[str, Array]) -> Any:
         """Return columns (n,), one value for each row, as a frame of the library that holds the rows, by default pandas."""
-        table = pa.table(dict(columns))
-        return self.from_table(table, np.arange(len(table)))
+        return self.from_table(table := pa.table(dict(columns)), np.arange(len(table)))
 
     def from_table(self, table: pa.Table, rows: np.ndarray) -> Any:
         """Return a table of the rows at some positions as a frame of the library that holds the rows, by default pandas."""
@@ -285,8 +288,8 @@ class DerivedSource(Source):
         """Return the levels that the parent declares, whether or not they occur here."""
         return self.parent.category_order(name)
 
-    def row_number(self, row: int) -> int:
-        return self.parent.row_number(int(self.parent_rows(np.array([row]))[0]))
+    def row_numbers(self, rows: np.ndarray) -> np.ndarray:
+        return self.parent.row_numbers(self.parent_rows(rows))
 
     def index(self, rows: np.ndarray) -> Any:
         return self.parent.index(self.parent_rows(rows))

@@ -3,10 +3,12 @@
 `formula/` parses the text to terms, factors and expressions, `encoding/` makes columns of a factor, and `design.py` has the
 `Design`: everything that is fixed once it is learned. `learning/` plans the passes that learn it and runs them on rows or in an
 engine. `matrix/` makes the rows of X block by block and predicts, and `engine/` writes them as expressions of an engine.
-`rounding.py` bounds rounding errors, `merging/` makes one design of several, and `serialize.py` writes a design as JSON.
+`rounding.py` bounds rounding errors, `weights.py` checks weights, `merging/` makes one design of several, and `serialize.py` writes
+a design as JSON.
 """
 
 from squarely.design.design import Design, derivations, with_centers
+from squarely.design.encoding.absorbed_effects import AbsorbedEffects
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding
 from squarely.design.encoding.layout import Column, FactorColumn
@@ -34,7 +36,6 @@ from squarely.design.formula.expression import (
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
 from squarely.design.formula.formula import Formula, formula_of, needs_backticks, parse_formula, parse_weights
 from squarely.design.formula.source_text import SourceText
-from squarely.design.formula.weights import require_finite_weights
 from squarely.design.formula.where import (
     COMPARISONS,
     BooleanOperation,
@@ -68,3 +69,4 @@ from squarely.design.merging.recoding import Combination, Product, indicators, p
 from squarely.design.merging.union import require_compatible, union_of, without_levels
 from squarely.design.rounding import RoundingModel, add_bounds, is_zero_factor, multiply_bound, product_bound
 from squarely.design.serialize import learned_from_json, learned_to_json
+from squarely.design.weights import require_finite_weights

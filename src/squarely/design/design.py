@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from squarely.design.encoding.absorbed_effects import AbsorbedEffects
 from squarely.design.encoding.categories import ContrastCoding
 from squarely.design.encoding.layout import Column, ColumnLayout, columns_of, layout_of
 from squarely.design.encoding.learned_state import LearnedState
@@ -44,7 +45,7 @@ class RowInputs:
 
 def formula_inputs(formula: Formula, factors: Mapping[str, Factor]) -> RowInputs:
     """Collect what a formula and its weights and groups need of each row; `factors` are those of the formula, resolved."""
-    return row_inputs(factors.values(), formula.row_expressions, formula.groups, formula.weights)
+    return row_inputs(factors.values(), formula.row_expressions, formula.label_columns, formula.weights)
 
 
 def row_inputs(
@@ -73,6 +74,7 @@ class Design:
     centers : (k,) numbers of few bits near the middle of each column, in its unit; zero when the model has no intercept.
     scales : (k,) powers of two near the standard deviation of each column, in its unit.
     scans : how often the rows were read to learn it, without the pilot.
+    absorbed : the fixed effects that the columns and the response have lost; None if there are none, or not as yet.
 
     Derived from these; centers of zero and scales of one too, if they are not set:
 
@@ -90,6 +92,7 @@ class Design:
     centers: Array = field(default_factory=lambda: np.empty(0))
     scales: Array = field(default_factory=lambda: np.empty(0))
     scans: int = 0
+    absorbed: AbsorbedEffects | None = None
     columns: tuple[Column, ...] = field(init=False)
     layout: ColumnLayout = field(init=False)
     inputs: RowInputs = field(init=False)
@@ -105,7 +108,7 @@ class Design:
             "centers": self.centers if len(self.centers) else np.zeros(len(columns) + 1),
             "scales": self.scales if len(self.scales) else np.ones(len(columns) + 1),
             "columns": columns,
-            "layout": layout_of(columns, self.learned.contrasts),
+            "layout": layout_of(columns, self.learned.contrasts, all_dense=bool(self.formula.effects)),
             "inputs": inputs,
             "columns_read": inputs.columns(self.where),
             "is_rounded": is_rounded(inputs.factors, inputs.expressions.values()),

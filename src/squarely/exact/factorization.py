@@ -14,7 +14,14 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from squarely.data import Source
 from squarely.errors import DataError, changed_error, join_words
 from squarely.exact.condition_number import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines, condition_of_scaled
-from squarely.exact.rank import Dependency, cholesky_in_order, constant_columns, describe_dependency, independent_columns
+from squarely.exact.rank import (
+    Dependency,
+    absorption_noise,
+    cholesky_in_order,
+    constant_columns,
+    describe_dependency,
+    independent_columns,
+)
 from squarely.moments import Moments, fold_qr
 from squarely.numerics import ROUNDOFF, Array, qr_r
 from squarely.reprs import short_repr
@@ -123,7 +130,8 @@ def factorize(moments: Moments, source: Source) -> Factorization:
     T = fold_qr(moments.design, source)
     n = moments.n if moments.design.formula.weights else round(float(T[0, 0] ** 2))
     require_same_rows(source, moments, n, T[0, 0] * T[0])
-    return factorize_triangle(moments, T, constant, zero)
+    noise = None if moments.design.absorbed is None else absorption_noise(moments.design)
+    return factorize_triangle(moments, T, constant, zero, noise)
 
 
 def columns_of(moments: Moments) -> np.ndarray:

@@ -19,6 +19,7 @@ _NEGLIGIBLE_FRACTION = 1e-12  # of a column: a smaller term of its dependency is
 _HIDDEN_FRACTION = 1e-6  # of a column: if no more is hidden, its dependency is true to the digits that are written
 _MOST_TERMS = 12
 _BLOCK = 128
+_NEGLIGIBLE_NOISE = 16.0  # a column is absorbed if it is at most so many times as long as rounding may leave of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,23 @@ def nearly_constant_columns(moments: Moments) -> np.ndarray:
 
 
 def constant_columns(moments: Moments, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Return which columns (k + 1,) are constant up to rounding, which whole numbers do not have, and which of these are zero."""
+    """Return which columns (k + 1,) are constant up to rounding, which whole numbers do not have, and which of these are zero.
+
+    Columns that fixed effects absorb are zero.
+    """
+    if moments.design.absorbed is not None:
+        lengths = np.sqrt(np.diag(moments.gram))
+        negligible = lengths <= _NEGLIGIBLE_NOISE * absorption_noise(moments.design)
+        negligible[[0, -1]] = False
+        return negligible, negligible
     found, zero = canceled_columns(moments.design, _ends(moments.design, source))
     return found | _columns_near_means(moments, source), zero
+
+
+def absorption_noise(design: Design) -> Array:
+    """Return the length (k + 1,) that each scaled column [1, x, y] may have although fixed effects absorb it."""
+    assert design.absorbed is not None  # noqa: S101
+    return np.concatenate([[0.0], design.absorbed.noise / design.scales])
 
 
 def canceled_columns(design: Design, ends: Array) -> tuple[np.ndarray, np.ndarray]:
@@ -133,7 +148,7 @@ def independent_columns(
         if remainder > tolerance + hidden and not constant[j]:
             selected.append(j)
             continue
-        if hidden > _HIDDEN_FRACTION * stored[j]:
+        if hidden > _HIDDEN_FRACTION * stored[j] and design.absorbed is None:
             others = "a constant" if selected == [0] else "the columns before it"
             message = (
                 f"{column_name(design, j)} cannot be distinguished from {others}: its values were much larger in the removed rows"
@@ -149,9 +164,12 @@ def independent_columns(
     return np.isin(columns, selected), tuple(dropped)
 
 
-def require_rows(moments: Moments, place: str, lost: Sequence[str]) -> None:
-    """Raise a DataError unless there are more complete rows than coefficients; `lost` says why others are not complete."""
-    n, p = moments.n, len(moments.design.names)
+def require_rows(moments: Moments, place: str, lost: Sequence[str], *, absent: int = 0) -> None:
+    """Raise a DataError unless there are more complete rows than coefficients; `lost` says why others are not complete.
+
+    `absent` coefficients do not count: their columns are zero.
+    """
+    n, p = moments.n, len(moments.design.names) - absent
     if n <= p:
         raise DataError(
             f"There {'is' if n == 1 else 'are'} {pluralize(n, 'complete row')} for {pluralize(p, 'coefficient')} in {place}: "
@@ -209,8 +227,10 @@ def describe_dependency(
     """Write a dropped column as the combination d of selected ones, in the units of the data."""
     design, places = moments.design, list(selected)
     name, labels = column_name(design, j), ["", *design.labels]
+    effects = "" if design.absorbed is None else " and ".join(design.absorbed.names)
     if is_zero:
-        return Dependency(f"{name} is constant (0)", remainder, is_zero=True)
+        message = f"{name} is absorbed by {effects}" if effects else f"{name} is constant (0)"
+        return Dependency(message, remainder, is_zero=True)
     centers, scales = design.column_centers, design.column_scales
     weights = d * scales[j] / scales[places]
     constant = centers[j] if design.intercept else 0.0
@@ -236,4 +256,5 @@ def describe_dependency(
     if abs(constant) > _NEGLIGIBLE_FRACTION * (size + abs(centers[j])):
         terms.append(f"{constant:.10g}")
         rounded |= abs(float(terms[-1]) - constant) > 1e-12 * (size + abs(centers[j]))
-    return Dependency(f"{name} {'≈' if rounded else '='} {' + '.join(terms)}".replace("+ -", "- "), remainder)
+    end = f" beside the effects of {effects}" if effects else ""
+    return Dependency(f"{name} {'≈' if rounded else '='} {' + '.join(terms)}{end}".replace("+ -", "- "), remainder)

@@ -33,10 +33,11 @@ class Solution:
     residuals : sums over the residuals, from the last scan, in the scaled unit of the response; None for a merged fit.
     scaled_params : (q,) the coefficients of the scaled columns that are selected, as double-double.
     unit_bse : (p,) standard errors of the coefficients if that of the residuals is one, NaN for a dropped column.
-    ssr, centered_tss : sums of squares of the residuals and of the response about its mean, in its unit squared.
+    ssr, centered_tss : sums of squares of the residuals and of the response about its mean, in its unit squared; of the response
+        without its fixed effects, if there are any.
     ssr_error, tss_error : their errors at most. Rounding hides an `ssr` within `ssr_error`; with an error of zero it is a zero.
     mean : of the response, as the sum of two doubles, and its error at most.
-    span : the combination of columns nearest to a constant; None with an intercept.
+    span : the combination of columns nearest to a constant; None with an intercept or with fixed effects.
     digits : (p,) decimal digits of each coefficient that can be trusted, with the exact solution for the stored
         doubles as the truth, NaN for what is zero up to rounding.
     digits_bse : (p,) likewise for the standard errors.
@@ -77,6 +78,16 @@ class Solution:
     def has_hidden_residuals(self) -> bool:
         """Whether rounding hides the residuals: their sum of squares has no digit."""
         return self.ssr <= self.ssr_error > 0
+
+    @property
+    def absorbed_rank(self) -> int:
+        """How many parameters the fixed effects have, 0 without."""
+        return 0 if self.moments.design.absorbed is None else self.moments.design.absorbed.rank
+
+    @property
+    def df_resid(self) -> int:
+        """The observations less the parameters: the selected columns and the fixed effects."""
+        return self.moments.nobs - len(self.factor.columns) - self.absorbed_rank
 
     @property
     def selected_names(self) -> list[str]:

@@ -33,7 +33,9 @@ def require_precision(precision: str) -> None:
 
 
 @translate_singular_errors()
-def solve_least_squares(moments: Moments, source: Source, *, collinear: str = "drop", precision: str = "auto") -> Solution:
+def solve_least_squares(
+    moments: Moments, source: Source, *, collinear: str = "drop", precision: str = "auto", absent: int = 0
+) -> Solution:
     """Solve min ||y - X beta||_2 from cross-products or a triangle, then refine by corrected semi-normal equations.
 
     One step of refinement is one scan: r = y - X b, R'R d = X'r, b + d. The residual statistics need this scan anyway.
@@ -50,7 +52,7 @@ def solve_least_squares(moments: Moments, source: Source, *, collinear: str = "d
     """
     require_one_of("collinear", collinear, get_args(Collinear))
     require_precision(precision)
-    require_rows(moments, source.label, moments.account.lines()[1:])
+    require_rows(moments, source.label, moments.account.lines()[1:], absent=absent)
     if moments.engine_record is not None:
         if precision == "extended":
             raise OptionError(
@@ -68,7 +70,8 @@ def _solve_on_rows(moments: Moments, source: Source, *, collinear: str, precisio
         require_independent(factor.dropped)
     refined, residuals, error, scale = _refine(moments, source, factor, precision)
     root = inverse_root(moments, source, factor)
-    span, scans = (None, 0) if design.intercept else span_of(moments, source, factor)
+    has_constant = design.intercept or design.absorbed is not None
+    span, scans = (None, 0) if has_constant else span_of(moments, source, factor)
     scans += design.scans + moments.passes + (factor.method == "triangle") + refined.scans + (root is not None)
     params, error = to_data_units(moments, factor, refined.b, error)
     if refined.squares == 0.0 and refined.precision == "extended":  # a perfect fit: an estimate that is rounding has no t

@@ -13,12 +13,16 @@ from squarely.inference.covariance.options import (
     CovarianceOptions,
     read_covariance_options,
     require_group_columns,
+    require_order,
     require_readable_rows,
 )
-from squarely.inference.covariance.serial_correlation.hac import require_order
 from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits
+from squarely.inference.multiple_fits.fits import Fits
+from squarely.inference.multiple_fits.groups import fit_groups, read_group_columns, require_group_covariance
+from squarely.inference.multiple_fits.window_fits import WindowFits, fit_expanding, fit_rolling, require_ordered_rows
 from squarely.inference.post_estimation.figures.coefficient_figure import coefficient_panel
 from squarely.inference.post_estimation.hypotheses.anova import analyze_variance
+from squarely.inference.post_estimation.penalized.penalized import Penalized
 from squarely.inference.post_estimation.tables.side_by_side import ModelColumn, fit_column, lay_out_models, model_column
 from squarely.inference.preview.data_preview import DataPreview, preview_data
 from squarely.inference.preview.fit_preview import Preview, build_preview

@@ -14,7 +14,7 @@ from squarely.errors import OptionError, short_traceback, show_value
 from squarely.exact import Solution
 from squarely.inference.covariance.robust import RobustCovariance, robust_covariance_matrix
 from squarely.inference.statistics import Statistics, confidence_limits, covariance_of, p_values, t_values
-from squarely.inference.summary.plain_numbers import coefficient_table
+from squarely.inference.summary.plain_numbers import coefficient_columns
 from squarely.numerics import Array
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class CoefficientStatistics(Statistics):
     @property
     def table(self) -> pd.DataFrame:
         """One row for each coefficient: coef, std_err, t, p, ci_lower and ci_upper (95 %), digits and digits_std_err."""
-        return to_frame(coefficient_table(self, self.solution), list(self.design.names))
+        return to_frame(coefficient_columns(self, self.solution), list(self.design.names))
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""

@@ -15,9 +15,13 @@ from squarely.inference.covariance.estimate import estimate_covariance
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.statsmodels_names import StatsmodelsCovariance
+from squarely.inference.post_estimation.diagnostics.methods import DiagnosticTests
 from squarely.inference.post_estimation.effects.methods import Effects
 from squarely.inference.post_estimation.figures.plot import Figures
+from squarely.inference.post_estimation.fixed_effects.methods import FixedEffects
 from squarely.inference.post_estimation.hypotheses.methods import HypothesisTests
+from squarely.inference.post_estimation.influence.methods import InfluenceMeasures
+from squarely.inference.post_estimation.penalized.methods import PenalizedFits
 from squarely.inference.post_estimation.predictions.methods import RowStatistics
 from squarely.inference.post_estimation.tables.tidy import TidyFrames
 from squarely.inference.serialization.deserialize import solution_from_json
@@ -39,7 +43,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
-class Fit(Effects, Figures, HypothesisTests, StatsmodelsCovariance, RowStatistics, TidyFrames):
+class Fit(
+    DiagnosticTests,
+    Effects,
+    Figures,
+    FixedEffects,
+    HypothesisTests,
+    InfluenceMeasures,
+    PenalizedFits,
+    RowStatistics,
+    StatsmodelsCovariance,
+    TidyFrames,
+):
     """A linear regression by least squares, made by `squarely.ols`.
 
     The numbers are documented in `Statistics`, what the coefficients have in `CoefficientStatistics`,

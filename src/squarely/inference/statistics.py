@@ -25,13 +25,15 @@ class Statistics:
 
     Attributes
     ----------
-    nobs, rank, df_model, df_resid : n; r; r without the constant; n - r.
+    nobs, rank, df_model, df_resid : n; r; r without the constant; n - r. Fixed effects count in r and not in df_model: F tests the
+        slopes alone.
     rsquared, rsquared_adj : about the mean if a constant is in the span of the columns, else about zero.
     fvalue, f_pvalue : the F test that every slope is zero.
     df_resid_inference : the degrees of freedom of t and F: df_resid, or those of a robust covariance; infinite for normal tests.
     llf, aic, bic : Gaussian log-likelihood and the criteria -2 llf + 2 r and -2 llf + r log n.
     ssr, ess, centered_tss, uncentered_tss : residual, explained and total sums of squares.
     mse_resid, mse_model, mse_total : sums of squares over their degrees of freedom.
+    rsquared_within : of the response without its fixed effects; NaN if there are none.
     durbin_watson : of the residuals in the order of the rows; NaN for merged fits.
     condition_number : largest over smallest singular value of X in the units of the data, as in statsmodels.
     k_constant : 1 if a constant is in the span of the columns, up to the rounding of the stored values.
@@ -67,27 +69,33 @@ class Statistics:
     standard_errors: Array
     df_resid_inference: float
     df_of_t: Array
+    rsquared_within: float = math.nan
 
 
 @translate_singular_errors()
 def statistics_of(solution: Solution) -> Statistics:
     """Compute what follows from a solution under the classical assumptions: one variance, independent errors."""
     moments, factor, residuals = solution.moments, solution.factor, solution.residuals
-    n, rank, span, design = moments.nobs, len(factor.columns), solution.span, moments.design
+    n, rank, span, design = moments.nobs, len(factor.columns) + solution.absorbed_rank, solution.span, moments.design
     first = design.column_centers[factor.columns] * design.intercept  # X = Z B has the singular values of R B
     k_constant = int(span is None or span.is_spanned(moments, factor))
-    about_mean, about_zero = (solution.centered_tss, solution.tss_error), solution.uncentered_tss
+    about_mean, about_zero = _total_squares(solution)
     # The squares of a response that varies sum to half a spacing of doubles at least. A smaller sum is rounding.
     constant = sum(about_mean) == 0 or sum(about_mean) < ROUNDOFF**2 * about_zero[0] / (2 * n)
     centered, uncentered = 0.0 if constant else _nan_if_inexact(*about_mean), _nan_if_inexact(*about_zero)
     tss, tss_error = (centered, about_mean[1]) if k_constant else (uncentered, about_zero[1])
     ssr = math.nan if solution.has_hidden_residuals else solution.ssr
-    df_model, df_resid = rank - k_constant, n - rank
+    df_resid = n - rank
+    df_model = rank - k_constant if design.absorbed is None else len(factor.columns)
     undefined = constant and k_constant == 1
     ess = math.nan
     if solution.is_span_certain:  # a constant alone explains nothing
         ess = _explained_squares(solution, tss, tss_error) if df_model else 0.0
-    mse_resid, mse_model = ssr / df_resid, ess / df_model if df_model else math.nan
+    slopes_ess, within = ess, math.nan
+    if design.absorbed is not None:
+        slopes_ess = _explained_squares(solution, solution.centered_tss, solution.tss_error)
+        within = _divide(slopes_ess, solution.centered_tss)
+    mse_resid, mse_model = ssr / df_resid, slopes_ess / df_model if df_model else math.nan
     rsquared = math.nan if undefined or math.isnan(ess) else 1 - _divide(solution.ssr, tss) if ess else 0.0
     fvalue = math.nan if undefined else _divide(mse_model, mse_resid)
     llf = -n / 2 * (math.log(2 * math.pi) + math.log(ssr / n) + 1) if ssr != 0 else math.inf
@@ -120,7 +128,18 @@ def statistics_of(solution: Solution) -> Statistics:
         standard_errors=math.sqrt(mse_resid) * solution.unit_bse,
         df_resid_inference=df_resid,
         df_of_t=np.full(len(solution.params), float(df_resid)),
+        rsquared_within=within,
     )
+
+
+def _total_squares(solution: Solution) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the sums of squares of the response about its mean and about zero, each with its error at most."""
+    absorbed = solution.moments.design.absorbed
+    if absorbed is None:
+        return (solution.centered_tss, solution.tss_error), solution.uncentered_tss
+    centered, about = float(absorbed.sizes[-1]) ** 2, solution.moments.weight * absorbed.response_mean**2
+    rounding = ROUNDOFF * (16 + math.sqrt(solution.moments.n))
+    return (centered, rounding * centered), (centered + about, rounding * (centered + about))
 
 
 def with_robust_covariance(statistics: Statistics, solution: Solution, robust: RobustCovariance) -> Statistics:

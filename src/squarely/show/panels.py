@@ -132,7 +132,7 @@ def _import_figure() -> Any:
 
 
 def _width(panel: Panel) -> float:
-    """Return the width of a panel in inches, with room for a long legend beside it."""
+    """Return the width of a panel in inches, with space for a long legend beside it."""
     named = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Curve | Level))
     beside = sum(bool(mark.label) for mark in panel.marks if isinstance(mark, Intervals))
     is_wide = beside or max(map(len, panel.rows), default=0) > _SHORT_NAME or (named > _MAX_INSIDE and not panel.label_ends)
@@ -279,7 +279,7 @@ def _format_tick(value: float, _: int) -> str:
 
 
 def _label_curves(axes: Any, panel: Panel) -> None:
-    """Label the curves at their ends, if the panel asks for it and there is room, and the others in a legend."""
+    """Label the curves at their ends, if the panel asks for it and there is space, and the others in a legend."""
     curves = [mark for mark in panel.marks if isinstance(mark, Curve) and mark.label]
     heights = _place_labels(axes, curves) if panel.label_ends else {}
     for i, height in heights.items():
@@ -294,9 +294,9 @@ def _label_curves(axes: Any, panel: Panel) -> None:
 
 
 def _place_legend(panel: Panel, labels: int) -> dict[str, Any]:
-    """Return where the legend is: beside a panel if it is long, and else where there is room.
+    """Return where the legend is: beside a panel if it is long, and else where there is space.
 
-    The search for room tries each cell, which takes seconds: over cells the legend is where a line leaves room.
+    The search for space tries each cell, which takes seconds: over cells the legend is where a line leaves space.
     """
     if labels > _MAX_INSIDE or panel.rows:
         return {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}

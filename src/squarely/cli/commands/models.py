@@ -19,6 +19,7 @@ from squarely.cli.options import (
     CHECKPOINTS,
     COVARIANCE,
     DATA,
+    GROUPS,
     OUTPUT,
     STOPPING,
     SWEEP,
@@ -53,7 +54,7 @@ app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # its boxes leave no room for the help at 60 columns, and a pipe cannot use them
+    rich_markup_mode=None,  # its boxes leave no space for the help at 60 columns, and a pipe cannot use them
     context_settings=context_settings(),
 )
 
@@ -97,7 +98,7 @@ def demo(
 
 @app.command(cls=Command, epilog="Example: squarely ols 'mpg ~ displacement + weight' cars.csv")
 @with_progress()
-@takes(WEIGHTS | COVARIANCE)
+@takes(WEIGHTS | COVARIANCE | GROUPS)
 @reads
 def ols(
     formula: FormulaText,
@@ -125,6 +126,10 @@ def ols(
         return
     options |= {"collinear": collinear, "precision": precision, "fold": fold}
     fit = squarely.ols(formula, data, where=where, read=read, missing=missing, **options)
+    if isinstance(fit, squarely.Fits):
+        for flag, value in {"--save": save, "--plot": plot, "--test": test}.items():
+            if value is not None:
+                raise OptionError(f"{flag} is for one fit, and these are {len(fit):,}. Choose one of them with --where.")
     if save is not None:
         fit.save(save)
     if plot is not None:

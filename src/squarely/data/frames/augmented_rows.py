@@ -1,4 +1,4 @@
-"""Rows of the user's with further columns beside them, in the library that they are in."""
+"""Columns with a value for each row, in the library that the rows are in, alone or beside columns of the user's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ import pyarrow as pa
 from squarely.data.frames.dataframe import DataFrameSource
 from squarely.data.source import Source
 from squarely.numerics import Array
+
+
+def labeled_frame(source: Source, columns: Mapping[str, Array], rows: np.ndarray) -> Any:
+    """Return columns (k,) of the rows at some positions as a frame.
+
+    A library without row labels gets a first column `row`, counted from 1.
+    """
+    frame = source.from_table(pa.table(dict(columns)), rows)
+    if nw.maybe_get_index(nw.from_native(frame)) is not None:
+        return frame
+    return source.from_table(pa.table({"row": source.row_numbers(rows), **columns}), rows)
 
 
 def augment_rows(source: Source, names: Sequence[str], rows: np.ndarray, columns: Mapping[str, Array]) -> Any:

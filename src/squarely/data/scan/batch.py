@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from squarely.data.dtypes import Level, kind_of, nearest_doubles, unsupported_column_error
+from squarely.data.dtypes import Level, has_times, is_period, kind_of, nearest_doubles, unsupported_column_error
 from squarely.data.scan.account import CAUSES, RowAccount
 from squarely.data.source import Source
 from squarely.errors import DataError, show_value
@@ -67,8 +67,9 @@ class CategoricalColumn:
 
     Attributes
     ----------
-    values : the distinct values. A float narrower than double is the shortest decimal that rounds to it, so 0.1 is 0.1.
-    dictionary : the distinct values as stored.
+    values : the distinct values. A float narrower than double is the shortest decimal that rounds to it, so 0.1 is 0.1. Dates and
+        times raise a DataError: they name groups of rows, and are not levels of a formula.
+    dictionary : the distinct values as stored; dates and times as text that sorts by time.
     codes : (m,) positions of the rows' values in `values`, -1 for a missing value.
     gaps : (m,) 1 for NULL, 2 for NaN, 3 for an infinity, else 0; None if every row has a value.
     narrow_type : as in `NumericColumn`.
@@ -140,26 +141,57 @@ def decode_batch(source: Source, numbers: Sequence[str], labels: Sequence[str], 
 
 
 def _decode_categories(source: Source, name: str, column: pa.Array) -> CategoricalColumn:
-    if kind_of(column.type) == "other":
-        raise unsupported_column_error(source.label, name, str(column.type))
-    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    dictionary = encoded.dictionary
-    codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    error = unsupported_column_error(source.label, name, str(column.type)) if kind_of(column.type) == "other" else None
+    if error is not None and not has_times(column.type):
+        raise error
+    stored = column.storage if is_period(column.type) else column
+    dictionary, codes = _encode_integers(stored) or _encode(stored)
+    dictionary = dictionary if error is None else _write_times(dictionary, column.type)
     narrow = _narrow_type(dictionary.type)
-    values = _PlainLevels(dictionary, narrow)
+    values = _PlainLevels(dictionary, narrow, error)
     gap = np.append(_gap_codes(dictionary), 1)  # the last is for code -1
-    if encoded.null_count == 0 and not gap[:-1].any():
+    if column.null_count == 0 and not gap[:-1].any():
         return CategoricalColumn(values=values, dictionary=dictionary, codes=codes, gaps=None, narrow_type=narrow)
     gaps = gap[codes]
     codes = np.where(gaps == 0, codes, -1)
     return CategoricalColumn(values=values, dictionary=dictionary, codes=codes, gaps=gaps, narrow_type=narrow)
 
 
-class _PlainLevels(Sequence[Level]):
-    """The values of a dictionary as `to_plain_level` gives them, converted when the first is asked for."""
+def _write_times(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return the distinct values of a column of a kind as ISO text: dates, times (those of a zone in UTC) and periods."""
+    if is_period(kind):
+        return pa.array(pa.ExtensionArray.from_storage(kind, values).to_pandas().astype(str), pa.large_string())
+    zeros = r"\.0+$"
+    if pa.types.is_timestamp(values.type):
+        values, zeros = values.cast(pa.timestamp(values.type.unit)), r"( 00:00:00)?(\.0+)?$"
+    return pc.replace_substring_regex(values.cast(pa.large_string()), zeros, "")
 
-    def __init__(self, dictionary: pa.Array, narrow: np.dtype | None) -> None:
-        self._dictionary, self._narrow = dictionary, narrow
+
+def _encode(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """Return the distinct values of a column, and the place of each row's value among them, -1 for NULL."""
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    return encoded.dictionary, encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+
+
+def _encode_integers(column: pa.Array) -> tuple[pa.Array, np.ndarray] | None:
+    """Do so for integers that lie near each other, without a hash table: a tenth of the time with many values. Else None."""
+    if not pa.types.is_integer(column.type) or column.null_count or not len(column):
+        return None
+    values = column.to_numpy()
+    low, high = int(values.min()), int(values.max())
+    if high - low >= 4 * len(values):
+        return None
+    places = np.subtract(values, values.dtype.type(low), dtype=np.int64, casting="unsafe")
+    occurs = np.bincount(places) > 0
+    distinct = pa.array(np.flatnonzero(occurs).astype(values.dtype) + values.dtype.type(low), column.type)
+    return distinct, places if occurs.all() else (np.cumsum(occurs) - 1)[places]
+
+
+class _PlainLevels(Sequence[Level]):
+    """The values of a dictionary as `to_plain_level` gives them, converted when the first is asked for, or an error for it."""
+
+    def __init__(self, dictionary: pa.Array, narrow: np.dtype | None, error: DataError | None) -> None:
+        self._dictionary, self._narrow, self._error = dictionary, narrow, error
         self._values: list[Level] | None = None
 
     def __len__(self) -> int:
@@ -172,6 +204,8 @@ class _PlainLevels(Sequence[Level]):
         return iter(self._converted())
 
     def _converted(self) -> list[Level]:
+        if self._error is not None:
+            raise self._error
         if self._values is None:
             self._values = [to_plain_level(value, self._narrow) for value in self._dictionary.to_pylist()]
         return self._values

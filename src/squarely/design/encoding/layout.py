@@ -91,7 +91,8 @@ def columns_of(formula: Formula, factors: Mapping[str, Factor], codings: Mapping
     Raises DataError if there are more than 12,000, or if two have one name.
     """
     categorical = set(codings)
-    terms: list[Term] = [*([()] if formula.intercept else []), *formula.terms]
+    has_constant = formula.intercept or bool(formula.effects)  # categories leave out a reference level
+    terms: list[Term] = [*([()] if has_constant else []), *formula.terms]
     columns: dict[str, Column] = {INTERCEPT: Column(INTERCEPT, ())} if formula.intercept else {}
     for group in group_by_numeric_factors(terms, categorical):
         for term, blocks in contrast_codings(group, categorical).items():
@@ -124,10 +125,10 @@ def _choices(factor: Factor, codings: Mapping[str, ContrastCoding], *, full: boo
     return [(f"{text}[{j + first}]", (text, False, j)) for j in range(column_count(factor))]
 
 
-def layout_of(columns: Sequence[Column], codings: Mapping[str, ContrastCoding]) -> ColumnLayout:
-    """Find the blocks of many indicators among the columns of X."""
+def layout_of(columns: Sequence[Column], codings: Mapping[str, ContrastCoding], *, all_dense: bool = False) -> ColumnLayout:
+    """Find the blocks of many indicators among the columns of X, unless all of them are to be dense."""
     families: defaultdict[tuple[tuple[str, bool, int | None], ...], list[int]] = defaultdict(list)
-    for j, column in enumerate(columns):
+    for j, column in enumerate(() if all_dense else columns):
         families[tuple((text, full, None if text in codings else i) for text, full, i in column.parts)].append(j)
     blocks: list[IndicatorGroup] = []
     grouped: list[int] = []

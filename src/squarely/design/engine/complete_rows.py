@@ -13,8 +13,8 @@ from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.engine.narwhals_expressions import condition_to_narwhals, is_finite, to_narwhals
 from squarely.design.formula.expression import Expression, Name
 from squarely.design.formula.formula import Formula
-from squarely.design.formula.weights import weights_error
 from squarely.design.formula.where import Where, columns_compared_exactly
+from squarely.design.weights import weights_error
 from squarely.errors import DataError, pluralize
 from squarely.numerics import EXACT_INTEGERS
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from keyword import iskeyword
 from typing import NamedTuple
 
+from squarely.design.formula.effects import Effect, parse_effects
 from squarely.design.formula.expression import Expression, Name, column_names
 from squarely.design.formula.factor_calls import parse_factor
 from squarely.design.formula.factors import Factor, Numeric, UntypedColumn, argument_of
@@ -64,6 +65,8 @@ class Formula:
     offsets : terms with a coefficient of one.
     names : the columns of X, if the user gave X and y instead of a formula.
     groups : columns of labels that each row must have beside the model: clusters and times.
+    numbers : columns of numbers that each row must have beside the model, such as one that gives an order.
+    effects : the fixed effects to absorb, after `|`: each is a column, or two whose pairs are the levels.
     weights : what each row weighs; `has_frequencies` if it is the number of rows that one stands for. Rows of zero are left out.
     """
 
@@ -75,6 +78,8 @@ class Formula:
     intercept: bool = True
     names: tuple[str, ...] | None = None
     groups: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    effects: tuple[Effect, ...] = ()
     weights: Numeric | None = None
     has_frequencies: bool = False
 
@@ -82,9 +87,15 @@ class Formula:
         return f"<Formula {self.text!r}>"
 
     @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns of labels that are read beside the model: those of the groups and of the effects."""
+        return tuple(dict.fromkeys((*self.groups, *(name for effect in self.effects for name in effect))))
+
+    @property
     def row_expressions(self) -> dict[str, Expression]:
-        """The expressions of what is not in X, with the weights."""
-        return self.response_and_offsets | ({self.weights.text: self.weights.expression} if self.weights else {})
+        """The expressions of what is not in X, with the weights and the further columns of numbers."""
+        numbers: dict[str, Expression] = {name: Name(name, (0, 0)) for name in self.numbers}
+        return numbers | self.response_and_offsets | ({self.weights.text: self.weights.expression} if self.weights else {})
 
     @property
     def weights_option(self) -> dict[str, str]:
@@ -161,11 +172,12 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
     middle, *others = tildes
     if others:
         raise source.error(f"The formula has a second '~'. {EXAMPLE}", (others[0], others[0] + 1))
+    source, effects = parse_effects(source, middle + 1)
     response, tree = _parse_column(source, middle, _RESPONSE), parse_terms(source, middle + 1)
     if tree is None:
         raise source.error("The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'.", (middle, middle + 1))
-    on_the_left = {part.name for part in column_names(response.expression)}
-    expander = TermExpander(source, middle + 1, [name for name in columns if name not in on_the_left])
+    elsewhere = {part.name for part in column_names(response.expression)}.union(*effects)
+    expander = TermExpander(source, middle + 1, [name for name in columns if name not in elsewhere])
     try:
         terms, offsets = expander.terms(tree)
     except RecursionError:
@@ -177,7 +189,8 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
         terms=tuple(filter(None, terms)),
         factors={text: factor for text, factor in expander.factors.items() if text in used},
         offsets=tuple(offsets),
-        intercept=() in terms,
+        intercept=() in terms and not effects,  # the effects have a constant
+        effects=effects,
     )
     _require_fittable(formula, source)
     return formula
@@ -234,7 +247,20 @@ def _require_fittable(formula: Formula, source: SourceText) -> None:
     number = len(formula.terms) + formula.intercept
     if number > MOST_TERMS:
         raise FormulaError(f"The formula makes {number:,} terms; at most {MOST_TERMS:,} are fitted. Write a smaller one.")
+    if formula.effects:
+        _require_slopes(formula)
     if not number:
         raise FormulaError(f"The formula {source.text!r} has no terms to the right of the '~'. For a mean alone write 'y ~ 1'.")
     if INTERCEPT in formula.factors and formula.intercept:
         raise FormulaError(f"A column called {INTERCEPT!r} would have the name of the intercept. Give the column another one.")
+
+
+def _require_slopes(formula: Formula) -> None:
+    """Raise a FormulaError for effects without a predictor, or an effect that is the response."""
+    if not formula.terms:
+        raise FormulaError(
+            f"The formula {formula.text!r} has effects after '|' and no predictor before it. Write a predictor, such as "
+            "'y ~ x | firm'; for the means of groups alone write 'y ~ C(firm)'."
+        )
+    if formula.response.text in formula.label_columns:
+        raise FormulaError(f"{formula.response.text!r} is the response and an effect after '|'. Remove it from one.")

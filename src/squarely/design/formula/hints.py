@@ -15,7 +15,7 @@ EXAMPLE = "Write it like 'mpg ~ displacement + weight'."
 ARITHMETIC = "Arithmetic goes into I(...), such as I(2 * x); 0 and 1 stand alone in a sum."
 _ROWS = "Conditions on rows go into where=."
 ADVICE = {
-    "|": "Instruments and groups after '|' are not supported. Leave them out.",
+    "|": "Effects to absorb come last, as in y ~ x | firm + year; random effects are not supported.",
     "in": "Write b:a for b %in% a.",
     "%": f"Write b:a for b %in% a. {ARITHMETIC}",
     "//": "Write a/b for groups b within a.",

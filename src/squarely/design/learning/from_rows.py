@@ -61,7 +61,7 @@ def learn_from_rows(formula: Formula, source: Source, where: Where | None = None
     plan = plan_design(formula, source, where)
     state, scans = LearnedState(), 0
     purposes = [describe_pass(tasks) for tasks in plan.passes]
-    expect(*purposes, "cross-products")
+    expect(*purposes, *(["fixed effects"] if formula.effects else []), "cross-products")
     for tasks, purpose in zip(plan.passes, purposes, strict=True):
         aggregators = {task.subject.text: _aggregator_of(task, plan, state) for task in tasks}
         while aggregators:

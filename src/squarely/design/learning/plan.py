@@ -77,7 +77,7 @@ class DesignPlan:
         ready = {text: e for text, e in candidates.items() if waiting.isdisjoint(standardizations_in([e]))}
         factors = [f for f in self.factors.values() if isinstance(f, Categorical) or f.text in ready]
         weights = self.inputs.weights
-        return row_inputs(factors, ready, self.formula.groups, weights if weights and weights.text in ready else None)
+        return row_inputs(factors, ready, self.formula.label_columns, weights if weights and weights.text in ready else None)
 
     def design(self, state: LearnedState, scans: int) -> Design:
         """Make the design of what is learned, without centers and scales as yet."""
@@ -127,7 +127,7 @@ def require_named(formula: Formula, source: Source) -> None:
             odd = [each for each in source.columns if needs_backticks(each) and f"Did you mean {each!r}?" in str(error)]
             write = f" Write it in backticks: `{odd[0]}`." if odd and odd[0].isprintable() else ""
             raise DataError(f"{error}{write}{caret_line(formula.text, name.span) if name.span[1] else ''}") from None
-    require_columns(source, formula.groups)
+    require_columns(source, formula.label_columns)
 
 
 def _require_numeric_response(formula: Formula, source: Source, *, reading: bool) -> None:

@@ -10,10 +10,9 @@ import numpy as np
 
 from squarely.data import CategoricalColumn, RowAccount
 from squarely.design.design import Design
+from squarely.design.encoding.absorbed_effects import Codes, DenseColumn
 from squarely.design.encoding.layout import ColumnLayout
 from squarely.numerics import Array, dd_multiply, low_part, two_product, two_sum
-
-DenseColumn = tuple[Array, Array | None]  # a column (m,), and its low part if it is not plain doubles
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -44,11 +43,12 @@ class Block:
     ----------
     dense : the dense columns, in the order of `layout.dense`, the response (minus the offset) last.
     indicators : the blocks of indicators, in the order of `layout.blocks`.
-    size : the number of rows m. `offset` (m,) the offset, or None.
+    size : the number of rows m. `offset` (m,) the offset with the absorbed effects of the response, or None.
     first_row : the position in the source of the first row of the batch.
     row_mask : which rows of the batch these are.
     account : the account of the rows of this batch.
-    groups : the columns of `Formula.groups`, by name, in these rows.
+    groups : the columns of `Formula.groups`, by name, in these rows; those of the effects, too.
+    codes : the places (m,) of these rows among the levels of each effect that is absorbed.
     columns : the columns (m,) of numbers of the data that the formula reads, by name.
     weights : (m,) the weights or frequencies of these rows, all above zero; None for one each.
     rounding_squares : returns the sums of squares (k,) of bounds of the rounding of each column; None if there is no rounding.
@@ -64,6 +64,7 @@ class Block:
     row_mask: np.ndarray
     account: RowAccount
     groups: Mapping[str, CategoricalColumn] = field(default_factory=dict)
+    codes: Codes = ()
     columns: Mapping[str, Array] = field(default_factory=dict)
     weights: Array | None = None
     rounding_squares: Callable[[], Array] | None = None
@@ -75,14 +76,19 @@ class Block:
         return self.first_row + np.flatnonzero(self.row_mask)
 
     @property
+    def columns_by_row(self) -> Array:
+        """All columns as a table (k, m), one in each row of it."""
+        nonzeros = [(each.places, each.nonzeros) for each in self.indicators]
+        return _join_columns([x for x, _ in self.dense], nonzeros, self.layout.dense, self.layout.grouped)
+
+    @property
     def values(self) -> Array:
         """All columns as a table (m, k)."""
-        nonzeros = [(each.places, each.nonzeros) for each in self.indicators]
-        return np.ascontiguousarray(_join_columns([x for x, _ in self.dense], nonzeros, self.layout.dense, self.layout.grouped).T)
+        return np.ascontiguousarray(self.columns_by_row.T)
 
     @property
     def response(self) -> Array:
-        """The response (m,), minus the offset."""
+        """The response (m,), minus the offset and the absorbed effects."""
         return self.dense[-1][0]
 
 

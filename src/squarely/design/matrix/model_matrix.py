@@ -9,16 +9,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from squarely.data import Batch, RowAccount, Source, fold_parts, is_all_finite, map_batches
+from squarely.data import Batch, CategoricalColumn, RowAccount, Source, fold_parts, is_all_finite, map_batches
 from squarely.design.design import Design, RowInputs
+from squarely.design.encoding.absorbed_effects import AbsorbedEffects, Codes
 from squarely.design.encoding.layout import FactorColumn
 from squarely.design.encoding.learned_state import LearnedState
 from squarely.design.formula.expression import Expression, Name, evaluate
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
-from squarely.design.formula.weights import require_finite_weights, weights_error
 from squarely.design.formula.where_mask import mask_of
 from squarely.design.matrix.block import Block, DenseColumn, IndicatorColumn
 from squarely.design.rounding import RoundingModel, add_bounds, multiply_bound, product_bound
+from squarely.design.weights import require_finite_weights, weights_error
+from squarely.errors import DataError
 from squarely.numerics import FRACTION_LIMIT, ROUNDING, ROUNDOFF, Array, Pair, dd_add, dd_multiply, dd_power, low_part
 
 T = TypeVar("T")
@@ -110,16 +112,25 @@ def iter_blocks(
 
 
 def fold_blocks(
-    design: Design, source: Source, step: Callable[[Block], T], merge: Callable[[T, T], T], start: T, *, threads: bool = True
+    design: Design,
+    source: Source,
+    step: Callable[[Block], T],
+    merge: Callable[[T, T], T],
+    start: T,
+    *,
+    threads: bool = True,
+    size: int | None = None,
 ) -> T:
-    """Merge the results of a step for the complete rows of every batch, in order, where the rows are.
+    """Merge the results of a step for the complete rows of every batch, in order, where the rows are; `size` as in `map_batches`.
 
     `start` is the neutral element of `merge`. Where the rows are partitioned the step goes to other processes: it must hold
     nothing but what it needs. Raises DataError as `iter_blocks`.
     """
 
     def work(part: Source) -> T:
-        results = map_batches(part, *design.columns_read, lambda batch: step(_block(design, part, batch)), threads=threads)
+        results = map_batches(
+            part, *design.columns_read, lambda batch: step(_block(design, part, batch)), threads=threads, size=size
+        )
         return reduce(merge, results, start)
 
     return fold_parts(source, design.columns_read, work, merge, start)
@@ -130,25 +141,51 @@ def _block(design: Design, source: Source, batch: Batch) -> Block:
     evaluated = evaluate_batch(batch, design.inputs, design.learned, where, codes)
     require_known(design, batch, codes, evaluated.row_mask, source)
     y, offset = evaluated.numbers[design.formula.response.expression], offset_of(design, evaluated)
-    dense, indicators = dense_columns(design, evaluated, range(len(design.columns)))
+    columns, indicators = dense_columns(design, evaluated, range(len(design.columns)))
+    groups = {
+        name: replace(batch.labels[name], codes=batch.labels[name].codes[evaluated.row_mask], gaps=None)
+        for name in design.formula.label_columns
+    }
+    response = y if offset is None else dd_add((y[0], low_part(*y)), (-offset[0], -offset[1]))
+    dense, total, levels = _absorb(
+        design.absorbed, [*columns, response], None if offset is None else offset[0] + offset[1], groups, source
+    )
     return Block(
-        dense=(*dense, y if offset is None else dd_add((y[0], low_part(*y)), (-offset[0], -offset[1]))),
+        dense=dense,
         indicators=indicators,
         size=evaluated.account.used,
         layout=design.layout,
-        offset=None if offset is None else offset[0] + offset[1],
+        offset=total,
         first_row=batch.start,
         columns=evaluated.columns,
         row_mask=evaluated.row_mask,
         account=evaluated.account,
-        groups={
-            name: replace(batch.labels[name], codes=batch.labels[name].codes[evaluated.row_mask], gaps=None)
-            for name in design.formula.groups
-        },
+        groups=groups,
+        codes=levels,
         weights=_checked_weights(design, batch, evaluated, source),
         rounding_squares=partial(_rounding_squares, design, evaluated) if design.is_rounded else None,
         ends=partial(_ends, design, evaluated) if design.cancellation_factors else None,
     )
+
+
+def _absorb(
+    absorbed: AbsorbedEffects | None,
+    dense: Sequence[DenseColumn],
+    offset: Array | None,
+    groups: Mapping[str, CategoricalColumn],
+    source: Source,
+) -> tuple[Sequence[DenseColumn], Array | None, Codes]:
+    """Subtract the effects; return the columns, the offset with the effects of the response, and the codes of the levels."""
+    if absorbed is None:
+        return dense, offset, ()
+    codes = absorbed.codes(groups)
+    for name, code in zip(absorbed.names, codes, strict=True):
+        if (code < 0).any():
+            raise DataError(
+                f"{source.label} changed while it was read: it has another level of {name}. Fit again when nothing writes to it."
+            )
+    columns, shift = absorbed.subtract(dense, codes)
+    return columns, shift if offset is None else offset + shift, codes
 
 
 def _checked_weights(design: Design, batch: Batch, evaluated: EvaluatedBatch, source: Source) -> Array | None:

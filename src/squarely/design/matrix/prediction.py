@@ -13,6 +13,7 @@ import numpy as np
 
 from squarely.data import Batch, Source, map_batches, require_columns
 from squarely.design.design import Design, RowInputs, row_inputs
+from squarely.design.encoding.absorbed_effects import unknown_effect_error
 from squarely.design.formula.expression import column_names, evaluate
 from squarely.design.formula.factors import Numeric
 from squarely.design.matrix.block import PartialBlock, take_indicators
@@ -45,6 +46,7 @@ class LinearPredictor:
     check : the dependencies that a row must satisfy to be predicted, or None.
     low_parts : the low parts of `level` and `slopes`; with them, terms that cancel are added in double-double.
     errors : what the standard errors follow from, or None for predictions alone. `weights` of the rows, or None.
+    effects : what each level of each absorbed effect adds, (L,) each.
     """
 
     design: Design
@@ -56,6 +58,7 @@ class LinearPredictor:
     low_parts: tuple[float, Array] | None = None
     errors: StandardErrors | None = None
     weights: Numeric | None = None
+    effects: tuple[Array, ...] = ()
 
     @property
     def columns_read(self) -> Sequence[int]:
@@ -69,6 +72,7 @@ class LinearPredictor:
         return row_inputs(
             [factor for text, factor in self.design.factors.items() if text in used],
             {numeric.text: numeric.expression for numeric in self.design.formula.offsets},
+            [name for effect in self.design.formula.effects for name in effect],
         )
 
     @property
@@ -221,9 +225,10 @@ def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen:
 
     def step(batch: Batch) -> PredictedRows:
         codes = level_codes(design, inputs, batch)
+        effects, has_effects = _effects_of_rows(predictor, batch, source, unseen=unseen)
         if unseen == "error":
             require_known(design, batch, codes, batch.complete_mask(inputs.numbers, inputs.labels), source)
-        known = np.all([np.ones(batch.size, dtype=bool), *(code != -2 for code in codes.values())], axis=0)
+        known = np.all([has_effects, *(code != -2 for code in codes.values())], axis=0)
         evaluated = evaluate_batch(batch, inputs, design.learned, known, codes)
         values, indicators = dense_columns(design, evaluated, columns_read)
         block = PartialBlock(
@@ -234,6 +239,7 @@ def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen:
         )
         total, offset = _add_columns(predictor, block), offset_of(design, evaluated)
         total = total if offset is None else total + offset[0]
+        total += effects[evaluated.row_mask]
         broken = None
         if check is not None:
             broken = check.broken_rows(block)
@@ -250,6 +256,23 @@ def _iter_checked_batches(predictor: LinearPredictor, source: Source, *, unseen:
         )
 
     return map_batches(source, *predictor.reads, step)
+
+
+def _effects_of_rows(predictor: LinearPredictor, batch: Batch, source: Source, *, unseen: str) -> tuple[Array, np.ndarray]:
+    """Return the sum of the absorbed effects (m,) of each row, and which rows have levels of the fit in all of them."""
+    total, known, absorbed = np.zeros(batch.size), np.ones(batch.size, dtype=bool), predictor.design.absorbed
+    if absorbed is None:
+        return total, known
+    for effect, codes, values in zip(absorbed.effects, absorbed.codes(batch.labels), predictor.effects, strict=True):
+        columns = [batch.labels[name] for name in effect]
+        missing = np.any([column.codes < 0 for column in columns], axis=0)
+        unknown = np.flatnonzero((codes < 0) & ~missing)
+        if unseen == "error" and len(unknown):
+            row = int(unknown[0])
+            raise unknown_effect_error(effect, [column.values[column.codes[row]] for column in columns], source, batch.start + row)
+        known &= codes >= 0
+        total += np.where(codes >= 0, values[codes], 0.0)
+    return total, known
 
 
 def _errors_of(predictor: LinearPredictor, block: PartialBlock) -> Array:

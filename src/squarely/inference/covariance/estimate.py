@@ -49,14 +49,15 @@ def estimate_covariance(solution: Solution, source: Source, options: CovarianceO
     else:
         estimate = driscoll_kraay_covariance(solution, source, options)
     if options.df is not None:
-        estimate = replace(estimate, df=options.df, df_t=None, htz_df=None)
+        kwds = {**estimate.cov_kwds, "df": options.df}
+        estimate = replace(estimate, df=options.df, df_t=None, htz_df=None, cov_kwds=kwds)
     return estimate if options.use_t else replace(estimate, df=math.inf, df_t=None, htz_df=None)
 
 
 def _classical_covariance(solution: Solution, options: CovarianceOptions) -> RobustCovariance:
     """Return the classical covariance, for tests with other degrees of freedom or the normal distribution."""
     q, scale = len(solution.factor.columns), float(solution.moments.design.scales[-1])
-    df = solution.moments.nobs - q
+    df = solution.df_resid
     variance = math.nan if solution.has_hidden_residuals else solution.ssr / df
     note = f"Standard Errors assume that the covariance matrix of the errors is correctly specified; {options.describe_df('')}."
     return RobustCovariance(cov_type="nonrobust", meat=variance / scale**2 * np.eye(q), df=df, rank=q, notes=(note,))

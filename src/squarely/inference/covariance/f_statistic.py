@@ -42,7 +42,7 @@ def slope_constraints(solution: Solution) -> Array:
     moments, factor, span = solution.moments, solution.factor, solution.span
     slopes = np.eye(len(factor.columns))
     if span is None:
-        return slopes[1:]
+        return slopes[int(moments.design.intercept) :]
     if not span.is_spanned(moments, factor):
         return slopes
     constraints: Array = qr(span.b[0][:, None])[0][:, 1:].T * moments.design.column_scales[factor.columns]

@@ -11,7 +11,7 @@ from squarely.exact import Solution
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root
-from squarely.inference.scan import WhitenedRows, fold_whitened_rows
+from squarely.inference.scan import WhitenedRows, fold_whitened_rows, is_leverage_one
 from squarely.numerics import ROUNDOFF, Array
 
 _FORMULAS = {
@@ -26,7 +26,8 @@ _ELSEWHERE = {
     "HC2": "vce(hc2) in Stata, vcovHC(type='HC2') in R",
     "HC3": "vce(hc3) in Stata, vcovHC(type='HC3') in R",
 }
-_TINY = 1e-8  # of a row of A: its part along a row with a leverage of one
+_NEAR_ONE = 1e-10  # of a leverage with fixed effects, which is a difference of larger numbers
+_ALIGNMENT_TOLERANCE = 1e-8  # of a row of A: its part along a row with a leverage of one
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -49,37 +50,37 @@ def hc_covariance(solution: Solution, source: Source, options: CovarianceOptions
     """Return the covariance of a kind, "HC0" to "HC4", from one scan.
 
     A row with a leverage of one is fitted whatever it holds, so nothing shows its error: with HC2 to HC4 the coefficients that it
-    decides have no standard error.
+    determines have no standard error.
     """
-    n, q, kind = solution.moments.nobs, len(solution.factor.columns), options.kind
+    n, q, df, kind = solution.moments.nobs, len(solution.factor.columns), solution.df_resid, options.kind
 
     def step(rows: WhitenedRows) -> _Sums:
         squares = rows.residuals * rows.residuals
         singular = np.zeros(len(squares), dtype=bool)
         if kind not in ("HC0", "HC1"):
             h = rows.leverage
-            rest = 1 - h
-            singular = rest <= 64 * q * ROUNDOFF
-            power = {"HC2": 1.0, "HC3": 2.0}.get(kind, np.minimum(4.0, n * h / q))
-            squares = np.where(singular, 0.0, squares / np.where(singular, 1.0, rest) ** power)
+            singular = is_leverage_one(h, q) if rows.effects_leverage is None else 1 - h <= _NEAR_ONE
+            power = {"HC2": 1.0, "HC3": 2.0}.get(kind, np.minimum(4.0, n * h / (n - df)))
+            squares = np.where(singular, 0.0, squares / np.where(singular, 1.0, 1 - h) ** power)
         if rows.frequencies is not None:
             squares = squares * rows.frequencies
         meat = np.dot(rows.V * squares, rows.V.T)
+        singular &= np.einsum("jm,jm->m", rows.V, rows.V) > 64 * q * ROUNDOFF  # a level of one row decides its effect alone
         return _Sums(meat=meat, singular=rows.V[:, singular], positions=rows.positions[singular])
 
     sums = fold_whitened_rows(solution, source, step, _Sums.__add__)
-    meat = sums.meat * (n / (n - q) if kind == "HC1" else 1.0)
-    undefined, notes = None, [_note(options, n - q)]
+    meat = sums.meat * (n / df if kind == "HC1" else 1.0)
+    undefined, notes = None, [_note(options, df)]
     if len(sums.positions):
         A = covariance_root(solution)
-        undefined = (np.abs(A @ sums.singular) > _TINY * np.linalg.norm(A, axis=1)[:, None]).any(axis=1)
+        undefined = (np.abs(A @ sums.singular) > _ALIGNMENT_TOLERANCE * np.linalg.norm(A, axis=1)[:, None]).any(axis=1)
         numbers = ", ".join(f"{source.row_number(int(i)):,}" for i in sums.positions[:3].tolist())
         which = "A row" if source.partitioned else f"Row {numbers}"  # in partitions, positions count from their own beginning
         notes.append(
-            f"{which} alone decides a coefficient, so nothing shows its error: the standard errors that need it are NaN. "
+            f"{which} alone determines a coefficient, so nothing shows its error: the standard errors that need it are NaN. "
             "Use HC1, or leave the row out."
         )
-    return RobustCovariance(cov_type=kind, meat=meat, df=n - q, undefined=undefined, rank=q, notes=tuple(notes))
+    return RobustCovariance(cov_type=kind, meat=meat, df=df, undefined=undefined, rank=q, notes=tuple(notes))
 
 
 def _note(options: CovarianceOptions, df: int) -> str:

@@ -68,6 +68,21 @@ def require_readable_rows(options: CovarianceOptions, source: Source) -> None:
         )
 
 
+def require_order(options: CovarianceOptions, source: Source, *, has_frequencies: bool) -> None:
+    """Raise an OptionError if HAC or Driscoll-Kraay is asked for and the rows have no order in time."""
+    if options.kind in ("HAC", "DK") and has_frequencies:
+        instead = "vcov='HC1'" if options.kind == "HAC" else f"cluster={options.time!r}"
+        raise OptionError(
+            f"vcov={options.kind!r} and frequencies= do not go together, because the copies of a row have no order. Use {instead}, "
+            "or leave frequencies out."
+        )
+    if options.kind == "HAC" and not source.ordered:
+        raise OptionError(
+            f"vcov='HAC' needs rows in their order in time, and {source.label} has no order. Give ols order_by= with a column that "
+            "sorts them, such as order_by='time'."
+        )
+
+
 def read_covariance_options(
     vcov: object = None,
     *,
@@ -89,7 +104,7 @@ def read_covariance_options(
     columns = _read_cluster(cluster)
     kind = _read_kind(vcov, columns)
     if columns and kind not in CLUSTERED:
-        raise OptionError(f"vcov={kind!r} and cluster={_shown(columns)} do not go together. Leave one of them out.")
+        raise OptionError(f"vcov={kind!r} and cluster={_format_columns(columns)} do not go together. Leave one of them out.")
     if kind in CLUSTERED and not columns:
         raise OptionError(f"vcov={kind!r} needs clusters. Name their column, such as cluster='firm'.")
     if kind in ("CR2", "CR3") and len(columns) == 2:
@@ -149,15 +164,15 @@ def _read_cluster(cluster: object) -> tuple[str, ...]:
             "cluster=['firm', 'year']: a column is read with its rows, so it stays aligned when rows are left out."
         )
     if len(set(columns)) < len(columns):
-        raise OptionError(f"cluster={_shown(columns)} names a column twice. Name each once.")
+        raise OptionError(f"cluster={_format_columns(columns)} names a column twice. Name each once.")
     if len(columns) > 2:
         raise OptionError(
-            f"cluster={_shown(columns)} has {len(columns)} columns. Clusters are one-way or two-way: give one or two."
+            f"cluster={_format_columns(columns)} has {len(columns)} columns. Clusters are one-way or two-way: give one or two."
         )
     return columns
 
 
-def _shown(columns: Sequence[str]) -> str:
+def _format_columns(columns: Sequence[str]) -> str:
     return repr(columns[0] if len(columns) == 1 else list(columns))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from squarely.errors import pluralize
 from squarely.exact import Solution
 from squarely.inference.covariance.root import covariance_root, expand_selected
 from squarely.numerics import Array
@@ -42,6 +43,17 @@ class RobustCovariance:
     undefined: np.ndarray | None = None
     rank: int
     notes: tuple[str, ...] = ()
+
+
+def describe_rank(solution: Solution, found: str, rank: int) -> list[str]:
+    """Say what a covariance of less rank than slopes means for tests; `found` is what limits it, as in "3 clusters"."""
+    slopes = len(solution.factor.columns) - solution.moments.design.intercept
+    if rank >= slopes:
+        return []
+    return [
+        f"{slopes:,} slopes, {found}: the covariance has rank {rank:,}, so F is NaN, and at most "
+        f"{pluralize(rank, 'constraint')} can be tested at once."
+    ]
 
 
 def known_meat(solution: Solution, robust: RobustCovariance) -> Array:

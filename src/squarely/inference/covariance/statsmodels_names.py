@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from squarely.errors import OptionError, short_traceback, show_value, suggest_name
@@ -10,7 +10,14 @@ from squarely.errors import OptionError, short_traceback, show_value, suggest_na
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_CLUSTERS = {"cluster": "CR1", "cluster-crv3": "CR3"}
+_KINDS = {"cluster": "CR1", "cluster-crv3": "CR3", "hac-groupsum": "DK"}
+_OPTIONS = {
+    "groups": ("cluster", "cluster-crv3"),
+    "maxlags": ("HAC", "hac-groupsum"),
+    "time": ("hac-groupsum",),
+    "use_correction": ("cluster", "HAC", "hac-groupsum"),
+}
+_EXAMPLES = {"groups": "firm", "time": "year"}  # of options that are needed
 _SAME = ("nonrobust", "HC0", "HC1", "HC2", "HC3", "HAC")
 _MISSING = {
     "cluster-jk": "It is a jackknife about the mean of the coefficients. Use 'cluster-crv3', which is about the estimate.",
@@ -47,7 +54,8 @@ class StatsmodelsCovariance:
         groups : the column of clusters, or two columns. An array has no rows to stay aligned with, so name a column.
         maxlags : the lags of "HAC" and "hac-groupsum"; by default chosen from the data.
         time : the column of periods for "hac-groupsum".
-        use_correction : whether to use the small-sample factor. As in statsmodels, "HAC" has none by default, and the others have.
+        use_correction : whether "cluster", "HAC" and "hac-groupsum" use the small-sample factor. By default "HAC" does not, as in
+            statsmodels.
 
         Raises
         ------
@@ -62,6 +70,7 @@ class StatsmodelsCovariance:
         """
         _require_names(groups)
         kind = _read_cov_type(cov_type)
+        _require_options_of(cov_type, kind, {"groups": groups, "maxlags": maxlags, "time": time, "use_correction": use_correction})
         correction = "none" if not (kind != "HAC" if use_correction is None else use_correction) else "usual"
         return self.vcov(
             kind, cluster=groups, time=time, lags=maxlags, correction=correction, use_t=True if use_t is None else use_t
@@ -77,9 +86,24 @@ def _require_names(groups: object) -> None:
         )
 
 
+def _require_options_of(cov_type: str, kind: str, options: Mapping[str, object]) -> None:
+    """Raise an OptionError, in the words of statsmodels, for an option that a covariance does not have, or needs."""
+    for name, words in _OPTIONS.items():
+        value, takes_it = options[name], kind in [_KINDS.get(word, word) for word in words]
+        if value is not None and not takes_it:
+            raise OptionError(
+                f"{name}={show_value(value)} is for cov_type={' and '.join(map(repr, words))}, and cov_type is {cov_type!r}. "
+                "Leave it out."
+            )
+        if value is None and takes_it and name in _EXAMPLES:
+            raise OptionError(f"cov_type={cov_type!r} needs {name}=. Name the column, such as {name}={_EXAMPLES[name]!r}.")
+    if not isinstance(options["use_correction"], bool | None):
+        raise OptionError(f"use_correction={show_value(options['use_correction'])} is not a boolean. Give True or False.")
+
+
 def _read_cov_type(cov_type: object) -> str:
-    words = [*_SAME, *_CLUSTERS, "hac-groupsum"]
-    known = {word.casefold(): word for word in _SAME} | _CLUSTERS | {"hac-groupsum": "DK"}
+    words = [*_SAME, *_KINDS]
+    known = {word.casefold(): word for word in _SAME} | _KINDS
     word = cov_type.casefold() if isinstance(cov_type, str) else ""
     if word in known:
         return known[word]

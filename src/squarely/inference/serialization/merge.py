@@ -23,6 +23,11 @@ def merge_solutions(
     """
     require_one_of("duplicates", duplicates, get_args(Duplicates))
     all_parts = [*parts, *removed]
+    if any(part.moments.design.absorbed is not None for part in all_parts):
+        raise DataError(
+            "Fits with absorbed fixed effects are not merged: each has lost the effects of its own rows. Fit all rows at once, "
+            "such as the files 'data/*.parquet'."
+        )
     names = [*(f"fit {i}" for i in range(1, len(parts) + 1)), *(["the fit to remove"] * len(removed))]
     for part, name in zip(all_parts[1:], names[1:], strict=True):
         require_compatible(all_parts[0].moments.design, part.moments.design, name)

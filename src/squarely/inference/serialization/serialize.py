@@ -23,6 +23,11 @@ def solution_to_json(solution: Solution, source: Source, robust: RobustCovarianc
     """Return a solution as strict JSON, with numbers that are not finite as text, unless it is too large to be read back."""
     moments, factor, root = solution.moments, solution.factor, solution.inverse_root
     columns = len(moments.design.centers)
+    if moments.design.absorbed is not None:
+        raise DataError(
+            "A fit with absorbed fixed effects is not saved: its file would have each level. Write fit.table and "
+            "fit.fixed_effects() to files, or fit few levels as C(...) before the '|'."
+        )
     if columns > MAX_SAVED_COLUMNS:
         raise DataError(
             f"The fit has {columns:,} columns, and a file holds the square of their number: at most "

@@ -40,6 +40,7 @@ def summary_page(
 
 
 def _top_table(numbers: Mapping[str, Any]) -> KeyValueTable:
+    effects = numbers.get("fixed_effects", {})
     about = "" if numbers["k_constant"] else " (uncentered)"
     return KeyValueTable(
         [
@@ -52,10 +53,12 @@ def _top_table(numbers: Mapping[str, Any]) -> KeyValueTable:
             ("Df Residuals:", f"{numbers['df_resid']:,}"),
             ("Df Model:", f"{numbers['df_model']:,}"),
             ("Covariance Type:", describe_covariance(numbers)),
+            *([("Fixed Effects:", ", ".join(effects))] if effects else []),
         ],
         [
             (f"R-squared{about}:", f"{numbers['rsquared']:.3f}"),
             (f"Adj. R-squared{about}:", f"{numbers['rsquared_adj']:.3f}"),
+            *([("Within R-squared:", f"{numbers['rsquared_within']:.3f}")] if effects else []),
             ("F-statistic:", f"{numbers['fvalue']:#.4g}"),
             ("Prob (F-statistic):", f"{numbers['f_pvalue']:#.3g}"),
             ("Log-Likelihood:", f"{numbers['llf']:#.5g}"),
@@ -96,7 +99,7 @@ def _list_notes(statistics: Statistics, solution: Solution, robust: RobustCovari
         notes.append("R-squared is computed without centering (uncentered) since the model does not contain a constant.")
     classical = ("Standard Errors assume that the covariance matrix of the errors is correctly specified.",)
     notes += classical if robust is None else robust.notes
-    notes += [*_describe_references(solution), *design.notes]
+    notes += [*_describe_effects(solution), *_describe_references(solution), *design.notes]
     if weights := design.formula.weights:
         notes.append(
             f"{weights.text} says how many rows each row stands for, so they count {statistics.nobs:,} observations."
@@ -107,7 +110,8 @@ def _list_notes(statistics: Statistics, solution: Solution, robust: RobustCovari
         notes.append(
             f"{' and '.join(offsets)} enters with a coefficient of one; R-squared and F are those of {design.response} less it."
         )
-    notes += [f"Dropped, because the columns before it span it: {sentence}." for sentence in solution.factor.dependencies]
+    because = "the columns before it span it" if design.absorbed is None else "the effects and the columns before it span it"
+    notes += [f"Dropped, because {because}: {sentence}." for sentence in solution.factor.dependencies]
     if statistics.constant_response:
         undefined = ", and R-squared is undefined" if statistics.k_constant else ""
         notes.append(f"The response {design.response} is constant: there is nothing to explain{undefined}.")
@@ -129,6 +133,28 @@ def _list_notes(statistics: Statistics, solution: Solution, robust: RobustCovari
         notes.append(
             f"The condition number is large, {statistics.condition_number:.3g}. In the solved columns, centered and of length one, "
             f"it is {solution.factor.condition:.3g}; the digits above say what that costs."
+        )
+    return notes
+
+
+def _describe_effects(solution: Solution) -> list[str]:
+    """Say which effects were absorbed, with the number of their levels, and which levels have one row."""
+    absorbed = solution.moments.design.absorbed
+    if absorbed is None:
+        return []
+    levels = [f"{name} ({pluralize(len(index), 'level')})" for name, index in zip(absorbed.names, absorbed.levels, strict=True)]
+    most = "" if absorbed.system.is_rank_exact else "at most "
+    notes = [
+        f"Absorbed: {join_words(levels)}, which count as {most}{pluralize(absorbed.rank, 'parameter')} with the constant. F tests "
+        "the slopes alone; fit.fixed_effects() has the effects."
+    ]
+    single = [
+        f"{pluralize(count, 'level')} of {name}" for name, count in zip(absorbed.names, absorbed.singletons, strict=True) if count
+    ]
+    if single:
+        notes.append(
+            f"Levels of one row: {join_words(single)}. Such rows count in n and do not change the coefficients; reghdfe and "
+            "pyfixest drop them, and fixest keeps them."
         )
     return notes
 

@@ -18,11 +18,13 @@ _ATTRIBUTES = {
     "params": "coef", "bse": "std_err", "tvalues": "t", "pvalues": "p", "digits": "digits", "digits_bse": "digits_std_err",
 }  # fmt: skip
 _SCALARS = [
-    field.name for field in fields(Statistics) if field.name not in {"constant_response", "normality", "standard_errors", "df_of_t"}
+    field.name
+    for field in fields(Statistics)
+    if field.name not in {"constant_response", "normality", "standard_errors", "df_of_t", "rsquared_within"}
 ]
 
 
-def coefficient_table(statistics: Statistics, solution: Solution) -> dict[str, Array]:
+def coefficient_columns(statistics: Statistics, solution: Solution) -> dict[str, Array]:
     """Return the columns (p,) of `Fit.table`."""
     params, standard_errors = solution.params, statistics.standard_errors
     low, high = confidence_limits(params, standard_errors, statistics.df_of_t, 0.05)
@@ -38,9 +40,22 @@ def coefficient_table(statistics: Statistics, solution: Solution) -> dict[str, A
     }
 
 
+def _effects_of(statistics: Statistics, solution: Solution) -> dict[str, Any]:
+    """Return what absorbed effects add: their levels by name, their parameters, and R-squared within."""
+    absorbed = solution.moments.design.absorbed
+    if absorbed is None:
+        return {}
+    return {
+        "fixed_effects": {name: len(index) for name, index in zip(absorbed.names, absorbed.levels, strict=True)},
+        "fixed_effects_rank": absorbed.rank,
+        "singletons": dict(zip(absorbed.names, absorbed.singletons, strict=True)),
+        "rsquared_within": statistics.rsquared_within,
+    }
+
+
 def to_plain_numbers(statistics: Statistics, solution: Solution, robust: RobustCovariance | None) -> dict[str, Any]:
     """Return every number but the covariances, under the names of the attributes of a fit."""
-    table = coefficient_table(statistics, solution)
+    table = coefficient_columns(statistics, solution)
     columns = {attribute: table[column] for attribute, column in _ATTRIBUTES.items()}
     columns["conf_int"] = np.column_stack([table["ci_lower"], table["ci_upper"]])
     moments, merged = solution.moments, solution.merge_record
@@ -56,6 +71,7 @@ def to_plain_numbers(statistics: Statistics, solution: Solution, robust: RobustC
             for name, *numbers in zip(design.names, *(values.tolist() for values in table.values()), strict=True)
         ],
         **{name: getattr(statistics, name) for name in _SCALARS},
+        **_effects_of(statistics, solution),
         "use_t": not math.isinf(statistics.df_resid_inference),
         "cov_type": robust.cov_type if robust else "nonrobust",
         "cov_kwds": dict(robust.cov_kwds) if robust else {},

@@ -36,21 +36,23 @@ def download(url: str) -> LocalFile:
     """
     scheme = url.partition(":")[0].lower()
     if scheme not in ("http", "https", *_BUCKETS):
-        raise DataError(f"{_shown(url)!r} begins with {scheme}://, which is not supported. Give a path, or an https or s3 URL.")
+        raise DataError(
+            f"{_strip_secrets(url)!r} begins with {scheme}://, which is not supported. Give a path, or an https or s3 URL."
+        )
     try:
         name = unquote(urlsplit(url).path).rpartition("/")[2]
         pieces = _read_http(url) if scheme in ("http", "https") else _read_bucket(url)
-        copy = TemporaryCopy(pieces, _shown(url))
+        copy = TemporaryCopy(pieces, _strip_secrets(url))
     except DataError:
         raise
     except (OSError, http.client.HTTPException, ValueError, pa.ArrowException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         raise _download_error(url, error) from error
-    return LocalFile.of_copy(copy, name or _shown(url), name)
+    return LocalFile.of_copy(copy, name or _strip_secrets(url), name)
 
 
-def _shown(url: str) -> str:
+def _strip_secrets(url: str) -> str:
     """Return a URL for messages, without a password and what follows the path, which may be a secret."""
     try:
         parts = urlsplit(url)
@@ -72,7 +74,7 @@ def _download_error(url: str, error: Exception) -> DataError:
         what, advice = getattr(cause, "strerror", None) or first_line(cause), "Check the address and the connection"
         if command := _BUCKETS.get(url.partition(":")[0].lower()):
             advice = f"Check the address and the credentials, or copy the file here first, as with {command}"
-    return DataError(f"{_shown(url)!r} cannot be downloaded: {what}. {advice}.")
+    return DataError(f"{_strip_secrets(url)!r} cannot be downloaded: {what}. {advice}.")
 
 
 class _HttpOnly(urllib.request.HTTPRedirectHandler):
@@ -109,7 +111,7 @@ def _read_http(url: str) -> Iterator[bytes]:
     with closing(opener.open(request, timeout=_TIMEOUT)) as answer:
         expected = answer.headers.get("Content-Length")
         if expected is not None:
-            require_disk_space(int(expected), _shown(url))
+            require_disk_space(int(expected), _strip_secrets(url))
         yield from _read_all(answer, None if expected is None else int(expected))
 
 
@@ -117,14 +119,14 @@ def _read_bucket(url: str) -> Iterator[bytes]:
     from pyarrow import fs  # it takes a tenth of a second
 
     if any(sign in urlsplit(url).path for sign in _PATTERN_SIGNS):
-        raise DataError(f"{_shown(url)!r} is a pattern, and URLs are read one by one. Give a list of URLs.")
+        raise DataError(f"{_strip_secrets(url)!r} is a pattern, and URLs are read one by one. Give a list of URLs.")
     is_google = url.lower().startswith(("gs:", "gcs:")) and not urlsplit(url).query  # Arrow tries for 15 minutes
     system, path = fs.FileSystem.from_uri(f"{url}?retry_limit_seconds={_TIMEOUT:g}" if is_google else url)
     info = system.get_file_info(path)
     if info.type != fs.FileType.File:
         what = "is a folder" if info.type == fs.FileType.Directory else "does not exist, or may not be read"
-        raise DataError(f"{_shown(url)!r} {what}. Give the URL of a file, or a list of them.")
-    require_disk_space(info.size, _shown(url))
+        raise DataError(f"{_strip_secrets(url)!r} {what}. Give the URL of a file, or a list of them.")
+    require_disk_space(info.size, _strip_secrets(url))
     with system.open_input_stream(path, compression=None) as opened:
         yield from _read_all(opened, info.size)
 

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from scipy.sparse import csc_array
 
 from squarely.data import (
     CategoricalColumn,
     GroupedStore,
     Labels,
     Source,
-    concat_labels,
+    add_up,
     encode_labels,
     fractional_label_error,
     parses_as_number,
+    require_one_spelling,
+    sum_by_code,
 )
 from squarely.errors import DataError, pluralize
 from squarely.exact import Solution
-from squarely.inference.scan import WhitenedRows, fold_whitened_rows
+from squarely.inference.scan import WhitenedRows, fold_whitened_batches
 from squarely.numerics import Array
 
-_MOST_CELLS = 2**24  # of sums in memory, 128 MB: as long as they fit, they take half the time of the disk
-_MOST_CLUSTERS = 2_000_000  # in memory; their labels take space, too
-_MOST_IN_PARTITIONS = 200_000  # whose sums travel between processes
+_MOST_CELLS = 2**22  # of sums in one table: larger ones are summed faster in parts
+_MOST_IN_PARTITIONS, _MOST_CELLS_IN_PARTITIONS = 200_000, 2**24  # whose sums travel between processes
 _PENDING_ROWS, _PENDING_CELLS = 2**16, 2**22  # that wait to be looked up at once
+_BATCH_CELLS, _BATCH_ROWS = 2**22, 1_024  # of the values of a batch, 32 MB, unless it has fewer rows
 _EXAMINED = 1_000  # labels of a text file
 
 Products = Literal["none", "plain", "weighted"]
@@ -63,7 +64,7 @@ class ClusterSums:
         """
         labels, codes = encode_labels(groups, fractions=fractions)
         counts = np.rint(np.bincount(codes, frequencies, len(labels[0]))).astype(np.int64)
-        return cls((ClusterTable(labels, counts, _sum_by_code(codes, values, len(counts))),))
+        return cls((ClusterTable(labels, counts, sum_by_code(codes, values, len(counts))),))
 
     def merge(self, other: ClusterSums) -> ClusterSums:
         """Return the sums of the rows of both."""
@@ -74,21 +75,7 @@ class ClusterSums:
 
     def to_table(self) -> ClusterTable:
         """Return one table that has each cluster once."""
-        labels, codes = concat_labels([table.labels for table in self.tables])
-        counts, sums = np.zeros(len(labels[0]), dtype=np.int64), np.zeros((len(labels[0]), self.width))
-        start = 0
-        for table in self.tables:
-            at: Any = codes[start : start + len(table.counts)]
-            start += len(table.counts)
-            if start == len(table.counts) and np.array_equal(at, np.arange(start)):
-                at = slice(0, start)  # the labels of the first table come first
-            elif len(at) and np.bincount(at).max() > 1:  # a dictionary that has a value twice
-                np.add.at(counts, at, table.counts)
-                np.add.at(sums, at, table.sums)
-                continue
-            counts[at] += table.counts
-            sums[at] += table.sums
-        return ClusterTable(labels, counts, sums)
+        return ClusterTable(*add_up([(table.labels, table.counts, table.sums) for table in self.tables]))
 
     @property
     def size(self) -> int:
@@ -100,20 +87,9 @@ class ClusterSums:
         """The number w of sums."""
         return int(self.tables[0].sums.shape[1])
 
-    @property
-    def limit(self) -> int:
-        """How many clusters stay in memory where rows are not partitioned."""
-        return min(_MOST_CLUSTERS, _MOST_CELLS // self.width)
-
-
-def _sum_by_code(codes: np.ndarray, values: Array, size: int) -> Array:
-    rows = len(codes)
-    sums: Array = csc_array((np.ones(rows), codes, np.arange(rows + 1, dtype=codes.dtype)), shape=(size, rows)) @ values
-    return sums
-
 
 @dataclass(slots=True)
-class Tally:
+class ClusterCounts:
     """The number of clusters, and of rows in the smallest and the largest one."""
 
     clusters: int = 0
@@ -134,24 +110,28 @@ class Tally:
 
 
 class ClusterGroups:
-    """All clusters of a fit, in tables that share no cluster. More of them than fit into memory are on the disk.
+    """All clusters of a fit, in tables that share no cluster. Many of them are in a store, which may be on the disk.
 
-    `tally` counts those that have been iterated over.
+    `cluster_counts` describes those that have been iterated over.
     """
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.cluster_counts = ClusterCounts()
         self._store = GroupedStore()
         self._sums: ClusterSums | None = None
 
-    def move_to_disk(self, sums: ClusterSums) -> ClusterSums:
-        """Return the sums, or those of no rows if they are too many for the memory and were moved to the disk."""
-        if sums.size <= 2 * sums.limit:
-            return sums
-        table = sums.to_table()
-        if len(table.counts) <= sums.limit:
-            return ClusterSums((table,))
-        self._store.append(table.labels, table.counts, table.sums)
+    def move_to_store(self, sums: ClusterSums) -> ClusterSums:
+        """Return the sums, or those of no rows if there are many and they were moved to the store."""
+        limit = _MOST_CELLS // sums.width
+        if not self._store:
+            if sums.size <= 2 * limit:
+                return sums
+            sums = ClusterSums((sums.to_table(),))
+            if sums.size <= limit:
+                return sums
+        for table in sums.tables:
+            self._store.append(table.labels, table.counts, table.sums)
+        table = sums.tables[0]
         empty = ClusterTable(tuple(column[:0] for column in table.labels), table.counts[:0], table.sums[:0])
         return ClusterSums((empty,))
 
@@ -165,10 +145,10 @@ class ClusterGroups:
         return self
 
     def __iter__(self) -> Iterator[ClusterTable]:
-        self.tally = Tally()
+        self.cluster_counts = ClusterCounts()
         tables = self._sums.tables if self._sums else (ClusterTable(*group) for group in self._store.iter_groups())
         for table in tables:
-            self.tally.add(table)
+            self.cluster_counts.add(table)
             yield table
 
 
@@ -184,20 +164,23 @@ def read_clusters(solution: Solution, source: Source, ways: Sequence[Way], produ
     """
     groups, columns = [ClusterGroups() for _ in ways], list(dict.fromkeys(name for way in ways for name in way))
 
-    def move_to_disk(sums: list[ClusterSums]) -> list[ClusterSums]:
-        return [each.move_to_disk(one) for each, one in zip(groups, sums, strict=True)]
+    def move_to_store(sums: list[ClusterSums]) -> list[ClusterSums]:
+        return [each.move_to_store(one) for each, one in zip(groups, sums, strict=True)]
 
-    sums = fold_whitened_rows(
+    sums = fold_whitened_batches(
         solution,
         source,
-        partial(_sum_rows, tuple(ways), products),
-        partial(_merge_partitions, tuple(ways)) if source.partitioned else _merge,
+        partial(sum_batch, tuple(ways), products, False),
+        partial(_merge_partitions, tuple(ways)) if source.partitioned else merge_sums,
         groups=columns,
-        after_batch=None if source.partitioned else move_to_disk,
+        most_rows=max(_BATCH_ROWS, _BATCH_CELLS // _width(len(solution.factor.columns), products)),
+        after_batch=None if source.partitioned else move_to_store,
     )
     if not source.typed:
         for name, one in zip(columns, sums, strict=False):
-            _require_whole_numbers(name, one.tables[0].labels[0].slice(0, _EXAMINED).to_pylist())
+            labels = one.tables[0].labels[0]
+            _require_whole_numbers(name, labels.slice(0, _EXAMINED).to_pylist())
+            require_one_spelling(name, labels)
     return [each.complete(one) for each, one in zip(groups, sums, strict=True)]
 
 
@@ -209,40 +192,69 @@ def _require_whole_numbers(name: str, labels: Sequence[Any]) -> None:
             raise fractional_label_error(name, odd)
 
 
-def _sum_rows(ways: Sequence[Way], products: Products, rows: WhitenedRows) -> list[ClusterSums]:
-    v = np.ascontiguousarray(rows.V.T)  # (m, q)
-    scores, f = v * rows.residuals[:, None], rows.frequencies
-    columns = [scores if f is None else scores * f[:, None]]
-    w = np.empty((0, 1)) if rows.weights is None else rows.weights[:, None]
-    if products == "weighted":
-        columns.append(scores / w)
-    if products != "none":
-        columns.append(_triangles(v, v if f is None else v * f[:, None]))
-    if products == "weighted":
-        columns += [columns[-1] / w, columns[-1] * w]
-    values = columns[0] if len(columns) == 1 else np.hstack(columns)
-    return [ClusterSums.of_rows({name: rows.groups[name] for name in way}, values, f) for way in ways]
+def _width(q: int, products: Products) -> int:
+    """Return the number of values of a row."""
+    triangle = q * (q + 1) // 2
+    return {"none": q, "plain": q + triangle, "weighted": 2 * q + 3 * triangle}[products]
 
 
-def _triangles(v: Array, w: Array) -> Array:
-    """Return the upper triangles of v w' by rows (m, q(q+1)/2)."""
-    m, q = v.shape
-    products = np.empty((m, q * (q + 1) // 2))
-    start = 0
+def sum_batch(
+    ways: Sequence[Way], products: Products, fractions: bool, pieces: Iterator[WhitenedRows], size: int
+) -> list[ClusterSums]:
+    """Sum the values of the rows of a batch by their clusters, for each way of clustering."""
+    values, start = np.empty((0, 0)), 0
+    groups: dict[str, CategoricalColumn] = {}
+    codes: dict[str, list[np.ndarray]] = {name: [] for way in ways for name in way}
+    frequencies: list[Array] = []
+    for rows in pieces:
+        if not start:
+            values = np.empty((_width(len(rows.V), products), size))
+        stop = start + len(rows.residuals)
+        _write_values(values[:, start:stop], rows, products)
+        start = stop
+        groups |= rows.groups
+        for name, parts in codes.items():
+            parts.append(rows.groups[name].codes)
+        frequencies += [] if rows.frequencies is None else [rows.frequencies]
+    groups = {name: replace(groups[name], codes=np.concatenate(parts)) for name, parts in codes.items()}
+    f = np.concatenate(frequencies) if frequencies else None
+    return [ClusterSums.of_rows({name: groups[name] for name in way}, values.T, f, fractions=fractions) for way in ways]
+
+
+def _write_values(out: Array, rows: WhitenedRows, products: Products) -> None:
+    """Write the values (w, m) of some rows whose sums `read_clusters` describes."""
+    V, f, w = rows.V, rows.frequencies, rows.weights
+    q, t = len(V), len(V) * (len(V) + 1) // 2
+    scores = np.multiply(V, rows.residuals, out=out[:q])
+    if f is not None:
+        scores *= f
+    if products == "plain":
+        _write_triangles(V, V if f is None else V * f, out[q:])
+    if products == "weighted" and w is not None:
+        plain = out[2 * q : 2 * q + t]
+        _write_triangles(V, V, plain)
+        np.divide(scores, w, out=out[q : 2 * q])
+        np.divide(plain, w, out=out[2 * q + t : 2 * q + 2 * t])
+        np.multiply(plain, w, out=out[2 * q + 2 * t :])
+
+
+def _write_triangles(V: Array, W: Array, out: Array) -> None:
+    """Write the upper triangles of v w' by rows (q(q+1)/2, m)."""
+    q, start = len(V), 0
     for i in range(q):
-        np.multiply(w[:, i:], v[:, i, None], out=products[:, start : start + q - i])
+        np.multiply(W[i:], V[i], out=out[start : start + q - i])
         start += q - i
-    return products
 
 
-def _merge(a: list[ClusterSums], b: list[ClusterSums]) -> list[ClusterSums]:
+def merge_sums(a: list[ClusterSums], b: list[ClusterSums]) -> list[ClusterSums]:
+    """Merge the sums of each way of clustering."""
     return [one.merge(other) for one, other in zip(a, b, strict=True)]
 
 
 def _merge_partitions(ways: Sequence[Way], a: list[ClusterSums], b: list[ClusterSums]) -> list[ClusterSums]:
-    merged = _merge(a, b)
+    merged = merge_sums(a, b)
     for k, (way, sums) in enumerate(zip(ways, merged, strict=True)):
-        limit = min(_MOST_IN_PARTITIONS, sums.limit)
+        limit = min(_MOST_IN_PARTITIONS, _MOST_CELLS_IN_PARTITIONS // sums.width)
         if sums.size <= 2 * limit:
             continue
         table = sums.to_table()

@@ -7,13 +7,14 @@ import numpy as np
 from squarely.data import Source
 from squarely.errors import DataError, pluralize
 from squarely.exact import Solution
+from squarely.inference.covariance.clustered.absorbed_parameters import count_parameters
 from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, Products, Way, read_clusters
 from squarely.inference.covariance.clustered.htz import htz_degrees_of
-from squarely.inference.covariance.clustered.satterthwaite import AdjustedClusters, adjust_scores
-from squarely.inference.covariance.clustered.weighted_cr2 import weighted_cr2_meat
+from squarely.inference.covariance.clustered.satterthwaite import SingularClusters, adjust_scores
+from squarely.inference.covariance.clustered.weighted_cr2 import adjust_weighted_scores
 from squarely.inference.covariance.f_statistic import slope_constraints
 from squarely.inference.covariance.options import CovarianceOptions
-from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.robust import RobustCovariance, describe_rank
 from squarely.inference.covariance.root import covariance_root
 from squarely.numerics import Array
 
@@ -38,42 +39,51 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     kind, (name,) = options.kind, options.cluster
     n, q, formula = solution.moments.nobs, len(solution.factor.columns), solution.moments.design.formula
     is_weighted = kind == "CR2" and formula.weights is not None and not formula.has_frequencies
+    parameters = count_parameters(solution, source, options)
     products: Products = "none" if kind in ("CR0", "CR1") else "weighted" if is_weighted else "plain"
     (groups,) = read_clusters(solution, source, [(name,)], products)
     adjusted = None
-    if products == "plain":
-        adjusted = adjust_scores(groups, covariance_root(solution), -0.5 if kind == "CR2" else -1.0)
-    htz_df = None
-    if kind == "CR2" and adjusted is not None:
+    if products != "none":
+        A, power = covariance_root(solution), -0.5 if kind == "CR2" else -1.0
+        adjusted = adjust_weighted_scores(groups, q) if is_weighted else adjust_scores(groups, A, power)
+    htz_df, df_t = None, adjusted.df if adjusted else None
+    if df_t is not None:
         slopes = slope_constraints(solution)
         htz_df = htz_degrees_of(groups, slopes @ covariance_root(solution)) if 0 < len(slopes) <= _MOST_SLOPES else None
-    meat = adjusted.meat if adjusted else weighted_cr2_meat(groups, q) if is_weighted else sum_scores(groups, q)
+    meat = adjusted.meat if adjusted else sum_scores(groups, q)
     G = require_clusters(groups, (name,), source)
     usual = kind == "CR1" and options.correction == "usual"
-    factor = G / (G - 1) * (n - 1) / (n - q) if usual else (G - 1) / G if kind == "CR3" else 1.0
-    how = f"times {G:,}/{G - 1:,} * {n - 1:,}/{n - q:,}" if usual else f"times {G - 1:,}/{G:,}" if kind == "CR3" else "no factor"
+    factor = G / (G - 1) * (n - 1) / (n - parameters) if usual else (G - 1) / G if kind == "CR3" else 1.0
+    how = (
+        f"times {G:,}/{G - 1:,} * {n - 1:,}/{n - parameters:,}"
+        if usual
+        else f"times {G - 1:,}/{G:,}"
+        if kind == "CR3"
+        else "no factor"
+    )
     tests = options.describe_df(_describe_df("CR1" if is_weighted else kind, G))
     elsewhere = _ELSEWHERE["CR0" if how == "no factor" and kind == "CR1" else kind].format(name_in_r(name))
     notes = [
-        f"Standard errors are robust to heteroscedasticity and to correlation within {name} ({kind}, {groups.tally}), {how}; "
-        f"{tests}. The same numbers: {elsewhere}.",
+        f"Standard errors are robust to heteroscedasticity and to correlation within {name} ({kind}, {groups.cluster_counts}), "
+        f"{how}; {tests}. The same numbers: {elsewhere}.",
         *describe_few(solution, options, G, min(q, G - 1)),
     ]
-    if kind == "CR2" and adjusted is not None and htz_df is None and solution.moments.design.columns:
+    if df_t is not None and htz_df is None and solution.moments.design.columns:
         notes.append(
             f"With more than {_MOST_SLOPES} slopes F has {G - 1:,} degrees of freedom in the denominator, not those of HTZ."
         )
     if is_weighted:
         notes.append("With weights, CR2 has no degrees of freedom for each coefficient here, so t uses those of CR1.")
     undefined = None
-    if adjusted is not None and adjusted.deciding:
-        undefined = adjusted.undefined if kind == "CR3" and adjusted.undefined.any() else None
-        notes.append(_describe_deciding(adjusted, name, kind))
+    if adjusted is not None and adjusted.singular.count:
+        if kind == "CR3" and adjusted.undefined is not None and adjusted.undefined.any():
+            undefined = adjusted.undefined
+        notes.append(_describe_singular(adjusted.singular, name, kind))
     return RobustCovariance(
         cov_type=kind,
         meat=factor * meat,
         df=G - 1,
-        df_t=adjusted.df if adjusted is not None and kind == "CR2" else None,
+        df_t=df_t,
         htz_df=htz_df,
         undefined=undefined,
         rank=min(q, G - 1),
@@ -92,13 +102,13 @@ def sum_scores(groups: ClusterGroups, q: int) -> Array:
 
 def require_clusters(groups: ClusterGroups, way: Way, source: Source) -> int:
     """Return the number of clusters, or raise a DataError for one, which has no covariance."""
-    if groups.tally.clusters < 2:
+    if groups.cluster_counts.clusters < 2:
         name = " and ".join(map(repr, way))
         raise DataError(
             f"{name} of {source.label} has one value in all rows of the fit, and clusters need at least two. "
             "Name another column, or use vcov='HC3' if the rows are independent."
         )
-    return groups.tally.clusters
+    return groups.cluster_counts.clusters
 
 
 def describe_few(solution: Solution, options: CovarianceOptions, clusters: int, rank: int) -> list[str]:
@@ -108,13 +118,7 @@ def describe_few(solution: Solution, options: CovarianceOptions, clusters: int, 
         own = "; vcov='CR2' has its own degrees of freedom for each coefficient" if len(options.cluster) == 1 else ""
         degrees = pluralize(clusters - 1, "degree")
         notes.append(f"With {clusters} clusters the t distribution with {degrees} of freedom is a rough guide{own}.")
-    slopes = len(solution.factor.columns) - (solution.moments.design.intercept)
-    if rank < slopes:
-        notes.append(
-            f"{slopes:,} slopes, {clusters:,} clusters: the covariance has rank {rank:,}, so F is NaN, and at most "
-            f"{pluralize(rank, 'constraint')} can be tested at once."
-        )
-    return notes
+    return [*notes, *describe_rank(solution, f"{clusters:,} clusters", rank)]
 
 
 def _describe_df(kind: str, clusters: int) -> str:
@@ -123,12 +127,12 @@ def _describe_df(kind: str, clusters: int) -> str:
     return f"t and F have {pluralize(clusters - 1, 'degree')} of freedom"
 
 
-def _describe_deciding(adjusted: AdjustedClusters, name: str, kind: str) -> str:
+def _describe_singular(singular: SingularClusters, name: str, kind: str) -> str:
     """Name the clusters without which a coefficient cannot be estimated."""
-    labels, more = ", ".join(adjusted.clusters), adjusted.deciding - len(adjusted.clusters)
-    found = f"Cluster {labels} of {name} alone decides a coefficient"
-    if adjusted.deciding > 1:
-        found = f"Clusters {labels}{f' and {more:,} more' if more else ''} of {name} decide coefficients, each of them alone"
+    labels, more = ", ".join(singular.labels), singular.count - len(singular.labels)
+    found = f"Cluster {labels} of {name} alone determines a coefficient"
+    if singular.count > 1:
+        found = f"Clusters {labels}{f' and {more:,} more' if more else ''} of {name} determine coefficients, each of them alone"
     if kind == "CR3":
         return f"{found}: nothing shows the error of such a coefficient, so the standard errors that need it are NaN."
     return f"{found}: nothing shows the error of such a coefficient, and CR2 leaves its direction out."

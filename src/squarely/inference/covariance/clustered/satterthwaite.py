@@ -7,16 +7,30 @@ With V_g the whitened rows of a cluster (q, m), P_g = V_g V_g' and s_g = V_g r_g
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, ClusterTable
 from squarely.numerics import Array
 
-_ZERO = 1e-10  # an eigenvalue of I - P_g below this is zero up to rounding
-_TINY = 1e-8  # of a row of A: its part along a direction that one cluster decides
+_EIGENVALUE_TOLERANCE = 1e-10  # an eigenvalue of I - P_g below this is zero up to rounding
+_ALIGNMENT_TOLERANCE = 1e-8  # of a row of A: its part along a direction that one cluster determines
 _CELLS = 2**20  # of a stack of matrices
+
+
+@dataclass(slots=True)
+class SingularClusters:
+    """The number of clusters that alone determine a direction of the coefficients, and the labels of up to three, in words."""
+
+    count: int = 0
+    labels: list[str] = field(default_factory=list)
+
+    def add(self, table: ClusterTable, rows: np.ndarray) -> None:
+        """Add the clusters in some rows (g,) of a table."""
+        self.count += len(rows)
+        few = rows[: 3 - len(self.labels)].tolist()
+        self.labels += ["/".join(str(column[i].as_py()) for column in table.labels) for i in few]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -26,22 +40,21 @@ class AdjustedClusters:
     Attributes
     ----------
     meat : (q, q).
-    df : (q,) Satterthwaite's degrees of freedom of each coefficient.
-    undefined : (q,) the coefficients that cannot be estimated without some cluster.
-    clusters : the labels of up to three of those clusters, in words, and `deciding` their number.
+    singular : the clusters whose I - P_g is singular.
+    df : (q,) Satterthwaite's degrees of freedom of each coefficient; None for CR2 with weights and CR3.
+    undefined : (q,) the coefficients that cannot be estimated without some cluster; None for CR2 with weights.
     """
 
     meat: Array
-    df: Array
-    undefined: np.ndarray
-    clusters: tuple[str, ...]
-    deciding: int
+    singular: SingularClusters
+    df: Array | None = None
+    undefined: np.ndarray | None = None
 
 
 class ClusterAdjuster:
     """Adjust the scores of clusters by (I - P_g)^power, table by table.
 
-    A zero eigenvalue of I - P_g is a direction that the cluster alone decides. It is left out, as by Moore and Penrose.
+    A zero eigenvalue of I - P_g is a direction that the cluster alone determines. It is left out, as by Moore and Penrose.
     """
 
     def __init__(self, A: Array, power: float) -> None:
@@ -53,25 +66,21 @@ class ClusterAdjuster:
         self._sums = np.zeros((3, len(A)))  # of d - |z|^2, of d^2, and of d |z|^2
         self._ZZ = np.zeros((len(A) if power == -0.5 else 0, q, q))
         self._undefined = np.zeros(len(A), dtype=bool)
-        self._clusters: list[str] = []
-        self._deciding = 0
+        self._singular = SingularClusters()
 
     def add(self, table: ClusterTable) -> None:
         """Add the clusters of a table with sums of scores and products."""
         for at, scores, products in stack_clusters(table.sums, len(self._meat)):
             values, powers, Q = adjust_clusters(products, self._power)
-            is_zero = values <= _ZERO
+            is_zero = values <= _EIGENVALUE_TOLERANCE
             adjusted = np.einsum("gij,gj->gi", Q, powers * np.einsum("gji,gj->gi", Q, scores))
             self._meat += adjusted.T @ adjusted
             Y = np.swapaxes(self._A @ Q, 1, 2)  # (g, q, p): Q'a for each coefficient
             if len(self._ZZ):
                 self._add_degrees(values, powers, Q, Y)
             if is_zero.any():
-                self._undefined |= (np.abs(Y) > _TINY)[is_zero].any(axis=0)
-                deciding = np.flatnonzero(is_zero.any(axis=1)) + at.start
-                self._deciding += len(deciding)
-                few = deciding[: 3 - len(self._clusters)].tolist()
-                self._clusters += ["/".join(str(column[i].as_py()) for column in table.labels) for i in few]
+                self._undefined |= (np.abs(Y) > _ALIGNMENT_TOLERANCE)[is_zero].any(axis=0)
+                self._singular.add(table, np.flatnonzero(is_zero.any(axis=1)) + at.start)
 
     def _add_degrees(self, values: Array, powers: Array, Q: Array, Y: Array) -> None:
         """Add d = a'(I - P)^-1 P a and z = (I - P)^-1/2 P a of each cluster and coefficient."""
@@ -84,30 +93,41 @@ class ClusterAdjuster:
 
     def finish(self) -> AdjustedClusters:
         """Return the sums over all clusters."""
-        df = np.full(len(self._A), np.nan)
+        df = None
         if len(self._ZZ):
+            df = np.full(len(self._A), np.nan)
             first, squares, mixed = self._sums
             second = squares - 2 * mixed + np.einsum("pij,pij->p", self._ZZ, self._ZZ)
             df = np.divide(first**2, second, out=df, where=second > 0)
-        return AdjustedClusters(self._meat, df, self._undefined, tuple(self._clusters), self._deciding)
+        return AdjustedClusters(self._meat, self._singular, df, self._undefined)
 
 
 def adjust_clusters(products: Array, power: float) -> tuple[Array, Array, Array]:
     """Return the eigenvalues (g, q) of I - P_g, their powers, and the eigenvectors (g, q, q); powers of zero are zero."""
     values, Q = np.linalg.eigh(np.eye(products.shape[1]) - products)
-    is_zero = values <= _ZERO
+    is_zero = values <= _EIGENVALUE_TOLERANCE
     return values, np.where(is_zero, 0.0, np.where(is_zero, 1.0, values) ** power), Q
 
 
 def stack_clusters(sums: Array, q: int) -> Iterator[tuple[slice, Array, Array]]:
     """Yield the scores (g, q) and the symmetric products (g, q, q) of clusters, in stacks that fit into a cache."""
-    i, j = np.triu_indices(q)
+    for at in iter_stacks(len(sums), q):
+        yield at, sums[at, :q], to_symmetric(sums[at, q:], q)
+
+
+def iter_stacks(count: int, q: int) -> Iterator[slice]:
+    """Yield slices of `count` clusters, whose matrices (q, q) fit into a cache."""
     size = max(1, _CELLS // (q * q))
-    for start in range(0, len(sums), size):
-        at = slice(start, min(start + size, len(sums)))
-        products = np.empty((at.stop - start, q, q))
-        products[:, i, j] = products[:, j, i] = sums[at, q:]
-        yield at, sums[at, :q], products
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def to_symmetric(triangles: Array, q: int) -> Array:
+    """Return the symmetric matrices (..., q, q) of upper triangles by rows (..., q(q+1)/2)."""
+    i, j = np.triu_indices(q)
+    matrices = np.empty((*triangles.shape[:-1], q, q))
+    matrices[..., i, j] = matrices[..., j, i] = triangles
+    return matrices
 
 
 def adjust_scores(groups: ClusterGroups, A: Array, power: float) -> AdjustedClusters:

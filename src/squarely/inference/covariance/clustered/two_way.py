@@ -9,7 +9,8 @@ import numpy as np
 from squarely.data import Source
 from squarely.errors import pluralize
 from squarely.exact import Solution
-from squarely.inference.covariance.clustered.cluster_sums import Tally, Way, read_clusters
+from squarely.inference.covariance.clustered.absorbed_parameters import count_parameters
+from squarely.inference.covariance.clustered.cluster_sums import ClusterCounts, Way, read_clusters
 from squarely.inference.covariance.clustered.one_way import describe_few, name_in_r, require_clusters, sum_scores
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
@@ -25,7 +26,7 @@ _ELSEWHERE = {
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Repair:
+class _SemidefiniteMeat:
     """A positive semi-definite meat (q, q), its rank, and the smallest eigenvalue if it was negative, as a share of the trace."""
 
     meat: Array
@@ -43,7 +44,7 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
     ------
     DataError : a column has one value, or a label cannot be used.
     """
-    n, q = solution.moments.nobs, len(solution.factor.columns)
+    n, q, parameters = solution.moments.nobs, len(solution.factor.columns), count_parameters(solution, source, options)
     first, second = options.cluster
     ways: list[Way] = [(first,), (second,), (first, second)]
     parts = read_clusters(solution, source, ways)
@@ -51,39 +52,42 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
     counts = [require_clusters(groups, way, source) for groups, way in zip(parts, ways, strict=True)]
     how = "none" if options.kind == "CR0" else options.correction
     used = {"usual": counts, "min": [min(counts[:2])] * 3, "none": []}[how]
-    factors = [G / (G - 1) * (n - 1) / (n - q) for G in used] or [1.0] * 3
+    factors = [G / (G - 1) * (n - 1) / (n - parameters) for G in used] or [1.0] * 3
     meat = factors[0] * meats[0] + factors[1] * meats[1] - factors[2] * meats[2]
-    repair, fewest = _repair(meat), min(counts[:2])
-    notes = [_note(options, how, [groups.tally for groups in parts], repair), *describe_few(solution, options, fewest, repair.rank)]
-    if repair.eigenvalue is not None:
-        notes.append(_describe_repair(covariance_root(solution), meat, repair))
+    projected, fewest = _project_on_semidefinite(meat), min(counts[:2])
+    notes = [
+        _note(options, how, [groups.cluster_counts for groups in parts], projected),
+        *describe_few(solution, options, fewest, projected.rank),
+    ]
+    if projected.eigenvalue is not None:
+        notes.append(_describe_negative_eigenvalue(covariance_root(solution), meat, projected))
     return RobustCovariance(
         cov_type=options.kind,
-        meat=repair.meat,
+        meat=projected.meat,
         df=fewest - 1,
-        rank=repair.rank,
+        rank=projected.rank,
         cov_kwds={
             "cluster": [first, second],
             "groups": {first: counts[0], second: counts[1]},
             "correction": factors[0] if how != "usual" else dict(zip([first, second, f"{first}, {second}"], factors, strict=True)),
-            "fixed": repair.eigenvalue is not None,
+            "fixed": projected.eigenvalue is not None,
         },
         notes=tuple(notes),
     )
 
 
-def _repair(meat: Array) -> _Repair:
+def _project_on_semidefinite(meat: Array) -> _SemidefiniteMeat:
     values, Q = np.linalg.eigh((meat + meat.T) / 2)
     trace, largest = float(np.abs(values).sum()), float(np.abs(values).max(initial=0.0))
     rank = int((values > _NEGATIVE * largest).sum())
     if values[0] >= -_NEGATIVE * trace:
-        return _Repair(meat, rank, None)
-    return _Repair((Q * np.maximum(values, 0.0)) @ Q.T, rank, float(values[0]) / trace)
+        return _SemidefiniteMeat(meat, rank, None)
+    return _SemidefiniteMeat((Q * np.maximum(values, 0.0)) @ Q.T, rank, float(values[0]) / trace)
 
 
-def _note(options: CovarianceOptions, how: str, tallies: list[Tally], repair: _Repair) -> str:
+def _note(options: CovarianceOptions, how: str, counts: list[ClusterCounts], projected: _SemidefiniteMeat) -> str:
     first, second = options.cluster
-    fewest = min(tally.clusters for tally in tallies[:2])
+    fewest = min(each.clusters for each in counts[:2])
     factor = {
         "usual": "each part times its G/(G-1) * (n-1)/(n-k)",
         "min": f"all parts times {fewest:,}/{fewest - 1:,} * (n-1)/(n-k)",
@@ -92,22 +96,22 @@ def _note(options: CovarianceOptions, how: str, tallies: list[Tally], repair: _R
     tests = options.describe_df(f"t and F have {pluralize(fewest - 1, 'degree')} of freedom")
     elsewhere = (
         ""
-        if repair.eigenvalue is not None
+        if projected.eigenvalue is not None
         else f" The same numbers: {_ELSEWHERE[how].format(name_in_r(first), name_in_r(second))}."
     )
     return (
-        f"Standard errors are robust to heteroscedasticity and to correlation within {first} ({options.kind}, {tallies[0]}) and "
-        f"within {second} ({tallies[1]}), {factor}; {tests}.{elsewhere}"
+        f"Standard errors are robust to heteroscedasticity and to correlation within {first} ({options.kind}, {counts[0]}) and "
+        f"within {second} ({counts[1]}), {factor}; {tests}.{elsewhere}"
     )
 
 
-def _describe_repair(A: Array, before: Array, repair: _Repair) -> str:
+def _describe_negative_eigenvalue(A: Array, before: Array, projected: _SemidefiniteMeat) -> str:
     """Say which eigenvalue was negative, and how much a standard error changed."""
-    was, now = (np.einsum("ij,jk,ik->i", A, meat, A) for meat in (before, repair.meat))
+    was, now = (np.einsum("ij,jk,ik->i", A, meat, A) for meat in (before, projected.meat))
     change = "a variance was negative"
     if (was > 0).all():
         change = f"the standard errors changed by at most {np.abs(np.sqrt(now / was) - 1).max():.2%}"
     return (
         f"The covariance was indefinite, as those for two columns of clusters may be: its smallest eigenvalue was "
-        f"{repair.eigenvalue:.2g} times the sum of their sizes. It was set to zero, and {change}."
+        f"{projected.eigenvalue:.2g} times the sum of their sizes. It was set to zero, and {change}."
     )

@@ -8,49 +8,39 @@ in the middle.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, ClusterTable
+from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups
+from squarely.inference.covariance.clustered.satterthwaite import AdjustedClusters, SingularClusters, iter_stacks, to_symmetric
 from squarely.numerics import ROUNDOFF, Array
 
-_ZERO = 1e-10  # an eigenvalue of I + L'K L below this is zero up to rounding
-_CELLS = 2**20  # of a stack of matrices
+_EIGENVALUE_TOLERANCE = 1e-10  # an eigenvalue of I + L'K L below this is zero up to rounding
 
 
-def weighted_cr2_meat(groups: ClusterGroups, q: int) -> Array:
-    """Return the meat (q, q) of tables with the sums b, a, S_1, S_0 and S_2 of each cluster."""
-    N = sum((_symmetric(table.sums[:, -(q * (q + 1) // 2) :].sum(axis=0), q) for table in groups), np.zeros((q, q)))
+def adjust_weighted_scores(groups: ClusterGroups, q: int) -> AdjustedClusters:
+    """Return the sums over the clusters, from tables with the sums b, a, S_1, S_0 and S_2 of each cluster."""
+    N = sum((to_symmetric(table.sums[:, -(q * (q + 1) // 2) :].sum(axis=0), q) for table in groups), np.zeros((q, q)))
     K = np.block([[N, -np.eye(q)], [-np.eye(q), np.zeros((q, q))]])
-    meat = np.zeros((q, q))
+    meat, singular = np.zeros((q, q)), SingularClusters()
     for table in groups:
-        for scores, gram in _stacks(table, q):
+        for at in iter_stacks(len(table.sums), 2 * q):
+            scores, gram = _stack(table.sums[at], q)
             squares, Q = np.linalg.eigh(gram)
             is_zero = squares <= 2 * q * ROUNDOFF * squares[:, -1:]
             roots = np.sqrt(np.where(is_zero, 1.0, squares))
             c = np.where(is_zero, 0.0, np.einsum("gji,gj->gi", Q, scores) / roots)
             L = Q * np.where(is_zero, 0.0, roots)[:, None, :]
             values, P = np.linalg.eigh(np.eye(2 * q) + np.swapaxes(L, 1, 2) @ K @ L)
-            powers = np.where(values > _ZERO, np.where(values > _ZERO, values, 1.0) ** -0.5, 0.0)
+            is_zero = values <= _EIGENVALUE_TOLERANCE
+            singular.add(table, np.flatnonzero(is_zero.any(axis=1)) + at.start)
+            powers = np.where(is_zero, 0.0, np.where(is_zero, 1.0, values) ** -0.5)
             adjusted = np.einsum("gij,gj->gi", L @ P, powers * np.einsum("gji,gj->gi", P, c))[:, q:]
             meat += adjusted.T @ adjusted
-    return meat
+    return AdjustedClusters(meat, singular)
 
 
-def _stacks(table: ClusterTable, q: int) -> Iterator[tuple[Array, Array]]:
-    """Yield [a; b] (g, 2q) and U'U (g, 2q, 2q) of clusters, in stacks that fit into a cache."""
-    size, triangle = max(1, _CELLS // (4 * q * q)), q * (q + 1) // 2
-    for start in range(0, len(table.sums), size):
-        sums = table.sums[start : start + size]
-        b, a = sums[:, :q], sums[:, q : 2 * q]
-        S1, S0, S2 = (_symmetric(sums[:, at : at + triangle], q) for at in range(2 * q, sums.shape[1], triangle))
-        yield np.hstack([a, b]), np.block([[S0, S1], [S1, S2]])
-
-
-def _symmetric(triangles: Array, q: int) -> Array:
-    """Return the symmetric matrices (..., q, q) of upper triangles by rows."""
-    i, j = np.triu_indices(q)
-    full = np.empty((*triangles.shape[:-1], q, q))
-    full[..., i, j] = full[..., j, i] = triangles
-    return full
+def _stack(sums: Array, q: int) -> tuple[Array, Array]:
+    """Return [a; b] (g, 2q) and U'U (g, 2q, 2q) of the sums of clusters."""
+    triangle = q * (q + 1) // 2
+    S1, S0, S2 = (to_symmetric(sums[:, start : start + triangle], q) for start in range(2 * q, sums.shape[1], triangle))
+    return np.hstack([sums[:, q : 2 * q], sums[:, :q]]), np.block([[S0, S1], [S1, S2]])

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 
-from squarely.data import Source
+from squarely.data import Source, parses_as_number, require_one_spelling
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.exact import Solution
-from squarely.inference.covariance.clustered.cluster_sums import ClusterSums
-from squarely.inference.covariance.options import CovarianceOptions
-from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.clustered.cluster_sums import merge_sums, sum_batch
+from squarely.inference.covariance.options import CovarianceOptions, require_order
+from squarely.inference.covariance.robust import RobustCovariance, describe_rank
 from squarely.inference.covariance.serial_correlation.automatic_lag import default_lags
 from squarely.inference.covariance.serial_correlation.moving_sums import MovingSums
-from squarely.inference.scan import WhitenedRows, fold_whitened_rows
+from squarely.inference.scan import fold_whitened_batches
 
 _FEW_PERIODS = 10
 _PIECE = 8_192  # periods whose sums are accumulated at once: the rounding of moving sums does not grow with the periods
@@ -31,23 +31,22 @@ def driscoll_kraay_covariance(solution: Solution, source: Source, options: Covar
     Raises
     ------
     DataError : there is one period.
-    OptionError : there are too few periods for the lags.
+    OptionError : there are too few periods for the lags, or rows have frequencies.
     """
+    require_order(options, source, has_frequencies=solution.moments.design.formula.has_frequencies)
     name, n, q = str(options.time), solution.moments.nobs, len(solution.factor.columns)
 
-    def step(rows: WhitenedRows) -> ClusterSums:
-        scores = rows.scores if rows.frequencies is None else rows.scores * rows.frequencies
-        return ClusterSums.of_rows({name: rows.groups[name]}, np.ascontiguousarray(scores.T), fractions=True)
-
-    table = fold_whitened_rows(solution, source, step, ClusterSums.merge, groups=[name]).to_table()
+    (of_periods,) = fold_whitened_batches(solution, source, partial(sum_batch, [(name,)], "none", True), merge_sums, groups=[name])
+    table = of_periods.to_table()
     T = len(table.counts)
     if T < 2:
         raise DataError(
             f"{name!r} of {source.label} has one value in all rows of the fit, and Driscoll-Kraay needs at least two periods. "
             "Name another column, or use vcov='HC3' if the rows are independent."
         )
+    require_one_spelling(name, table.labels[0])
     lags = _read_lags(options, T)
-    order, periods = _sort(table.labels[0].to_pylist(), source, name)
+    order, periods, by = _sort(table.labels[0].to_pylist(), source, name)
     scores = table.sums[order].T
     sums = reduce(MovingSums.__add__, (MovingSums.of_rows(scores[:, i : i + _PIECE], lags) for i in range(0, T, _PIECE)))
     factor = T / (T - 1) * (n - 1) / (n - q) if options.correction == "usual" else 1.0
@@ -63,7 +62,7 @@ def driscoll_kraay_covariance(solution: Solution, source: Source, options: Covar
             "automatic": options.lags is None,
             "correction": factor,
         },
-        notes=_describe(solution, options, periods, lags),
+        notes=_describe(solution, options, periods, by, lags),
     )
 
 
@@ -79,56 +78,55 @@ def _read_lags(options: CovarianceOptions, periods: int) -> int:
     return options.lags
 
 
-def _sort(labels: Sequence[Any], source: Source, name: str) -> tuple[np.ndarray, np.ndarray | list[Any]]:
-    """Return the places (T,) of the periods in their order, and the sorted periods: numbers as an array, others as a list.
+def _sort(labels: Sequence[Any], source: Source, name: str) -> tuple[np.ndarray, np.ndarray | list[Any], str]:
+    """Return the places (T,) of the periods in their order, the sorted periods, and by what order unless it is that of time.
 
-    Numbers as text, such as those of a CSV file, are sorted by value. Other text has the order of its categories, or of text.
+    Numbers as text, such as those of a CSV file, are sorted by value. Other text has the order of its categories, or of text, which
+    is that of time for ISO dates. Numbers are returned as an array, others as a list.
     """
     numbers = _to_numbers(labels)
     if numbers is not None:
         order = np.argsort(numbers, kind="stable")
-        return order, np.asarray(numbers[order])
-    levels = source.category_order(name)
+        return order, np.asarray(numbers[order]), ""
+    is_date = source.kind(name) == "other"
+    levels = None if is_date else source.category_order(name)
     ranks = {level: rank for rank, level in enumerate(levels or ())}
     keys = [ranks[label] for label in labels] if ranks else labels
     order = np.array(sorted(range(len(labels)), key=keys.__getitem__))
-    return order, [labels[i] for i in order.tolist()]
+    by = "" if is_date else ", in the order of its categories" if ranks else ", in the order of text"
+    return order, [labels[i] for i in order.tolist()], by
 
 
 def _to_numbers(labels: Sequence[Any]) -> np.ndarray | None:
-    """Return numbers, or text that is numbers, as an array; None for other text."""
-    if isinstance(labels[0], float):
-        return np.array(labels)
-    for kind, dtype in ((int, np.int64), (float, np.float64)):
+    """Return numbers, or text that is finite numbers, as an array; None for other text."""
+    if isinstance(labels[0], str) and not all(map(parses_as_number, labels)):  # `int` takes 2024_01, too
+        return None
+    if not isinstance(labels[0], float):
         with suppress(ValueError, OverflowError):
-            return np.array([kind(label) for label in labels], dtype)
-    return None
+            return np.array([int(label) for label in labels], np.int64)
+    numbers = np.array([float(label) for label in labels])
+    return numbers if np.isfinite(numbers).all() else None
 
 
-def _describe(solution: Solution, options: CovarianceOptions, periods: np.ndarray | list[Any], lags: int) -> tuple[str, ...]:
+def _describe(
+    solution: Solution, options: CovarianceOptions, periods: np.ndarray | list[Any], by: str, lags: int
+) -> tuple[str, ...]:
     n, q, T, name = solution.moments.nobs, len(solution.factor.columns), len(periods), options.time
-    usual, is_text = options.correction == "usual", isinstance(periods, list)
+    usual = options.correction == "usual"
     how = f"times {T:,}/{T - 1:,} * {n - 1:,}/{n - q:,}" if usual else "no factor"
     degrees = f"t and F have {pluralize(T - 1, 'degree')} of freedom"
     first, last = (f"{x:.15g}" if isinstance(x, float) else x for x in (periods[0], periods[-1]))
-    as_text = ", in the order of text or of categories" if is_text else ""
     elsewhere = f"feols(vcov=DK({lags})~{name}) in R" if usual else f"vcovSCC(type='HC0', maxlag={lags}) of plm in R"
     notes = [
         "Standard errors are robust to heteroscedasticity and to correlation within and across periods (DK: Driscoll-Kraay, "
-        f"Bartlett weights, {pluralize(lags, 'lag')}, {T:,} periods of {name}, {first} to {last}{as_text}), {how}; "
+        f"Bartlett weights, {pluralize(lags, 'lag')}, {T:,} periods of {name}, {first} to {last}{by}), {how}; "
         f"{options.describe_df(degrees)}. The same numbers: {elsewhere}."
     ]
-    if not is_text:
-        notes += _describe_gaps(name, np.asarray(periods))
+    if isinstance(periods, np.ndarray):
+        notes += _describe_gaps(name, periods)
     if T < _FEW_PERIODS:
         notes.append(f"Driscoll-Kraay is meant for many periods: with {T} the standard errors and tests are a rough guide.")
-    slopes = q - solution.moments.design.intercept
-    if slopes > T - 1:
-        notes.append(
-            f"{slopes:,} slopes, {T:,} periods: the covariance has rank {T - 1:,}, so F and joint tests of more than "
-            f"{pluralize(T - 1, 'constraint')} are NaN."
-        )
-    return tuple(notes)
+    return (*notes, *describe_rank(solution, f"{T:,} periods", T - 1))
 
 
 def _describe_gaps(name: str | None, periods: np.ndarray) -> list[str]:

@@ -7,27 +7,11 @@ import math
 from squarely.data import Source
 from squarely.errors import OptionError, pluralize
 from squarely.exact import Solution
-from squarely.inference.covariance.options import CovarianceOptions
+from squarely.inference.covariance.options import CovarianceOptions, require_order
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.serial_correlation.automatic_lag import choose_bandwidth
 from squarely.inference.covariance.serial_correlation.moving_sums import MovingSums
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
-
-
-def require_order(options: CovarianceOptions, source: Source, *, has_frequencies: bool) -> None:
-    """Raise an OptionError if HAC is asked for and the rows have no order."""
-    if options.kind != "HAC":
-        return
-    if has_frequencies:
-        raise OptionError(
-            "vcov='HAC' and frequencies= do not go together, because the copies of a row have no order. Use vcov='HC1', or leave "
-            "frequencies out."
-        )
-    if not source.ordered:
-        raise OptionError(
-            f"vcov='HAC' needs rows in their order in time, and {source.label} has no order. Give ols order_by= with a column that "
-            "sorts them, such as order_by='time'."
-        )
 
 
 def hac_covariance(solution: Solution, source: Source, options: CovarianceOptions) -> RobustCovariance:
@@ -53,11 +37,11 @@ def hac_covariance(solution: Solution, source: Source, options: CovarianceOption
         return MovingSums.of_rows(rows.scores, lags)
 
     sums = fold_whitened_rows(solution, source, step, MovingSums.__add__)
-    factor = n / (n - q) if options.correction == "usual" else 1.0
+    factor = n / solution.df_resid if options.correction == "usual" else 1.0
     return RobustCovariance(
         cov_type="HAC",
         meat=factor * sums.bartlett(),
-        df=n - q,
+        df=solution.df_resid,
         rank=q,
         cov_kwds={"lags": lags, **cov_kwds, "correction": factor},
         notes=_describe(solution, options, lags),
@@ -65,7 +49,7 @@ def hac_covariance(solution: Solution, source: Source, options: CovarianceOption
 
 
 def _describe(solution: Solution, options: CovarianceOptions, lags: int) -> tuple[str, ...]:
-    n, df = solution.moments.n, solution.moments.n - len(solution.factor.columns)
+    n, df = solution.moments.n, solution.df_resid
     usual = options.correction == "usual"
     chosen = ", chosen by Newey and West 1994" if options.lags is None else ""
     degrees = f"t and F have {pluralize(df, 'degree')} of freedom"

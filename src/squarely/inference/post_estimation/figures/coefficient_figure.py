@@ -58,7 +58,7 @@ def coefficient_panel(fits: Sequence[CoefficientStatistics], names: Sequence[str
     OptionError : `names` are not a different text for each fit.
     """
     _require_fits(fits)
-    labels = _label_fits(fits) if names is None else _checked_names(names, len(fits))
+    labels = _label_fits(fits) if names is None else _require_names(names, len(fits))
     estimates = [_estimates_of(fit) for fit in fits]
     rows = _choose_rows(estimates)
     is_scaled = _have_different_units(rows, estimates)
@@ -87,7 +87,7 @@ def _require_fits(fits: Sequence[object]) -> None:
             )
 
 
-def _checked_names(names: Sequence[str], count: int) -> Sequence[str]:
+def _require_names(names: Sequence[str], count: int) -> Sequence[str]:
     if isinstance(names, str) or not all(isinstance(name, str) for name in names) or not len(set(names)) == len(names) == count:
         raise OptionError(
             f"names={show_value(names)} does not name {pluralize(count, 'fit')}. Give a list with a different text for each."

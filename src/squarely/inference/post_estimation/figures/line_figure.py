@@ -22,7 +22,7 @@ _LOGS = {"log": math.e, "log2": 2.0, "log10": 10.0}  # with their bases
 _LOG_RATIO = 100.0  # of the largest to the smallest value, from which the axis of a logarithm is logarithmic
 _POINTS = 200  # of the curve
 _MARGIN = 0.04  # of the range of y
-_ROOM = 0.35  # of the range of the rows, beyond which the curve and wide bands leave the panel
+_MOST_EXTENSION = 0.35  # of the range of y for the curve and the bands: wider ones are cut off
 
 
 def describe_fit(fit: CoefficientStatistics) -> str:
@@ -112,9 +112,9 @@ def _y_limits(rows: DrawnRows | None, curve: FittedCurve) -> tuple[float, float]
     if rows is None:
         return None
     low, high = rows.y_limits
-    room, drawn = _ROOM * (high - low), np.stack([curve.mean, *curve.prediction])
+    extension, drawn = _MOST_EXTENSION * (high - low), np.stack([curve.mean, *curve.prediction])
     drawn = drawn[np.isfinite(drawn)]
-    low, high = min(low, max(drawn.min(initial=low), low - room)), max(high, min(drawn.max(initial=high), high + room))
+    low, high = min(low, max(drawn.min(initial=low), low - extension)), max(high, min(drawn.max(initial=high), high + extension))
     margin = _MARGIN * (high - low) or 0.5
     return float(low - margin), float(high + margin)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from squarely.errors import InputError, OptionError, show_value
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.covariance.f_statistic import f_p_value, wald_f
 from squarely.inference.post_estimation.hypotheses.constraints import Constraints, constraint_root, differences
-from squarely.inference.post_estimation.hypotheses.nested import compare
+from squarely.inference.post_estimation.hypotheses.nested import compare, require_same_covariance
 from squarely.inference.post_estimation.hypotheses.sum_contrasts import sum_coded_terms
 from squarely.inference.post_estimation.hypotheses.terms import Term, rotated_solution, sort_as_written, term_label, terms_of
 from squarely.inference.post_estimation.hypotheses.wald import f_test_of, test_of_positions
@@ -45,6 +45,8 @@ def analyze_variance(fits: Sequence[object], typ: object) -> pd.DataFrame:
     kind = _TYPES.get(typ) if isinstance(typ, int | str) and not isinstance(typ, bool) else None
     if kind is None:
         raise OptionError(f"typ={show_value(typ)} is not a type of analysis of variance. Use typ=1, typ=2 or typ=3.")
+    if kind == 3 and any(fit.design.absorbed is not None for fit in found):
+        raise OptionError("typ=3 recodes the categories, which a fit with absorbed fixed effects cannot. Use typ=2.")
     if len(found) > 1 and kind != 1:
         raise OptionError(f"typ={kind} is for one fit, and there are {len(found)}. Leave typ= out, or give one fit.")
     return _analyze_terms(found[0], kind) if len(found) == 1 else _compare_fits(found)
@@ -60,7 +62,8 @@ def _analyze_terms(fit: CoefficientStatistics, kind: int) -> pd.DataFrame:
                 "without vcov=."
             )
         rows, residual = _test_robustly(fit, kind), {"df": fit.df_resid_inference}
-        notes.append(f"F is of the {fit.cov_type} covariance, which has no sums of squares.")
+        notes.append(f"F uses the {fit.cov_type} covariance, which has no sums of squares.")
+        notes += _describe_missing_tests(fit, rows)
     else:
         squares = _SQUARES[kind](fit)
         rows = {term: _row(fit, *each) for term, each in squares.items()}
@@ -113,7 +116,7 @@ def partial_squares(fit: CoefficientStatistics) -> _Squares:
     """Type 2: what each term explains beyond all terms that do not contain it."""
     places, result = _places(fit), {}
     for term in sort_as_written(fit.solution):
-        after = [i for other in places if _contains(other, term) for i in places[other]]
+        after = _places_in_interactions(places, term)
         last = [*places[term], *after]
         first = [i for group in places.values() for i in group if i not in set(last)]
         squares = rotated_solution(fit.solution, [*first, *last]) ** 2
@@ -122,8 +125,9 @@ def partial_squares(fit: CoefficientStatistics) -> _Squares:
     return result
 
 
-def _contains(other: Term, term: Term) -> bool:
-    return set(other) > set(term)
+def _places_in_interactions(places: Mapping[Term, list[int]], term: Term) -> list[int]:
+    """Return the places of the columns of all terms that contain a term."""
+    return [i for other in places if set(other) > set(term) for i in places[other]]
 
 
 def _sum_coded_squares(fit: CoefficientStatistics) -> _Squares:
@@ -157,7 +161,7 @@ def _test_robustly(fit: CoefficientStatistics, kind: int) -> dict[Term, _Row]:
     else:
         places = terms_of(fit.solution)
         for term in sort_as_written(fit.solution):
-            after = [i for other in places if _contains(other, term) for i in places[other]]
+            after = _places_in_interactions(places, term)
             df = len(places[term])
             f, _, df_denom = test_of_positions(fit, [*places[term], *after])
             if after and fit.robust is not None and fit.robust.df_t is not None:
@@ -171,6 +175,19 @@ def _test_robustly(fit: CoefficientStatistics, kind: int) -> dict[Term, _Row]:
     return {term: {"df": df, "F": f, "PR(>F)": f_p_value(f, df, rest)} for term, (f, df, rest) in tests.items()}
 
 
+def _describe_missing_tests(fit: CoefficientStatistics, rows: Mapping[Term, _Row]) -> Iterator[str]:
+    """Say why terms have no F."""
+    missing = [term for term, row in rows.items() if math.isnan(row["F"])]
+    beyond = [term for term in missing if fit.robust is not None and rows[term]["df"] > fit.robust.rank]
+    others = [term for term in missing if term not in beyond]
+    for terms, why in (
+        (beyond, f"the {fit.cov_type} covariance has rank {fit.robust.rank if fit.robust else 0}, and they have more columns"),
+        (others, "the covariance of their coefficients is singular or has too few degrees of freedom, or is not defined"),
+    ):
+        if terms:
+            yield f"No F for {', '.join(map(term_label, terms))}: {why}."
+
+
 def _differ(a: _Squares, b: _Squares, unit: float) -> bool:
     return any(abs(a[term][1] - b[term][1]) > _SAME * (a[term][1] + b[term][1] + unit) for term in a)
 
@@ -178,16 +195,7 @@ def _differ(a: _Squares, b: _Squares, unit: float) -> bool:
 def _compare_fits(fits: Sequence[CoefficientStatistics]) -> pd.DataFrame:
     """Compare each fit with the next smaller one."""
     fits = sorted(fits, key=lambda fit: fit.rank)
-    if len({fit.cov_type for fit in fits}) > 1:
-        raise OptionError(
-            f"The fits have different covariances, {' and '.join(sorted({fit.cov_type for fit in fits}))}. Give all the same vcov=."
-        )
-    named = {tuple(repr(fit.cov_kwds.get(key)) for key in ("cluster", "time")) for fit in fits}
-    if len(named) > 1 or len({fit.use_t for fit in fits}) > 1:
-        raise OptionError(
-            "The fits have the same kind of covariance with other columns or another distribution. Give all the same cluster=, "
-            "time= and use_t=."
-        )
+    require_same_covariance(fits)
     is_robust = fits[-1].cov_type != "nonrobust"
     columns = [name for name in _NESTED_COLUMNS if not (is_robust and name in ("ssr", "ss_diff"))]
     rows: list[_Row] = [{"df_resid": fits[0].df_resid, "ssr": fits[0].ssr, "df_diff": 0.0}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +74,28 @@ def compare_lr_test(large: CoefficientStatistics, small: object) -> tuple[float,
     return ratio, float(chdtrc(df, ratio)), df
 
 
+def require_same_covariance(fits: Sequence[CoefficientStatistics]) -> None:
+    """Raise an OptionError unless all fits have the same kind of covariance with the same options."""
+    if len({fit.cov_type for fit in fits}) > 1:
+        raise OptionError(
+            f"The fits have different covariances, {' and '.join(sorted({fit.cov_type for fit in fits}))}. Give all the same vcov=."
+        )
+    options = [_covariance_options(fit) for fit in fits]
+    if all(fit.cov_kwds.get("automatic") for fit in fits):  # then each model has its own lags
+        options = [{**each, "lags": None} for each in options]
+    if different := [f"{name}=" for name in options[0] if len({repr(each[name]) for each in options}) > 1]:
+        names = " and ".join(different)
+        raise OptionError(f"The fits have {fits[0].cov_type} covariances with different {names}. Give all the same {names}.")
+
+
+def _covariance_options(fit: CoefficientStatistics) -> dict[str, object]:
+    kwds = fit.cov_kwds
+    factor = kwds.get("correction", 1.0)
+    correction = "none" if factor == 1.0 else isinstance(factor, Mapping)  # for two columns: one factor, or one for each part
+    named = {name: kwds.get(name) for name in ("cluster", "time", "lags", "df")}
+    return {**named, "correction": correction, "use_t": fit.use_t}
+
+
 def require_nested(small: CoefficientStatistics, large: CoefficientStatistics) -> int:
     """Return by how many columns the larger fit is larger, or raise a DataError if the fits cannot be compared."""
     _require_same_rows(small, large)
@@ -100,6 +123,11 @@ def _require_fit(value: object) -> CoefficientStatistics:
 def _require_same_rows(a: CoefficientStatistics, b: CoefficientStatistics) -> None:
     """Raise a DataError unless two fits have one response and the same rows, as far as counts, means and variances show."""
     one, other = a.solution.moments, b.solution.moments
+    if one.design.formula.effects != other.design.formula.effects:
+        raise OptionError(
+            f"{a.design.formula.text!r} and {b.design.formula.text!r} absorb different effects, so they cannot be compared. Write "
+            "the same effects after '|' in both."
+        )
     hint = "Fit both to the same rows: leave out those with a gap in any column of either, or give both the same where=."
     if a.design.response != b.design.response:
         raise DataError(

@@ -125,16 +125,13 @@ def wald_test_terms(fit: CoefficientStatistics) -> pd.DataFrame:
 
 def test_of_positions(fit: CoefficientStatistics, positions: Sequence[int]) -> tuple[float, float, float]:
     """Return F and its degrees of freedom of the hypothesis that some coefficients are zero; F is NaN if it has no value."""
-    constraints = coefficients_are_zero(fit.design.names, positions)
-    if fit.robust is not None and fit.robust.rank < len(positions):
-        return math.nan, len(positions), fit.df_resid_inference
-    return f_test_of(fit, constraints)
+    return f_test_of(fit, coefficients_are_zero(fit.design.names, positions))
 
 
 def f_test_of(fit: CoefficientStatistics, constraints: Constraints) -> tuple[float, float, float]:
     """Return the F statistic of independent constraints and its degrees of freedom: by CR2, those of the HTZ test."""
     f, r = _wald_f(fit, constraints), len(constraints.L)
-    if fit.robust is None or fit.robust.df_t is None:
+    if fit.robust is None or fit.robust.df_t is None or fit.robust.rank < r:
         return f, r, fit.df_resid_inference
     eta = htz_degrees(fit.solution, fit.source, fit.robust, constraint_root(constraints, fit.solution))
     statistic, rest = hotelling_f(f, r, eta)
@@ -142,8 +139,8 @@ def f_test_of(fit: CoefficientStatistics, constraints: Constraints) -> tuple[flo
 
 
 def _wald_f(fit: CoefficientStatistics, constraints: Constraints) -> float:
-    """Return the Wald statistic of independent constraints over their number; NaN where the covariance is not defined."""
-    if not is_defined(fit, constraints):
+    """Return the Wald statistic of independent constraints over their number; NaN without a covariance of full rank."""
+    if not is_defined(fit, constraints) or (fit.robust is not None and fit.robust.rank < len(constraints.L)):
         return math.nan
     B, difference = constraint_root(constraints, fit.solution), differences(constraints, fit.solution)
     with np.errstate(divide="ignore", invalid="ignore"):  # a perfect fit has a variance of zero

@@ -28,7 +28,7 @@ from squarely.design import (
 )
 from squarely.errors import OptionError, changed_error, require_one_of, show_value
 from squarely.inference.coefficients import CoefficientStatistics, require_level
-from squarely.inference.post_estimation.predictions.prediction import FRAME_COLUMNS, Dispersion, LazyPrediction, Prediction
+from squarely.inference.post_estimation.predictions.prediction import FRAME_COLUMNS, LazyPrediction, Prediction, ResidualVariance
 from squarely.inference.post_estimation.predictions.predictor import make_predictor, standard_errors_of
 from squarely.numerics import ROUNDOFF, Array
 from squarely.types import Interval
@@ -54,14 +54,14 @@ def get_prediction(fit: CoefficientStatistics, new: Any, options: PredictionOpti
     """Predict with standard errors; the public method documents it."""
     if new is None:
         return _fitted_rows(fit, options)
-    predictor, dispersion, notes = _predictor_of(fit, options)
+    predictor, residual_variance, notes = _predictor_of(fit, options)
     source = open_new_rows(new, fit.design.formula.names, options.read)
     if source.partitioned:
         add_columns = partial(predict_columns, predictor, source, unseen=options.unseen)
-        return LazyPrediction(add_columns=add_columns, dispersion=dispersion, cov_type=fit.cov_type, notes=notes)
+        return LazyPrediction(add_columns=add_columns, residual_variance=residual_variance, cov_type=fit.cov_type, notes=notes)
     batches = list(iter_predictions(predictor, source, unseen=options.unseen))
     labels = source.index(np.arange(sum(len(rows.values) for rows in batches)))
-    return _join_batches(fit, dispersion, batches, labels, make_frame=source.frame, notes=notes)
+    return _join_batches(fit, residual_variance, batches, labels, make_frame=source.frame, notes=notes)
 
 
 def predict_rows(fit: CoefficientStatistics, new: Any, interval: object, level: object, options: PredictionOptions) -> Any:
@@ -89,10 +89,10 @@ def _predict_interval(fit: CoefficientStatistics, new: Any, interval: object, le
         fitted = _fitted_rows(fit, options)
         low, high = fitted.conf_int(obs=not of_mean, alpha=alpha).T
         return fitted.make_frame(dict(zip(INTERVAL_COLUMNS, [fitted.predicted_mean, low, high], strict=True)))
-    predictor, dispersion, _ = _predictor_of(fit, options, of_mean=of_mean)
+    predictor, residual_variance, _ = _predictor_of(fit, options, of_mean=of_mean)
 
     def make_columns(rows: PredictedRows) -> Sequence[Array]:
-        mean, _, *limits = dispersion.limits(rows, alpha)
+        mean, _, *limits = residual_variance.limits(rows, alpha)
         return [mean, *(limits[:2] if of_mean else limits[2:])]
 
     source = open_new_rows(new, fit.design.formula.names, options.read)
@@ -116,7 +116,7 @@ def write_intervals(
             make_predictor(fit.solution, options.rank_deficient), source, path, keep=keep, unseen=options.unseen
         )
     require_level(level)
-    predictor, dispersion, _ = _predictor_of(fit, options)
+    predictor, residual_variance, _ = _predictor_of(fit, options)
     alpha = 1.0 - float(level)  # type: ignore[arg-type]
     return write_predictions(
         predictor,
@@ -125,7 +125,7 @@ def write_intervals(
         keep=keep,
         unseen=options.unseen,
         names=FRAME_COLUMNS[1:],
-        make_columns=lambda rows: dispersion.limits(rows, alpha)[1:],
+        make_columns=lambda rows: residual_variance.limits(rows, alpha)[1:],
     )
 
 
@@ -137,14 +137,14 @@ def _require_no_weights(weights: object, advice: str) -> None:
 
 def _predictor_of(
     fit: CoefficientStatistics, options: PredictionOptions, *, of_mean: bool = False
-) -> tuple[LinearPredictor, Dispersion, tuple[str, ...]]:
+) -> tuple[LinearPredictor, ResidualVariance, tuple[str, ...]]:
     """Return the predictor with standard errors, how new rows vary, and notes; a warning says that rows lack weights."""
     weights, weight, notes = (None, 1.0, ()) if of_mean else _read_weights(fit, options.weights)
     predictor = make_predictor(fit.solution, options.rank_deficient)
-    dispersion = Dispersion(variance=fit.mse_resid, df=fit.df_resid_inference, weight=weight)
+    residual_variance = ResidualVariance(variance=fit.mse_resid, df=fit.df_resid_inference, weight=weight)
     for note in notes:
         warn(note)
-    return replace(predictor, errors=standard_errors_of(fit), weights=weights), dispersion, (*notes, *_describe_df(fit))
+    return replace(predictor, errors=standard_errors_of(fit), weights=weights), residual_variance, (*notes, *_describe_df(fit))
 
 
 def _describe_df(fit: CoefficientStatistics) -> tuple[str, ...]:
@@ -177,13 +177,13 @@ def _read_weights(fit: CoefficientStatistics, weights: Any) -> tuple[Numeric | N
 
 
 def _join_batches(
-    fit: CoefficientStatistics, dispersion: Dispersion, batches: Sequence[PredictedRows], labels: Any, **further: Any
+    fit: CoefficientStatistics, residual_variance: ResidualVariance, batches: Sequence[PredictedRows], labels: Any, **further: Any
 ) -> Prediction:
     """Return the predictions of all batches; `further` are other fields."""
-    table = [np.stack([rows.values, rows.errors, dispersion.observation_errors(rows)]) for rows in batches]
+    table = [np.stack([rows.values, rows.errors, residual_variance.observation_errors(rows)]) for rows in batches]
     mean, se_mean, se_obs = np.concatenate([np.empty((3, 0)), *table], axis=1)
     arrays = {"predicted_mean": mean, "se_mean": se_mean, "se_obs": se_obs}
-    return Prediction(**arrays, df=dispersion.df, cov_type=fit.cov_type, labels=labels, **further)
+    return Prediction(**arrays, df=residual_variance.df, cov_type=fit.cov_type, labels=labels, **further)
 
 
 def _fitted_rows(fit: CoefficientStatistics, options: PredictionOptions) -> Prediction:
@@ -198,9 +198,9 @@ def _fitted_rows(fit: CoefficientStatistics, options: PredictionOptions) -> Pred
         total += part
     _require_same_rows(fit, sum(map(len, positions)), total)
     labels = fit.source.index(np.concatenate(positions))
-    dispersion = Dispersion(variance=fit.mse_resid, df=fit.df_resid_inference)
+    residual_variance = ResidualVariance(variance=fit.mse_resid, df=fit.df_resid_inference)
     return _join_batches(
-        fit, dispersion, batches, labels, make_frame=lambda columns: to_frame(dict(columns), labels), notes=_describe_df(fit)
+        fit, residual_variance, batches, labels, make_frame=lambda columns: to_frame(dict(columns), labels), notes=_describe_df(fit)
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from squarely.design import PredictedRows
 from squarely.errors import pluralize
 from squarely.inference.coefficients import require_alpha
-from squarely.inference.statistics import t_quantile
+from squarely.inference.statistics import confidence_limits
 from squarely.numerics import Array
 from squarely.show import KeyValueTable, Page, Table
 
@@ -20,7 +20,7 @@ _SHOWN_ROWS = 30  # at both ends of a long page
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Dispersion:
+class ResidualVariance:
     """How a response varies about its mean.
 
     Attributes
@@ -43,14 +43,8 @@ class Dispersion:
     def limits(self, rows: PredictedRows, alpha: float) -> list[Array]:
         """Return the columns of `FRAME_COLUMNS`, (m,) each, at level 1 - alpha."""
         mean = rows.values
-        low, high = limits_of(mean, rows.errors, self.df, alpha)
-        return [mean, rows.errors, low, high, *limits_of(mean, self.observation_errors(rows), self.df, alpha)]
-
-
-def limits_of(mean: Array, errors: Array, df: float, alpha: float) -> tuple[Array, Array]:
-    """Return the lower and the upper limits (m,) at level 1 - alpha."""
-    half = t_quantile(df, alpha) * errors
-    return mean - half, mean + half
+        low, high = confidence_limits(mean, rows.errors, self.df, alpha)
+        return [mean, rows.errors, low, high, *confidence_limits(mean, self.observation_errors(rows), self.df, alpha)]
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -86,7 +80,7 @@ class Prediction:
         OptionError : alpha is not above 0, or is above 0.5.
         """
         require_alpha(alpha)
-        return np.column_stack(limits_of(self.predicted_mean, self.se_obs if obs else self.se_mean, self.df, alpha))
+        return np.column_stack(confidence_limits(self.predicted_mean, self.se_obs if obs else self.se_mean, self.df, alpha))
 
     def summary_frame(self, alpha: float = 0.05) -> Any:
         """Return a row for each prediction, with limits at level 1 - alpha, in the library and with the index of the rows.
@@ -130,20 +124,20 @@ class LazyPrediction:
     Attributes
     ----------
     add_columns : returns the table of the rows with columns of these names, which a function makes of predictions.
-    dispersion : what limits follow from.
+    residual_variance : what limits follow from.
     cov_type, notes : as those of `Prediction`.
     """
 
     add_columns: Callable[[Sequence[str], Callable[[PredictedRows], Sequence[Array]]], Any]
-    dispersion: Dispersion
+    residual_variance: ResidualVariance
     cov_type: str
     notes: tuple[str, ...]
 
     def summary_frame(self, alpha: float = 0.05) -> Any:
         """Return the columns of `Prediction.summary_frame`, as lazy as the table; a Spark table has them beside its own."""
         require_alpha(alpha)
-        dispersion = self.dispersion
-        return self.add_columns(FRAME_COLUMNS, lambda rows: dispersion.limits(rows, alpha))
+        residual_variance = self.residual_variance
+        return self.add_columns(FRAME_COLUMNS, lambda rows: residual_variance.limits(rows, alpha))
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(

@@ -8,10 +8,11 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from squarely.design import LinearPredictor, StandardErrors, require_rank_deficient
+from squarely.errors import OptionError
 from squarely.exact import Solution, check_of
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.scan import whitening_matrix
-from squarely.numerics import two_sum
+from squarely.numerics import Array, two_sum
 
 _CANCELLATION_RATIO = 1e3  # terms of a prediction this much larger than the scale of the response lose digits in doubles
 
@@ -37,8 +38,17 @@ def make_predictor(solution: Solution, rank_deficient: str) -> LinearPredictor:
         slopes=slopes,
         low_parts=lows,
         center=design.column_centers[at],
-        check=check_of(solution) if rank_deficient == "nan" else None,
+        check=check_of(solution) if rank_deficient == "nan" and design.absorbed is None else None,
+        effects=effects_of(solution),
     )
+
+
+def effects_of(solution: Solution) -> tuple[Array, ...]:
+    """Return what each level of each fixed effect adds to a prediction, (L,) each; nothing without fixed effects."""
+    absorbed, columns = solution.moments.design.absorbed, solution.factor.columns
+    if absorbed is None:
+        return ()
+    return absorbed.estimates((columns - 1).tolist(), solution.params[solution.factor.selected])
 
 
 def standard_errors_of(fit: CoefficientStatistics) -> StandardErrors:
@@ -48,6 +58,11 @@ def standard_errors_of(fit: CoefficientStatistics) -> StandardErrors:
     too few digits, W is P U^-1, and the product with P is exact.
     """
     solution, robust = fit.solution, fit.robust
+    if solution.moments.design.absorbed is not None:
+        raise OptionError(
+            "Predictions with absorbed fixed effects have no standard errors and limits: those of the effects are not computed. "
+            "Use predict without them, or write few levels as C(...) before the '|'."
+        )
     q, undefined = len(solution.factor.columns), None
     if robust is None:
         M = math.sqrt(fit.mse_resid) * np.eye(q)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,14 +10,14 @@ from squarely.data import augment_rows, require_local, to_frame
 from squarely.errors import DataError, short_traceback
 from squarely.exact import read_residuals
 from squarely.inference.coefficients import CoefficientStatistics, require_alpha
-from squarely.inference.scan import WhitenedRows, fold_whitened_rows
+from squarely.inference.post_estimation.influence.measures import read_influence
 from squarely.inference.statistics import confidence_limits, p_values, t_values
-from squarely.numerics import ROUNDOFF, Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ROUNDING_OF_LEVERAGE = 64 * ROUNDOFF  # times the number of coefficients: a leverage this close to one is one
+_MEASURES = ("hat_diag", "sigma", "cooks_d", "standard_resid")
+_COLUMNS = (".fitted", ".resid", ".hat", ".sigma", ".cooksd", ".std.resid")
 
 
 class TidyFrames(CoefficientStatistics):
@@ -109,29 +107,6 @@ class TidyFrames(CoefficientStatistics):
         response, residuals, _, _ = read_residuals(
             self.solution.moments, source, self.solution.factor.columns, self.solution.scaled_params
         )
-        rows, leverage, scaled = self._read_leverage()
-        columns = [response - residuals, residuals, *_influence(leverage, scaled, self.mse_resid, self.df_resid, self.rank)]
+        rows, measured = read_influence(self.solution, source)
+        columns = [response - residuals, residuals, *(measured.measure(name) for name in _MEASURES)]
         return augment_rows(source, names, rows, dict(zip(_COLUMNS, columns, strict=True)))
-
-    def _read_leverage(self) -> tuple[np.ndarray, Array, Array]:
-        """Return the positions (n,) of the rows, their leverage (n,) and their residuals (n,) times the roots of the weights."""
-
-        def step(rows: WhitenedRows) -> list[tuple[np.ndarray, Array, Array]]:
-            return [(rows.positions, rows.leverage, rows.residuals)]
-
-        positions, leverage, residuals = zip(*fold_whitened_rows(self.solution, self.source, step, operator.add), strict=True)
-        scale = self.design.scales[-1]
-        return np.concatenate(positions), np.concatenate(leverage), np.concatenate(residuals) * scale
-
-
-_COLUMNS = (".fitted", ".resid", ".hat", ".sigma", ".cooksd", ".std.resid")
-
-
-def _influence(h: Array, u: Array, mse: float, df: int, rank: int) -> list[Array]:
-    """Return .hat, .sigma, .cooksd and .std.resid (n,) of rows with leverage h and residuals u, as R has them."""
-    is_one = 1 - h <= _ROUNDING_OF_LEVERAGE * rank
-    rest = np.where(is_one, np.nan, 1 - h)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        standardized = u / np.sqrt(mse * rest)
-        without = (mse * df - np.where(is_one, 0.0, u**2 / rest)) / (df - 1 or math.nan)
-        return [np.where(is_one, 1.0, h), np.sqrt(np.maximum(without, 0.0)), standardized**2 * h / rest / rank, standardized]

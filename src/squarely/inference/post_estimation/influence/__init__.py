@@ -1,0 +1,1 @@
+"""How much each row of a fit changes it, in closed form: no row is left out and fitted again."""
