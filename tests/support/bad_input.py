@@ -18,6 +18,7 @@ from squarely.show import escape_controls
 from tests.support.bad_covariances import COVARIANCES
 from tests.support.bad_data import FRAMES, VALUES
 from tests.support.bad_files import ENCODINGS, FILES
+from tests.support.bad_fixed_effects import FIXED_EFFECTS
 from tests.support.bad_formulas import FORMULAS, NAMES
 from tests.support.bad_hypotheses import HYPOTHESES
 from tests.support.bad_options import OPTIONS
@@ -38,7 +39,7 @@ ROWS = [
         "value": VALUES,
         "name": NAMES,
         "encoding": ENCODINGS,
-        "formula": FORMULAS,
+        "formula": [*FORMULAS, *FIXED_EFFECTS],
         "option": [*OPTIONS, *COVARIANCES, *PENALTIES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
         "hypothesis": HYPOTHESES,
         "prediction": PREDICTIONS,

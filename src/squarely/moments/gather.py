@@ -74,7 +74,9 @@ def prefers_engine(source: Source, formula: Formula) -> bool:
 
     An engine rounds what it computes, such as a response less offsets.
     """
-    if source.engine is None or not 0 < len(formula.terms) <= source.engine.preferred_up_to or formula.offsets or formula.weights:
+    if formula.offsets or formula.weights or formula.effects:
+        return False
+    if source.engine is None or not 0 < len(formula.terms) <= source.engine.preferred_up_to:
         return False
     expressions = [*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())]
     bases = any(isinstance(factor, Basis | Categorical) for factor in formula.factors.values())

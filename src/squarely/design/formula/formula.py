@@ -171,7 +171,8 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
         raise FormulaError(f"The formula {shown!r} has no '~' between the response and the predictors. {EXAMPLE}")
     middle, *others = tildes
     if others:
-        raise source.error(f"The formula has a second '~'. {EXAMPLE}", (others[0], others[0] + 1))
+        found = "Instruments are not supported" if "|" in source.masked_text[: others[0]] else "The formula has a second '~'"
+        raise source.error(f"{found}. {EXAMPLE}", (others[0], others[0] + 1))
     source, effects = parse_effects(source, middle + 1)
     response, tree = _parse_column(source, middle, _RESPONSE), parse_terms(source, middle + 1)
     if tree is None:
