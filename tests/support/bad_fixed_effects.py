@@ -29,8 +29,8 @@ FIXED_EFFECTS = [
     _row("the response", "y ~ x | y", "'y' is the response and an effect after '|'. Remove it from one."),
     _row("an unknown column", "y ~ x | frim", "There is no column 'frim' in <data>. Did you mean 'firm'?", DataError),
     _row("a fraction", "y ~ x | share", "Column 'share' has 0.5 among its labels, which is not a whole number, so the", DataError),
-    _row("as many levels as rows", "y ~ x | row", "There are 6 complete rows in <data> for 1 coefficient and 6 effects of row: nothing "
-         "is left to measure the errors with. Absorb a column with fewer levels.", DataError),
+    _row("as many levels as rows", "y ~ x | row", "There are 6 complete rows in <data> for 1 coefficient and 6 effects of row: "
+         "nothing is left to measure the errors with. Absorb a column with fewer levels.", DataError),
     _row("a predictor that they absorb", "y ~ size | firm", "No column is left to fit: size is absorbed by firm. Name a",
          DataError),
     _row("CR2", "y ~ x | firm", "vcov='CR2' needs the leverages of whole clusters, and those of absorbed effects are not summed. "
