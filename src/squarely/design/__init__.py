@@ -69,4 +69,5 @@ from squarely.design.merging.recoding import Combination, Product, indicators, p
 from squarely.design.merging.union import require_compatible, union_of, without_levels
 from squarely.design.rounding import RoundingModel, add_bounds, is_zero_factor, multiply_bound, product_bound
 from squarely.design.serialize import learned_from_json, learned_to_json
+from squarely.design.serialize_effects import effects_from_json, effects_to_json
 from squarely.design.weights import require_finite_weights
