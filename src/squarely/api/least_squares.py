@@ -66,7 +66,7 @@ def ols(
 
     Parameters
     ----------
-    formula : such as "mpg ~ displacement * C(origin) + log(weight)". docs/formulas.md describes the language. What follows a `|`, as
+    formula : such as "mpg ~ displacement * C(origin) + log(weight)". docs/formulas.md describes the language. What follows `|`, as
         in "y ~ x | firm + year", are fixed effects to absorb (docs/fixed-effects.md).
     data : a path or URL (CSV, Parquet, Arrow, JSON, Excel and more: docs/files.md), a data frame (pandas, Polars, Arrow, Spark,
         Dask), a DuckDB relation, an Ibis table, an open file, or a dict of arrays; "-" is standard input. Several files of one
