@@ -1,4 +1,6 @@
-"""Measure standard errors against statsmodels: `make bench-inference`, or `python benchmarks/inference.py I1 I3`.
+"""Measure standard errors against statsmodels, and fixed effects against pyfixest.
+
+`make bench-inference`, or `python benchmarks/inference.py I1 I3`.
 
 Each answer is checked before it is timed. Times are medians of five in seconds of processor time, of all threads, in turns in one
 process: the fit and its standard errors, from arrays in memory unless a row says otherwise. Compare the ratios.
@@ -7,6 +9,7 @@ process: the fit and its standard errors, from arrays in memory unless a row say
 import argparse
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from measure import faster, head, in_turns, machine, within
 
 PACKAGES = ["numpy", "scipy", "pandas", "pyarrow", "statsmodels"]
 ROWS, WIDTH, ROWS_PER_CLUSTER = 1_000_000, 10, 50
+EFFECT_ROWS = 10_000_000
 
 
 class Work:
@@ -92,16 +96,39 @@ def serial_correlation(name, work):
     within(name, f"{work.rows}, Driscoll-Kraay, 20 lags", took["DK"], ("HAC, 20 lags", took["20"]))
 
 
+def fixed_effects(name, work):
+    """Two fixed effects of many levels, against pyfixest where it is installed."""
+    n = EFFECT_ROWS * len(work.data["y"]) // ROWS
+    levels, rng = max(n // 100, 10), np.random.default_rng(SEED)
+    firm, year = rng.integers(0, levels, (2, n))
+    x, z = rng.normal(size=n) + firm / levels, rng.normal(size=n) + year / levels
+    y = x - 2 * z + np.sin(firm) + np.cos(year) + rng.normal(size=n)
+    data = pd.DataFrame({"y": y, "x": x, "z": z, "firm": firm, "year": year})
+    formula, text = "y ~ x + z | firm + year", f"{n:,} x 2, two effects of {levels:,} levels"
+    works = {"ours": lambda: sq.ols(formula, data)}
+    if find_spec("pyfixest"):
+        import pyfixest
+
+        works["theirs"] = lambda: pyfixest.feols(formula, data, vcov="iid", fixef_rm="none")
+        fit, peer = works["ours"](), works["theirs"]()
+        np.testing.assert_allclose([fit.params, fit.bse], [peer.coef(), peer.se()], rtol=1e-8)
+    took = in_turns(works, 3, clock=time.process_time)
+    if "theirs" in took:
+        faster(name, text, took["ours"], ("pyfixest", took["theirs"]), least=1)
+    else:
+        print(f"{name}: {text}: {took['ours']:.2f} s; pyfixest is not installed")
+
+
 def _in_turns(works):
     return in_turns(works, 5, clock=time.process_time)
 
 
-WORK = {"I1": hc3, "I2": clusters, "I3": serial_correlation}
+WORK = {"I1": hc3, "I2": clusters, "I3": serial_correlation, "I4": fixed_effects}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", nargs="*", metavar="I1 I2 I3", help="which to run; the default is all")
+    parser.add_argument("which", nargs="*", metavar="I1 I2 I3 I4", help="which to run; the default is all")
     parser.add_argument("--quick", action="store_true", help="use a hundredth of the rows: shows that it runs")
     options = parser.parse_args()
     if unknown := set(options.which) - set(WORK):

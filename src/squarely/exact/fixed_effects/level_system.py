@@ -16,7 +16,8 @@ from squarely.errors import NumericalError, OptionError
 from squarely.exact.fixed_effects.level_sums import Pairs
 from squarely.numerics import ROUNDOFF, Array
 
-_MOST_FACTORED = 2_000  # levels of the effects that are left: a factorization takes about a second
+_FEW = 300  # levels of the effects that are left: a factorization takes less time than an iteration
+_MOST_FACTORED = 2_000  # a factorization takes about a second
 _TOLERANCE = 1e-13  # of conjugate gradients, relative
 _ROUNDINGS = 64
 _MOST_STEPS = 5_000
@@ -55,7 +56,7 @@ class LevelSystem:
         if len(rest) > 1:
             self._others = block_array([[None if e == f else self._pair(e, f) for f in rest] for e in rest], format="csr")
         left = sum(sizes) - sizes[first]
-        if left <= _MOST_FACTORED:
+        if left <= min(_FEW, _MOST_FACTORED) or (len(sizes) > 2 and left <= _MOST_FACTORED):
             self._factor = self._factorize()
         if len(sizes) == 2:
             self.rank = sum(sizes) - _label_components(self._across)[0]
@@ -179,6 +180,9 @@ class LevelSystem:
             z = scale * r
             before, rz = rz, np.einsum("ij,ij->j", r, z)
             p = z + np.divide(rz, before, out=np.zeros_like(rz), where=before > 0) * p
+        if len(rhs) <= _MOST_FACTORED:
+            self._factor = self._factorize()
+            return self._solve_factored(rhs), np.zeros(rhs.shape[1])
         raise NumericalError(
             f"The system of {len(rhs):,} levels did not converge in {_MOST_STEPS:,} steps: they form long chains of few rows. "
             "Leave out levels with few rows, or group them."
@@ -205,6 +209,8 @@ class LevelSystem:
         return h
 
     def _inverse_of_rest(self) -> Array:
+        if self._factor is None and len(self._rest) <= _MOST_FACTORED:
+            self._factor = self._factorize()
         if self._factor is None:
             raise OptionError(
                 "The leverages of these fixed effects take a table with the square of "
