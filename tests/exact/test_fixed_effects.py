@@ -9,7 +9,7 @@ import pytest
 import squarely as sq
 from squarely.errors import DataError, NumericalError, OptionError
 from squarely.exact.fixed_effects import level_system
-from tests.support.checks import assert_close
+from tests.support.checks import assert_close, need
 
 
 def panel(n=240):
@@ -206,3 +206,57 @@ def test_large_values_keep_their_digits():
     shifted = exact | {"y": [v + 10**12 * int(i) for v, i in zip(exact["y"], data["industry"], strict=True)]}
     one, other = (sq.ols("y ~ x + z | firm + year", rows) for rows in (exact, shifted))
     assert_close([other.params, other.bse], [one.params, one.bse], rtol=1e-12)
+
+
+def test_tables_say_which_effects_each_fit_has():
+    data = panel()
+    fits = [sq.ols(formula, data) for formula in ("y ~ x", "y ~ x | firm", "y ~ x | firm + year")]
+    lines = str(sq.table(*fits, rows=["rsquared_within"], labels={"firm": "Firm"})).splitlines()
+    cells = {line[:22].strip(): line[22:].split() for line in lines}
+    assert cells["Firm effects"] == ["No", "Yes", "Yes"]
+    assert cells["year effects"] == ["No", "No", "Yes"]
+    assert cells["Within R-squared"] == [f"{fit.rsquared_within:.3f}" for fit in fits[1:]]
+
+
+def test_a_fit_with_effects_is_drawn_by_its_coefficients():
+    need("matplotlib")
+    fit = sq.ols("y ~ x | firm", panel())
+    assert fit.plot().axes[0].get_xlabel() == "coefficient, with limits at 95 %"
+    with pytest.raises(OptionError, match="this one has 'x' and 'firm', of which 'firm' has categories"):
+        fit.plot("line")
+
+
+def test_tests_and_analysis_of_variance_are_those_of_dummies():
+    data = panel()
+    fit, peer = sq.ols("y ~ x + z | firm + year", data), sq.ols("y ~ C(firm) + C(year) + x + z", data)
+    for test in ("x = 2", "x = 2, z = -1", "x + z = 1"):
+        mine, theirs = fit.f_test(test), peer.f_test(test)
+        assert_close([mine.statistic, mine.pvalue], [theirs.statistic, theirs.pvalue], rtol=1e-9)
+    assert_close(sq.anova(fit, typ=2), sq.anova(peer, typ=2).loc[["x", "z", "Residual"]], rtol=1e-9)
+    with pytest.raises(OptionError, match=r"^typ=3 recodes the categories, which a fit with absorbed fixed effects cannot"):
+        sq.anova(fit, typ=3)
+    small = sq.ols("y ~ x | firm + year", data)
+    assert_close(fit.compare_f_test(small), peer.compare_f_test(sq.ols("y ~ C(firm) + C(year) + x", data)), rtol=1e-9)
+    with pytest.raises(OptionError, match="absorb different effects, so they cannot be compared"):
+        fit.compare_f_test(sq.ols("y ~ x | firm", data))
+    with pytest.raises(OptionError, match=r"^Predictions with absorbed fixed effects have no standard errors and limits"):
+        fit.get_prediction(data)
+
+
+def test_a_file_larger_than_a_batch_and_several_files(tmp_path):
+    data = panel(5000)
+    data.to_parquet(tmp_path / "all.parquet", row_group_size=700)
+    for i, part in enumerate(np.array_split(np.arange(5000), 3)):
+        data.iloc[part].to_csv(tmp_path / f"part{i}.csv", index=False)
+    here = sq.ols("y ~ x + z | firm^year + industry", data, vcov="HC3")
+    for path in (tmp_path / "all.parquet", str(tmp_path / "part*.csv")):
+        fit = sq.ols("y ~ x + z | firm^year + industry", path, vcov="HC3")
+        assert_close([fit.params, fit.bse], [here.params, here.bse], rtol=1e-10)
+        assert fit.fixed_effects()["level"].to_list() == here.fixed_effects()["level"].to_list()
+        assert_close(fit.predict(data), here.fittedvalues, rtol=1e-10)
+
+
+def test_a_preview_counts_the_scan_of_the_effects():
+    plan = sq.preview("y ~ x | firm + year", panel())
+    assert [purpose for purpose, _ in plan.passes] == ["fixed effects", "cross-products", "residuals"]
+    assert sq.ols("y ~ x | firm + year", panel()).solution.scans == 3
