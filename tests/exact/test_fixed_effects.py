@@ -87,6 +87,14 @@ def test_a_predictor_that_the_effects_absorb_is_dropped_and_named(effects):
     assert_close(fit.params[["x", "z"]], sq.ols(f"y ~ x + z | {effects}", panel()).params, rtol=1e-11)
 
 
+def test_absorbed_predictors_are_one_note():
+    fit = sq.ols("y ~ x + C(industry) + size | firm", panel())
+    assert (
+        "Dropped, because firm absorbs them: C(industry)[T.1], C(industry)[T.2], C(industry)[T.3], C(industry)[T.4], size."
+        in fit.notes
+    )
+
+
 def test_a_predictor_that_others_and_the_effects_make_is_dropped_and_named():
     data = panel().assign(born=lambda rows: rows["age"] - rows["x"])
     fit = sq.ols("y ~ x + born + z | year", data)
