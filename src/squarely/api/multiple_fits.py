@@ -7,7 +7,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from squarely.api.inputs import ModelInputs, open_inputs, parse_once, parse_row_filter, require_complete, sort_rows
+from squarely.api.inputs import (
+    ModelInputs,
+    open_inputs,
+    parse_once,
+    parse_row_filter,
+    require_complete,
+    require_no_effects,
+    sort_rows,
+)
 from squarely.data import Source, pass_counter
 from squarely.design import Design, learn_from_rows
 from squarely.errors import OptionError, short_traceback
@@ -30,6 +38,7 @@ def fit_by_groups(inputs: ModelInputs, by: object, *, collinear: str, precision:
         raise OptionError("by= reads the rows, and fold='aggregates' leaves them where they are. Leave fold= out.")
     require_group_covariance(inputs.covariance)
     formula, source = open_inputs(inputs)
+    require_no_effects(formula, "by=")
     source, _ = sort_rows(inputs, source)
     formula = replace(formula, groups=read_group_columns(by, formula, source))
     with parse_once(inputs, formula, source) as stored:
@@ -130,6 +139,7 @@ _NO_ARRAYS: dict[str, Any] = {"X": None, "y": None, "intercept": True}
 
 def _fit_windows(inputs: ModelInputs, fit: Callable[[Design, Source], WindowFits]) -> WindowFits:
     formula, source = open_inputs(inputs)
+    require_no_effects(formula, "a window")
     source, _ = sort_rows(inputs, source)
     require_ordered_rows(source)
     with parse_once(inputs, formula, source) as stored:

@@ -111,7 +111,7 @@ def _to_numbers(labels: Sequence[Any]) -> np.ndarray | None:
 def _describe(
     solution: Solution, options: CovarianceOptions, periods: np.ndarray | list[Any], by: str, lags: int
 ) -> tuple[str, ...]:
-    n, q, T, name = solution.moments.nobs, len(solution.factor.columns), len(periods), options.time
+    n, T, name = solution.moments.nobs, len(periods), options.time
     usual = options.correction == "usual"
     how = f"times {T:,}/{T - 1:,} * {n - 1:,}/{solution.df_resid:,}" if usual else "no factor"
     degrees = f"t and F have {pluralize(T - 1, 'degree')} of freedom"

@@ -16,6 +16,7 @@ from squarely.inference.coefficients import CoefficientStatistics, require_alpha
 from squarely.inference.post_estimation.effects.averages import Average, Averages, Request
 from squarely.inference.post_estimation.effects.estimates import Estimates, estimate, warn_undetermined
 from squarely.inference.post_estimation.effects.settings import Point, coding_of, describe_means, find_variables, read_settings
+from squarely.inference.post_estimation.fixed_effects.refusal import require_no_effects
 from squarely.inference.statistics import confidence_limits, p_values, t_values
 from squarely.numerics import Array
 from squarely.show import Page, Table
@@ -42,6 +43,7 @@ class _Row:
 def effects(fit: CoefficientStatistics, variable: object, at: object, by: object, alpha: float) -> pd.DataFrame:
     """Return average slopes and contrasts; the public method documents them."""
     require_alpha(alpha)
+    require_no_effects(fit, "effects()")
     variables = find_variables(fit, variable)
     points, groups = read_settings(fit, at, by)
     for name in variables:
@@ -65,6 +67,7 @@ def effects(fit: CoefficientStatistics, variable: object, at: object, by: object
 def margins(fit: CoefficientStatistics, at: object, by: object, alpha: float) -> pd.DataFrame:
     """Return average predictions; the public method documents them."""
     require_alpha(alpha)
+    require_no_effects(fit, "margins()")
     points, groups = read_settings(fit, at, by)
     averages = Averages(solution=fit.solution, source=fit.source, by=groups)
     points, means = _set_means(averages, points, [Request(point=point) for point in points])

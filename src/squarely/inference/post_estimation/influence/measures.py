@@ -26,7 +26,7 @@ class InfluenceModel:
 
     Attributes
     ----------
-    rank, df : the number of coefficients that were not dropped, q, and the residual degrees of freedom.
+    rank, df : the number of coefficients that were not dropped and of fixed effects, and the residual degrees of freedom.
     ssr : the sum of squared residuals in the squared scaled unit of the response; NaN if it is zero or rounding hides it.
     scale : the scaled unit of the response.
     root : A (q, q) with A A' = (X'X)^-1, in data units for changes in the scaled unit of the response.
@@ -46,10 +46,10 @@ class InfluenceModel:
 
 def influence_model(solution: Solution) -> InfluenceModel:
     """Return what the measures of all rows have in common."""
-    rank, scale = len(solution.factor.columns), float(solution.moments.design.scales[-1])
+    rank, scale = len(solution.factor.columns) + solution.absorbed_rank, float(solution.moments.design.scales[-1])
     return InfluenceModel(
         rank=rank,
-        df=solution.moments.nobs - rank,
+        df=solution.df_resid,
         ssr=math.nan if solution.has_hidden_residuals or not solution.ssr else float(solution.ssr) / scale**2,
         scale=scale,
         root=covariance_root(solution),
