@@ -30,6 +30,7 @@ GrowthOfSpread = Literal["increasing", "decreasing", "two-sided"]
 AuxiliaryColumns = Literal["columns", "fitted"]
 ResetType = Literal["fitted", "exog"]
 At = Literal["mean"] | Mapping[str, Any]
+Slope = Literal["dydx", "eyex", "eydx", "dyex"]
 Below = Literal["se", "t", "p", "ci"]
 TableFormat = Literal["text", "html", "markdown", "latex", "csv"]
 TableRow = Literal[

@@ -220,7 +220,7 @@ FORMULAS = [
     ),
     _formula("a number beyond doubles", "y ~ I(x + 1e400)", "This number is beyond the range of double precision."),
     _formula("the response on both sides", "y ~ x + y", "'y' is on both sides of the formula."),
-    _formula("a sum as the response", "y + z ~ x", "Arithmetic goes into I(...): I(y + z) ~ ...;"),
+    _formula("a difference as the response", "y - z ~ x", "Arithmetic goes into I(...): I(y - z) ~ ...;"),
     _formula("a number as the response", "1 ~ x", "1 is used as the name of the response."),
     _formula(
         ". with no other column", "y ~ .", "The '.' stands for all other columns, and there are none.", data={"y": [1.0, 2, 3, 4]}

@@ -35,10 +35,10 @@ ORDER = {
     ],
     "descent": [
         "options process_group", "run_theory", "batches", "model", "loop", "sharding codegen", "checkpoint results",
-        "training_data", "trainer", "sweep",
+        "trainer", "sweep", "with_torch",
     ],
     "inference": [
-        "normality preview scan", "covariance", "statistics", "summary serialization", "coefficients",
+        "normality scan", "covariance", "statistics preview", "summary serialization", "coefficients",
         "post_estimation", "fit", "multiple_fits",
     ],
 }  # fmt: skip

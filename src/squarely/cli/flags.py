@@ -17,7 +17,7 @@ from typer.main import get_command
 from squarely.show import Page
 
 _APP: ContextVar[typer.Typer | None] = ContextVar("app", default=None)
-_RENAMED = {"checkpoint": "save"}  # arguments of `squarely.train` that have another name on the command line
+_RENAMED = {"checkpoint": "save", "k": "top"}  # arguments that have another name on the command line
 _TEXT = r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\""
 _NUMBER = r"-?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d)\.0)?(?<=\d)(?:e[-+]?\d+)?|-?inf|nan"
 _ELSEWHERE = r"(?:feols|vcov\w+|vce|newey|NeweyWest)\([^()]*\)"  # calls of R and Stata, which have options of the same names
@@ -80,7 +80,8 @@ def _write(name: str, option: Any, value: Any) -> str:
     if value is None or (value is True and (option is None or option.is_flag)):
         return flag
     if isinstance(value, dict):
-        return " ".join(f"{flag} {_quote(f'{key}={each}')}" for key, each in value.items())
+        values = {key: ",".join(map(str, each)) if isinstance(each, list) else each for key, each in value.items()}
+        return " ".join(f"{flag} {_quote(f'{key}={text}')}" for key, text in values.items())
     if isinstance(value, list | tuple):
         words = [f'"{each}"' if "," in str(each) else str(each) for each in value]
         if len(value) == 1 and isinstance(value[0], int):

@@ -77,8 +77,8 @@ RESIDUAL_KEYS = {
     "last": "last_residual", "top": "top", "log_weights": "log_weights",
 }  # fmt: skip
 _COVARIANCE_KEYS = {
-    "type": "cov_type", "df": "df", "kwds": "cov_kwds", "df_t": "df_t", "htz_df": "htz_df", "undefined": "undefined",
-    "rank": "rank", "notes": "notes",
+    "type": "cov_type", "df": "df", "kwds": "cov_kwds", "df_t": "df_t", "htz_df": "htz_df", "products": "products",
+    "undefined": "undefined", "margin": "margin", "rank": "rank", "notes": "notes",
 }  # fmt: skip
 
 

@@ -10,14 +10,14 @@ from functools import partial
 import numpy as np
 
 from squarely.data import Source, is_aggregate_only, scan_purpose
-from squarely.design import Block, Design, dense_table, fold_blocks, scaled_blocks
-from squarely.exact import Solution, require_same_rows, sum_columns
+from squarely.design import Block, Design, fold_blocks
+from squarely.exact import Solution, require_same_rows, sum_block
 from squarely.inference.post_estimation.figures.histogram import Histogram, cell_exponent, count_rows, merge_histograms
 from squarely.moments import Moments, count_cells, ends_in_plane, fold_in_threads, rows_per_block
 from squarely.numerics import Array
 
 MOST_POINTS = 10_000
-_CELLS = {200_000: 128, math.inf: 256}  # in each direction, up to so many rows: few rows leave small cells empty
+GRID = {200_000: 128, math.inf: 256}  # in each direction, up to so many rows: few rows leave small cells empty
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def read_rows(solution: Solution, source: Source, name: str, *, log_x: bool) -> 
     """
     moments = solution.moments
     design = moments.design
-    most = next(cells for rows, cells in _CELLS.items() if moments.n <= rows)
+    most = next(cells for rows, cells in GRID.items() if moments.n <= rows)
     if is_aggregate_only(source):
         return _count_in_engine(moments, source, name, most, log_x=log_x)
     cells = 0 if moments.n <= MOST_POINTS else most
@@ -91,10 +91,9 @@ def _read_block(block: Block, *, design: Design, name: str, cells: int, log_x: b
         return _Part()
     y = block.response if block.offset is None else block.response + block.offset
     values = np.stack([block.columns[name], y])
-    pieces = scaled_blocks(design, block, rows_per_block(design))
     part = _Part(
         used=block.size,
-        sums=sum(sum_columns(dense_table(piece, design.layout)[0]) for piece in pieces),
+        sums=sum_block(design, block, rows_per_block(design)),
         low=values.min(axis=1),
         high=values.max(axis=1),
     )
