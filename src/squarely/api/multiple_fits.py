@@ -15,10 +15,11 @@ from squarely.api.inputs import (
     parse_row_filter,
     require_complete,
     require_covariance,
+    require_no_effects,
     sort_rows,
 )
 from squarely.data import Source, pass_counter
-from squarely.design import Design, Formula, learn_from_rows, parse_responses, split_responses
+from squarely.design import Design, learn_from_rows, parse_responses, split_responses
 from squarely.errors import OptionError, short_traceback, show_value
 from squarely.inference import (
     Fits,
@@ -44,22 +45,13 @@ def fit_several(inputs: ModelInputs, by: object, *, collinear: str, precision: s
     return fit_by_groups(inputs, by, collinear=collinear, precision=precision)
 
 
-def _require_no_effects(formula: Formula, what: str) -> None:
-    """Raise an OptionError if the formula has fixed effects to absorb."""
-    if formula.effects:
-        raise OptionError(
-            f"The formula {formula.text!r} has fixed effects after '|', which {what} does not absorb. Write them as C(...) before "
-            "the '|'."
-        )
-
-
 def fit_by_groups(inputs: ModelInputs, by: object, *, collinear: str, precision: str) -> Fits:
     """Fit the model to each group of rows that the columns of `by` name."""
     if inputs.fold == "aggregates":
         raise OptionError("by= reads the rows, and fold='aggregates' leaves them where they are. Leave fold= out.")
     require_group_covariance(inputs.covariance)
     formula, source = open_inputs(inputs)
-    _require_no_effects(formula, "by=")
+    require_no_effects(formula, "by=")
     source = sort_rows(inputs, source)
     formula = replace(formula, groups=read_group_columns(by, formula, source))
     with parse_once(inputs, formula, source) as stored:
@@ -77,7 +69,7 @@ def fit_several_responses(inputs: ModelInputs, *, collinear: str, precision: str
     if inputs.fold == "aggregates":
         raise OptionError("Several responses read the rows, and fold='aggregates' leaves them where they are. Leave fold= out.")
     formula, source = open_inputs(replace(inputs, formula=texts[0]))
-    _require_no_effects(formula, "a fit of several responses")
+    require_no_effects(formula, "a fit of several responses")
     source = sort_rows(inputs, source)
     require_rows_here(source, "Several responses read")
     require_covariance(inputs.covariance, source, formula)
@@ -191,7 +183,7 @@ _NO_ARRAYS: dict[str, Any] = {"X": None, "y": None, "intercept": True}
 
 def _fit_windows(inputs: ModelInputs, fit: Callable[[Design, Source], WindowFits]) -> WindowFits:
     formula, source = open_inputs(inputs)
-    _require_no_effects(formula, "a fit of windows")
+    require_no_effects(formula, "a fit of windows")
     source = sort_rows(inputs, source)
     require_ordered_rows(source)
     with parse_once(inputs, formula, source) as stored:
