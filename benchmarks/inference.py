@@ -1,4 +1,6 @@
-"""Measure standard errors against statsmodels: `make bench-inference`, or `python benchmarks/inference.py I1 I3`.
+"""Measure standard errors against statsmodels, and fixed effects against pyfixest.
+
+`make bench-inference`, or `python benchmarks/inference.py I1 I3`.
 
 Each answer is checked before it is timed. Times are medians of five in seconds of processor time, of all threads, in turns in one
 process: the fit and its standard errors, from arrays in memory unless a row says otherwise. Compare the ratios. pyfixest takes part
@@ -9,6 +11,8 @@ import argparse
 import importlib.util
 import tempfile
 import time
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
@@ -16,6 +20,7 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
+from statsmodels.stats import diagnostic
 
 import squarely as sq
 from exact_data import SEED, columns, written
@@ -24,6 +29,7 @@ from squarely.exact.residuals import scan_residuals
 
 PACKAGES = ["numpy", "scipy", "pandas", "pyarrow", "statsmodels"]
 ROWS, WIDTH, ROWS_PER_CLUSTER = 1_000_000, 10, 50
+EFFECT_ROWS = 10_000_000
 FILE_ROWS, MOST_MEGABYTES = 2_000_000, 1_500
 NAMES = [f"x{j}" for j in range(1, WIDTH + 1)]
 FORMULA = f"y ~ {' + '.join(NAMES)}"
@@ -129,6 +135,58 @@ def serial_correlation(name, work):
     within(name, f"{work.rows}, Driscoll-Kraay, 20 lags", took["DK"], ("HAC, 20 lags", took["20"]))
 
 
+def diagnostics(name, work):
+    """All diagnostics, against the five calls of statsmodels."""
+    fit, peer = work.ours(precision="double"), work.theirs()
+
+    def theirs():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # statsmodels announces named results
+            tests = [function(peer.resid, work.X) for function in (diagnostic.het_breuschpagan, diagnostic.het_white)]
+            tests += [diagnostic.acorr_breusch_godfrey(peer), diagnostic.linear_reset(peer, use_f=True)]
+            return [*(test[0] for test in tests[:3]), tests[3].fvalue, diagnostic.acorr_ljungbox(peer.resid).iloc[-1, 0]]
+
+    names = ["Breusch-Pagan", "White", "Breusch-Godfrey", "RESET", "Ljung-Box"]
+    np.testing.assert_allclose([fit.diagnostics()[each].statistic for each in names], theirs(), rtol=1e-6)
+    took = _in_turns(
+        {
+            "ols": lambda: work.ours(precision="double"),
+            "ours": fit.diagnostics,
+            "without": lambda: fit.diagnostics(white=False),
+            "theirs": theirs,
+            "order": lambda: fit.het_goldfeldquandt(order_by="x1"),
+        }
+    )
+    base = ("ols() in double", took["ols"])
+    within(name, f"{work.rows}, diagnostics", took["ours"], base, most=20)
+    within(name, f"{work.rows}, diagnostics without White", took["without"], base, most=6)
+    within(name, f"{work.rows}, Goldfeld-Quandt by a column", took["order"], base)
+    faster(name, f"{work.rows}, diagnostics", took["ours"], ("five tests of statsmodels", took["theirs"]), least=8)
+
+
+def fixed_effects(name, work):
+    """Two fixed effects of many levels, against pyfixest where it is installed."""
+    n = EFFECT_ROWS * len(work.data["y"]) // ROWS
+    levels, rng = max(n // 100, 10), np.random.default_rng(SEED)
+    firm, year = rng.integers(0, levels, (2, n))
+    x, z = rng.normal(size=n) + firm / levels, rng.normal(size=n) + year / levels
+    y = x - 2 * z + np.sin(firm) + np.cos(year) + rng.normal(size=n)
+    data = pd.DataFrame({"y": y, "x": x, "z": z, "firm": firm, "year": year})
+    formula, text = "y ~ x + z | firm + year", f"{n:,} x 2, two effects of {levels:,} levels"
+    works = {"ours": lambda: sq.ols(formula, data)}
+    if find_spec("pyfixest"):
+        import pyfixest
+
+        works["theirs"] = lambda: pyfixest.feols(formula, data, vcov="iid", fixef_rm="none")
+        fit, peer = works["ours"](), works["theirs"]()
+        np.testing.assert_allclose([fit.params, fit.bse], [peer.coef(), peer.se()], rtol=1e-8)
+    took = in_turns(works, 3, clock=time.process_time)
+    if "theirs" in took:
+        faster(name, text, took["ours"], ("pyfixest", took["theirs"]), least=1)
+    else:
+        print(f"{name}: {text}: {took['ours']:.2f} s; pyfixest is not installed")
+
+
 def small(name, work):
     """Small fits, where the fixed cost of a fit rules."""
     for n in (size for size in (1_000, 10_000, 100_000) if size <= len(work.X)):
@@ -214,12 +272,15 @@ def _in_turns(works):
     return in_turns(works, 5, clock=time.process_time)
 
 
-WORK = {"I1": hc3, "I2": clusters, "I3": serial_correlation, "I4": small, "I5": many_clusters, "I6": hc3_of_a_file}
+WORK = {
+    "I1": hc3, "I2": clusters, "I3": serial_correlation, "I4": small, "I5": many_clusters, "I6": hc3_of_a_file, "I7": diagnostics,
+    "I8": fixed_effects,
+}  # fmt: skip
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", nargs="*", metavar="I1 I2 ... I6", help="which to run; the default is all")
+    parser.add_argument("which", nargs="*", metavar="I1 I2 ... I8", help="which to run; the default is all")
     parser.add_argument(
         "--rows", type=int, default=FILE_ROWS, help="the rows of the files of I5 and I6; 20,000,000 take 3 GB of disk"
     )

@@ -32,7 +32,7 @@ def run(monkeypatch, capsys):
 def test_version_and_help(run):
     assert run("--version").out == run("-V").out == f"squarely {sq.__version__}\n"
     assert run("-h").out == run("--help").out
-    for command in ("demo", "ols", "preview", "anova", "test", "merge", "train", "sweep", "certify"):
+    for command in ("demo", "ols", "preview", "anova", "effects", "margins", "test", "merge", "train", "sweep", "certify"):
         shown = CliRunner().invoke(app, [command, "--help"])
         assert shown.exit_code == 0
         assert f"Example: squarely {command}" in " ".join(shown.output.split())

@@ -604,3 +604,10 @@ def test_analysis_of_variance_says_why_a_term_has_no_test(typ):
     table = sq.anova(fit, typ=typ)
     assert table["F"].isna().tolist() == [False] * (typ == 3) + [False, True, True]
     assert "No F for h: the CR1 covariance has rank 3, and they have more columns." in " ".join(repr(table).split())
+
+
+def test_other_errors_of_a_fit_with_gaps_in_its_clusters():
+    data = {"x": np.arange(9.0), "y": np.arange(9.0) ** 2, "firm": ["a", None, "b", "b", "c", "c", "a", "d", "d"]}
+    complete = {name: [v for v, firm in zip(values, data["firm"], strict=True) if firm] for name, values in data.items()}
+    fit = sq.ols("y ~ x", data, cluster="firm")
+    assert_close(fit.vcov("HC1").bse, sq.ols("y ~ x", complete, vcov="HC1").bse, rtol=1e-12)

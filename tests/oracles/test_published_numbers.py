@@ -1,10 +1,10 @@
 """Numbers of textbooks and manuals, as printed: each must be that of squarely, rounded to the places that are printed.
 
-Sources: Stock and Watson, Introduction to Econometrics, chapters 4 to 9 (California schools, HC1); Greene, Econometric
-Analysis, chapter on heteroscedasticity (credit cards); Baltagi and Pinnoi 1995 and the vignette of plm (Produc); James et al.,
-An Introduction to Statistical Learning, lab of chapter 3 (Boston); Fox and Weisberg, An R Companion (Duncan), and the help page
-of car's Anova (Moore); the help page of R's npk; R's summary of lm (stackloss, airquality, cars, women, mtcars). Three numbers
-of the books are rounded twice or truncated in their last place: they are here as Stata prints them, or with a place less.
+Sources: Stock and Watson, Introduction to Econometrics, chapters 4 to 9 (California schools, HC1); Greene, Econometric Analysis,
+chapter on heteroscedasticity (credit cards); Baltagi and Pinnoi 1995 and the vignette of plm (Produc); James et al., An
+Introduction to Statistical Learning, lab of chapter 3 (Boston); Fox and Weisberg, An R Companion (Duncan), and the help page of
+car's Anova (Moore); the help page of R's npk; R's summary of lm (stackloss, airquality, cars, women, mtcars). Three numbers of the
+books are rounded twice or truncated in their last place: they are here as Stata prints them, or with a place less.
 """
 
 import functools

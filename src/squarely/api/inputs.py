@@ -82,7 +82,7 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
     With fold="auto", the rows are read after all if the moments of the engine are too inexact for `solve`.
     """
     formula, source = open_least_squares(inputs)
-    remarks = () if inputs.order_by is None else (f"Rows in the order of {inputs.order_by!r}.",)
+    remarks = describe_order(inputs)
     in_engine = not formula.effects and choose_fold(inputs.fold, source, formula) != "batches"
     with parse_once(inputs, formula, source) as stored:
 
@@ -100,6 +100,13 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
             return fit_with(compute_moments(inputs, formula, stored, in_engine=False), fallback_remark(moments, error))
 
 
+def require_covariance(covariance: CovarianceOptions, source: Source, formula: Formula) -> None:
+    """Raise an error if a covariance needs columns, an order or rows that the source does not give."""
+    require_group_columns(covariance, source)
+    require_order(covariance, source, has_frequencies=formula.has_frequencies)
+    require_readable_rows(covariance, source)
+
+
 def sort_rows(inputs: ModelInputs, source: Source) -> Source:
     """Put rows without an order into that of `order_by=`."""
     if inputs.order_by is None:
@@ -109,13 +116,16 @@ def sort_rows(inputs: ModelInputs, source: Source) -> Source:
     return source.sort_by(inputs.order_by)
 
 
+def describe_order(inputs: ModelInputs) -> tuple[str, ...]:
+    """Return a remark that says in which order the rows are, if `order_by=` gave it."""
+    return () if inputs.order_by is None else (f"Rows in the order of {inputs.order_by!r}.",)
+
+
 def open_least_squares(inputs: ModelInputs) -> tuple[Formula, Source]:
     """Return the formula with what the covariance reads, and the rows in their order, or raise an error if they do not allow it."""
     formula, source = open_inputs(inputs)
     source = sort_rows(inputs, source)
-    require_group_columns(inputs.covariance, source)
-    require_order(inputs.covariance, source, has_frequencies=formula.has_frequencies)
-    require_readable_rows(inputs.covariance, source)
+    require_covariance(inputs.covariance, source, formula)
     require_rows_for_effects(formula, source, inputs.fold)
     return replace(formula, groups=inputs.covariance.groups), source
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 from squarely.api.inputs import ModelInputs, fit_moments, open_least_squares, parse_row_filter
 from squarely.api.label_arrays import name_label_arrays
-from squarely.api.multiple_fits import fit_by_groups
+from squarely.api.multiple_fits import fit_several
 from squarely.data import is_in_memory, open_source, pass_counter
 from squarely.design import learn_from_rows, plan_design
 from squarely.errors import InputError, short_traceback
@@ -66,7 +66,9 @@ def ols(
 
     Parameters
     ----------
-    formula : such as "mpg ~ displacement * C(origin) + log(weight)". docs/formulas.md describes the language.
+    formula : such as "mpg ~ displacement * C(origin) + log(weight)". docs/formulas.md describes the language. Several responses,
+        as in "y1 + y2 ~ x", are fitted each, to the rows that are complete in all of them. What follows `|`, as in
+        "y ~ x | firm + year", are fixed effects to absorb (docs/fixed-effects.md).
     data : a path or URL (CSV, Parquet, Arrow, JSON, Excel and more: docs/files.md), a data frame (pandas, Polars, Arrow, Spark,
         Dask), a DuckDB relation, an Ibis table, an open file, or a dict of arrays; "-" is standard input. Several files of one
         kind are one table: a folder or a pattern such as "data/**/*.parquet", read in the order of the paths, or a list of paths,
@@ -102,8 +104,8 @@ def ols(
 
     Returns
     -------
-    Fit : has the attributes that statsmodels users know; `print(fit.summary())` shows them. With `by`, a mapping `Fits` from each
-        group to its fit.
+    Fit : has the attributes that statsmodels users know; `print(fit.summary())` shows them. With `by` or several responses,
+        a mapping `Fits` from each group or response to its fit.
 
     Raises
     ------
@@ -118,8 +120,9 @@ def ols(
     cluster, time, by, label_arrays = name_label_arrays(X, cluster, time, by)
     covariance = read_covariance_options(vcov, cluster=cluster, time=time, lags=lags, correction=correction)
     inputs = ModelInputs.of(locals())
-    if by is not None:
-        return cast("Fit", fit_by_groups(inputs, by, collinear=collinear, precision=precision))
+    fits = fit_several(inputs, by, collinear=collinear, precision=precision)
+    if fits is not None:
+        return cast("Fit", fits)
     return fit_moments(inputs, partial(solve_least_squares, collinear=collinear, precision=precision))
 
 

@@ -128,9 +128,11 @@ def fold_whitened_batches(
     `most_rows` limits the rows of a batch.
     """
     moments, W = solution.moments, whitening_matrix(solution)
-    design, formula = moments.design, replace(moments.design.formula, groups=tuple(groups), numbers=tuple(numbers))
-    if (formula.groups, formula.numbers) != (design.formula.groups, design.formula.numbers):
-        design = replace(design, formula=formula)
+    formula = moments.design.formula
+    every = tuple(dict.fromkeys((*formula.groups, *groups)))  # rows without a label that the fit needed are not in it
+    design = moments.design
+    if (every, tuple(numbers)) != (formula.groups, formula.numbers):
+        design = replace(design, formula=replace(formula, groups=every, numbers=tuple(numbers)))
 
     def work(block: Block) -> _Total[T]:
         if not block.size:

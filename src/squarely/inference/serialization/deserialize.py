@@ -158,7 +158,7 @@ def _read_mean(written: Any, moments: Moments, residuals: ResidualSums | None) -
 
 
 def _read_span(document: Mapping[str, Any], moments: Moments, factor: Factorization) -> Span | None:
-    if moments.design.intercept:
+    if moments.design.intercept or moments.design.absorbed is not None:
         return None
     if "span" in document:
         written = document["span"]

@@ -212,6 +212,8 @@ def _describe_merge(solution: Solution) -> list[str]:
     record = solution.merge_record
     if record is None:
         return []
+    if len(record.rows) == 1 and not record.removed_rows:
+        return ["Computed from the cross-products of one fit; no row was read again."]
     removed = f", {len(record.removed_rows):,} removed (rows {listed(record.removed_rows)})" if record.removed_rows else ""
     return [f"Merged from {pluralize(len(record.rows), 'fit')} (rows {listed(record.rows)}){removed}; no row was read again."]
 

@@ -29,6 +29,12 @@ _ELSEWHERE = {
 }
 
 
+_ELSEWHERE_ABSORBED = {
+    "CR0": "feols(vcov=~{0}, ssc=ssc(K.adj=FALSE, G.adj=FALSE)) of fixest in R",
+    "CR1": "feols(vcov=~{0}) of fixest in R and pyfixest, and reghdfe with vce(cluster {0}) in Stata",
+}
+
+
 def cluster_covariance(solution: Solution, source: Source, options: CovarianceOptions) -> RobustCovariance:
     """Return the covariance of a kind, "CR0" to "CR3", for one column of clusters, from one scan.
 
@@ -39,7 +45,7 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     kind, (name,) = options.kind, options.cluster
     n, q, formula = solution.moments.nobs, len(solution.factor.columns), solution.moments.design.formula
     is_weighted = kind == "CR2" and formula.weights is not None and not formula.has_frequencies
-    parameters = count_parameters(solution, source, options)
+    parameters, nested = count_parameters(solution, source, options)
     products: Products = "none" if kind in ("CR0", "CR1") else "weighted" if is_weighted else "plain"
     (groups,) = read_clusters(solution, source, [(name,)], products)
     adjusted, htz = None, None
@@ -62,10 +68,12 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
         else "no factor"
     )
     tests = options.describe_df(_describe_df("CR1" if is_weighted else kind, G))
-    elsewhere = _ELSEWHERE["CR0" if how == "no factor" and kind == "CR1" else kind].format(name_in_r(name))
+    words = _ELSEWHERE if solution.moments.design.absorbed is None else _ELSEWHERE_ABSORBED
+    elsewhere = words["CR0" if how == "no factor" and kind == "CR1" else kind].format(name_in_r(name))
     notes = [
         f"Standard errors are robust to heteroscedasticity and to correlation within {name} ({kind}, {groups.cluster_counts}), "
         f"{how}; {tests}. The same numbers: {elsewhere}.",
+        *(nested if usual else []),
         *describe_few(solution, options, G, min(q, G - 1)),
     ]
     if df_t is not None and htz_df is None and solution.moments.design.columns:
