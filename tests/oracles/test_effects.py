@@ -38,6 +38,11 @@ def test_averages_by_group_and_with_a_level_set(level):
     assert_values(counterfactual, _one_row(fit.margins(at={"type": level})))
 
 
+def test_average_contrasts():
+    case = CASES["contrast.prof"]
+    assert_values(case, _one_row(fit_of(case).effects("type").query("contrast == 'prof - bc'")))
+
+
 @pytest.mark.parametrize("i", [1, 2, 3])
 def test_predictions_at_points(i):
     case = CASES[f"grid.{i}"]
@@ -68,6 +73,11 @@ def test_slopes_of_marginaleffects(name):
     frame = fit_of(CASES[name]).effects(["education", "income", "women"])
     prefix = "term={variable} contrast=dY/dX " if name == "me.slopes.avg" else "term={variable} "
     assert_values(CASES[name], _rows(frame, lambda i, row: prefix.format(**row)))
+
+
+def test_elasticities_of_marginaleffects():
+    case = CASES["me.slopes.ela"]
+    assert_values(case, _one_row(fit_of(case).effects("income", slope="eyex"), "term=income "))
 
 
 def test_groups_and_contrasts_of_marginaleffects():

@@ -80,7 +80,8 @@ def _write(name: str, option: Any, value: Any) -> str:
     if value is None or (value is True and (option is None or option.is_flag)):
         return flag
     if isinstance(value, dict):
-        return " ".join(f"{flag} {_quote(f'{key}={each}')}" for key, each in value.items())
+        values = {key: ",".join(map(str, each)) if isinstance(each, list) else each for key, each in value.items()}
+        return " ".join(f"{flag} {_quote(f'{key}={text}')}" for key, text in values.items())
     if isinstance(value, list | tuple):
         words = [f'"{each}"' if "," in str(each) else str(each) for each in value]
         if len(value) == 1 and isinstance(value[0], int):

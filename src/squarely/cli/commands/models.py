@@ -125,7 +125,7 @@ def ols(
         for flag, value in {"--save": save, "--plot": plot, "--test": test}.items():
             if value is not None:
                 raise OptionError(f"--dry-run makes no fit, so {flag} has nothing to {flag[2:]}. Leave out one of them.")
-        show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
+        show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold, **options), as_json=as_json)
         return
     _check_plot_kind(plot_kind, plot)
     options |= {"collinear": collinear, "precision": precision, "fold": fold}

@@ -140,10 +140,8 @@ class Spline:
         angles = inner[counts >= self.degree]
         at = np.isin(x, angles)
         if self.degree == 0 or at.any():
-            where = "is a step function" if self.degree == 0 else f"has an angle at the knot {float(x[at][0]):g}"
-            raise DataError(
-                f"{self.text} {where}, so it has no slope there. Fit with a higher degree, or give other values in at=."
-            )
+            where = "is a step function" if self.degree == 0 else f"has an angle at its knot {float(x[at][0]):g}"
+            raise DataError(f"{self.text} {where}, so it has no slope there. Fit with a higher degree, or set other values in at=.")
         low, high = self.boundary
         if self.natural_weights is None:
             self.columns(x)  # refuses values beyond the boundary

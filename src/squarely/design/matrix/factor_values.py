@@ -8,8 +8,8 @@ from functools import reduce
 import numpy as np
 
 from squarely.design.design import Design
+from squarely.design.encoding.derivative import derivative_of
 from squarely.design.encoding.layout import FactorColumn
-from squarely.design.formula.derivative import derivative_of
 from squarely.design.formula.expression import Expression, Name, evaluate
 from squarely.design.formula.factors import Basis, Factor, Numeric, argument_of
 from squarely.design.matrix.block import DenseColumn

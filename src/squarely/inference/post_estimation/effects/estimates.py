@@ -31,10 +31,11 @@ class Estimates:
     is_determined: np.ndarray
 
 
-def estimate(fit: CoefficientStatistics, z: Array, offsets: Array) -> Estimates:
+def estimate(fit: CoefficientStatistics, z: Array, offsets: Array, values: Array | None = None) -> Estimates:
     """Estimate what rows z (r, p + 1) of [1, (x - center) / scale] give, plus offsets (r,), by the covariance of the fit.
 
-    The first column of z is 1 for a prediction, and 0 for a slope or a difference.
+    The first column of z is 1 for a prediction, and 0 for a slope or a difference. If there are `values` (r,), they are the
+    estimates, and z their gradients.
     """
     solution = fit.solution
     design, columns = solution.moments.design, solution.factor.columns
@@ -42,7 +43,7 @@ def estimate(fit: CoefficientStatistics, z: Array, offsets: Array) -> Estimates:
     b = solution.scaled_params
     hi, lo = dd_sum(dd_multiply((L.T, np.zeros_like(L.T)), (b[0][:, None], b[1][:, None])))
     level = z[:, 0] * design.centers[-1]
-    value = np.add(*dd_add((scale * hi, scale * lo), (level + offsets, np.zeros(len(L)))))
+    value = np.add(*dd_add((scale * hi, scale * lo), (level + offsets, np.zeros(len(L))))) if values is None else values
     root = solution.inverse_root
     unit = root.right_multiply(L) if root is not None else solve_triangular(solution.factor.R, L.T, trans="T").T
     B, M = scale * unit, meat_of(fit)

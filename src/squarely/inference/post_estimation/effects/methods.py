@@ -9,7 +9,7 @@ from squarely.data import scan_purpose
 from squarely.errors import short_traceback
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.effects import results, standardization
-from squarely.types import At
+from squarely.types import At, Slope
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +28,7 @@ class Effects(CoefficientStatistics):
         *,
         at: At | None = None,
         by: str | Sequence[str] | None = None,
+        slope: Slope = "dydx",
         alpha: float = 0.05,
     ) -> pd.DataFrame:
         """Estimate the average effect of a column of the data: the slope of a number, the contrasts of a category.
@@ -42,6 +43,7 @@ class Effects(CoefficientStatistics):
         at : values to which columns are set in every row, such as {"weight": [2000, 3000], "origin": "usa"}; each combination is
             a row of the result. "mean" is a number's mean, and equal weights of a category's levels; at="mean" sets all of them.
         by : a column, or several, in whose groups the rows are averaged.
+        slope : of a number: "dydx", or an elasticity, "eyex" (d log y / d log x), "eydx" or "dyex", by the delta method.
         alpha : limits are at level 1 - alpha.
 
         Returns
@@ -60,9 +62,9 @@ class Effects(CoefficientStatistics):
         >>> import squarely as sq
         >>> fit = sq.ols("mpg ~ log(weight) * C(origin)", sq.datasets.cars())
         >>> fit.effects("weight", by="origin")[["origin", "estimate", "se"]].round(5).to_dict("list")
-        {'origin': [1, 2, 3], 'estimate': [-0.00618, -0.00878, -0.00973], 'se': [0.00042, 0.00112, 0.00151]}
+        {'origin': [1, 2, 3], 'estimate': [-0.00711, -0.00789, -0.01112], 'se': [0.00034, 0.00112, 0.00153]}
         """
-        return results.effects(self, variable, at, by, alpha)
+        return results.effects(self, variable, at, by, alpha=alpha, slope=slope)
 
     @short_traceback
     @scan_purpose("effects")
@@ -82,11 +84,11 @@ class Effects(CoefficientStatistics):
         >>> import squarely as sq
         >>> fit = sq.ols("mpg ~ weight + C(origin)", sq.datasets.cars())
         >>> fit.margins(at={"weight": [2000, 3000]})[["weight", "estimate"]].round(2).to_dict("list")
-        {'weight': [2000, 3000], 'estimate': [30.31, 23.29]}
+        {'weight': [2000, 3000], 'estimate': [30.33, 23.31]}
         >>> fit.margins(at="mean", by="origin").estimate.round(2).to_list()
-        [22.94, 23.91, 25.29]
+        [22.83, 24.05, 25.19]
         """
-        return results.margins(self, at, by, alpha)
+        return results.margins(self, at, by, alpha=alpha)
 
     @short_traceback
     def standardized(self) -> pd.Series:
@@ -99,7 +101,7 @@ class Effects(CoefficientStatistics):
         >>> import squarely as sq
         >>> fit = sq.ols("mpg ~ weight + horsepower", sq.datasets.cars())
         >>> fit.standardized().round(3).to_dict()
-        {'weight': -0.63, 'horsepower': -0.231}
+        {'weight': -0.631, 'horsepower': -0.233}
         """
         return standardization.standardized(self)
 
@@ -114,6 +116,6 @@ class Effects(CoefficientStatistics):
         >>> import squarely as sq
         >>> fit = sq.ols("mpg ~ weight + horsepower", sq.datasets.cars())
         >>> fit.partial_r2().round(3).to_dict()
-        {'weight': 0.359, 'horsepower': 0.072}
+        {'weight': 0.255, 'horsepower': 0.045}
         """
         return standardization.partial_r2(self)

@@ -11,11 +11,13 @@ import numpy as np
 
 from squarely.data import Level, to_page_frame
 from squarely.design import ContrastCoding, Name
-from squarely.errors import DataError, OptionError
+from squarely.errors import DataError, OptionError, require_one_of
 from squarely.inference.coefficients import CoefficientStatistics, require_alpha
-from squarely.inference.post_estimation.effects.averages import Average, Averages, Request
+from squarely.inference.post_estimation.effects.averages import Average, Averages
+from squarely.inference.post_estimation.effects.elasticities import average_elasticities
 from squarely.inference.post_estimation.effects.estimates import Estimates, estimate, warn_undetermined
-from squarely.inference.post_estimation.effects.settings import Point, coding_of, describe_means, find_variables, read_settings
+from squarely.inference.post_estimation.effects.settings import Setting, coding_of, describe_means, find_variables, read_settings
+from squarely.inference.post_estimation.effects.terms import Request
 from squarely.inference.statistics import confidence_limits, p_values, t_values
 from squarely.numerics import Array
 from squarely.show import Page, Table
@@ -23,9 +25,15 @@ from squarely.show import Page, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-_DIGITS = {"estimate": 5, "se": 4, "t": 4, "pvalue": 3, "low": 5, "high": 5}  # of the columns, on the page
+_DIGITS = {"estimate": 4, "se": 4, "t": 4, "pvalue": 3, "low": 4, "high": 4}  # of the columns, on the page
 _COLUMNS = tuple(_DIGITS)
 SLOPE = "dy/dx"
+_SLOPES = {
+    "dydx": (SLOPE, "is the slope of the prediction in each row"),
+    "eyex": ("ey/ex", "is the slope times the column over the prediction, in each row"),
+    "eydx": ("ey/dx", "is the slope over the prediction, in each row"),
+    "dyex": ("dy/ex", "is the slope times the column, in each row"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,25 +42,34 @@ class _Row:
 
     variable: str = ""
     contrast: str = ""
-    point: Point
+    point: Setting
     request: int
     reference: int | None = None
 
 
-def effects(fit: CoefficientStatistics, variable: object, at: object, by: object, alpha: float) -> pd.DataFrame:
+def effects(
+    fit: CoefficientStatistics, variable: object, at: object, by: object, *, alpha: float, slope: str = "dydx"
+) -> pd.DataFrame:
     """Return average slopes and contrasts; the public method documents them."""
     require_alpha(alpha)
+    require_one_of("slope", slope, tuple(_SLOPES))
     variables = find_variables(fit, variable)
+    if slope != "dydx":
+        variables = _numbers_among(fit, variables, variable, slope)
     points, groups = read_settings(fit, at, by)
     for name in variables:
         if coding_of(fit, name) is not None and any(name in point.shown for point in points):
             raise OptionError(
                 f"{name!r} is a category, whose levels are compared, so at= and by= cannot set it. Leave it out there."
             )
-    averages = Averages(solution=fit.solution, source=fit.source, by=groups)
+    averages = Averages(fit.solution, fit.source, groups)
     requests, rows = _requests_of_effects(fit, variables, points)
     points, means = _set_means(averages, points, requests)
     requests, rows = _requests_of_effects(fit, variables, points)
+    if slope != "dydx":
+        rows = [replace(row, contrast=_SLOPES[slope][0]) for row in rows]
+        page = Page("Average Elasticities", [], notes=[f"{' '.join(_SLOPES[slope])}.", *_describe(fit, points, means)])
+        return _make_frame(fit, groups, average_elasticities(fit, requests, groups, slope), rows, page, alpha=alpha)
     kinds = {row.contrast == SLOPE for row in rows}
     title = "Average Slopes" if kinds == {True} else "Average Contrasts" if kinds == {False} else "Average Slopes and Contrasts"
     notes = ["dy/dx is the slope of the prediction in each row."] if True in kinds else []
@@ -62,11 +79,20 @@ def effects(fit: CoefficientStatistics, variable: object, at: object, by: object
     return _make_frame(fit, averages.by, averages.compute(requests), rows, page, alpha=alpha)
 
 
-def margins(fit: CoefficientStatistics, at: object, by: object, alpha: float) -> pd.DataFrame:
+def _numbers_among(fit: CoefficientStatistics, variables: Sequence[str], named: object, slope: str) -> list[str]:
+    """Return the numbers among variables, or raise an OptionError for a category that the user has named."""
+    numbers = [name for name in variables if coding_of(fit, name) is None]
+    if not numbers or (named is not None and len(numbers) < len(variables)):
+        other = next(name for name in variables if name not in numbers)
+        raise OptionError(f"slope={slope!r} is for numbers, and {other!r} is a category. Leave slope= out, or name a number.")
+    return numbers
+
+
+def margins(fit: CoefficientStatistics, at: object, by: object, *, alpha: float) -> pd.DataFrame:
     """Return average predictions; the public method documents them."""
     require_alpha(alpha)
     points, groups = read_settings(fit, at, by)
-    averages = Averages(solution=fit.solution, source=fit.source, by=groups)
+    averages = Averages(fit.solution, fit.source, groups)
     points, means = _set_means(averages, points, [Request(point=point) for point in points])
     requests = [Request(point=point) for point in points]
     rows = [_Row(point=point, request=i) for i, point in enumerate(points)]
@@ -74,14 +100,16 @@ def margins(fit: CoefficientStatistics, at: object, by: object, alpha: float) ->
     return _make_frame(fit, averages.by, averages.compute(requests), rows, page, alpha=alpha)
 
 
-def _set_means(averages: Averages, points: Sequence[Point], requests: Sequence[Request]) -> tuple[list[Point], Mapping[str, float]]:
+def _set_means(
+    averages: Averages, points: Sequence[Setting], requests: Sequence[Request]
+) -> tuple[list[Setting], Mapping[str, float]]:
     names = dict.fromkeys(name for point in points for name in sorted(point.means))
     means = averages.means_of(names, requests)
     return [point.with_means(means) for point in points], means
 
 
 def _requests_of_effects(
-    fit: CoefficientStatistics, variables: Sequence[str], points: Sequence[Point]
+    fit: CoefficientStatistics, variables: Sequence[str], points: Sequence[Setting]
 ) -> tuple[list[Request], list[_Row]]:
     requests: list[Request] = []
     rows: list[_Row] = []
@@ -110,7 +138,7 @@ def _reference_first(coding: ContrastCoding) -> list[Level]:
     return [coding.levels[place], *(level for i, level in enumerate(coding.levels) if i != place)]
 
 
-def _describe(fit: CoefficientStatistics, points: Sequence[Point], means: Mapping[str, float]) -> list[str]:
+def _describe(fit: CoefficientStatistics, points: Sequence[Setting], means: Mapping[str, float]) -> list[str]:
     formula, notes = fit.design.formula, []
     if set_to := describe_means(fit, means, points):
         notes.append(f"{set_to[0].upper()}{set_to[1:]}.")
@@ -133,7 +161,7 @@ def _make_frame(
 ) -> pd.DataFrame:
     """Estimate each row in each group, from the averages that were found for each request."""
     keys = _empty_keys(rows, by)
-    z, offsets = [], []
+    z, offsets, values_of = [], [], []
     for row in rows:
         for i, average in enumerate(found[row.request]):
             values = {"variable": row.variable, "contrast": row.contrast, **row.point.shown}
@@ -141,14 +169,22 @@ def _make_frame(
             for name, column in keys.items():
                 column.append(values[name])
             reference = None if row.reference is None else found[row.reference][i]
+            values_of.append(average.value)
             z.append(average.z if reference is None else average.z - reference.z)
             offsets.append(average.offset - (0.0 if reference is None else reference.offset))
-    estimates = estimate(fit, np.array(z), np.array(offsets))
+    given = None if None in values_of else np.array(values_of, dtype=np.float64)
+    estimates = estimate(fit, np.array(z), np.array(offsets), given)
     columns = {**keys, **_statistics(estimates, alpha)}
-    labels = [", ".join(f"{name} = {column[i]}" for name, column in keys.items()) or "average" for i in range(len(z))]
-    warn_undetermined([label for label, known in zip(labels, estimates.is_determined, strict=True) if not known], fit.solution)
+    warn_undetermined([_describe_row(keys, i) for i in np.flatnonzero(~estimates.is_determined).tolist()], fit.solution)
     page = replace(page, blocks=[_table(keys, columns, alpha, "t" if fit.use_t else "z")], footer=_footer(fit, estimates))
     return to_page_frame(columns, None, None, page)
+
+
+def _describe_row(keys: Mapping[str, Sequence[Any]], i: int) -> str:
+    """Return what a row of the result is, such as "x dy/dx, g = a"."""
+    first = [f"{keys['variable'][i]} {keys['contrast'][i]}"] if "contrast" in keys else []
+    others = [f"{name} = {_write_key(column[i])}" for name, column in keys.items() if name not in ("variable", "contrast")]
+    return ", ".join([*first, *others]) or "the average"
 
 
 def _empty_keys(rows: Sequence[_Row], by: Sequence[str]) -> dict[str, list[Any]]:
@@ -182,7 +218,7 @@ def _table(keys: Mapping[str, Sequence[Any]], columns: Mapping[str, Any], alpha:
     texts = {name: [_write_key(value) for value in column] for name, column in keys.items()}
     first = [["average"] * len(columns["estimate"])] if not keys else []
     if "contrast" in keys:
-        first = [[f"{name}, {contrast}" for name, contrast in zip(texts.pop("variable"), texts.pop("contrast"), strict=True)]]
+        first = [[f"{name} {contrast}" for name, contrast in zip(texts.pop("variable"), texts.pop("contrast"), strict=True)]]
     header = [*[""] * len(first), *texts, *(renamed.get(name, name) for name in _COLUMNS)]
     numbers = [[f"{value:#.{_DIGITS[name]}g}" for value in columns[name]] for name in _COLUMNS]
     return Table(header, list(zip(*first, *texts.values(), *numbers, strict=True)))

@@ -21,7 +21,7 @@ _AT = "Write at='mean', or at={'x': [1, 2], 'g': 'a'}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class Setting:
     """Values that columns of the data are set to, in every row.
 
     Attributes
@@ -36,11 +36,11 @@ class Point:
     levels: Mapping[str, Mapping[Level, float]] = field(default_factory=dict)
     shown: Mapping[str, Any] = field(default_factory=dict)
 
-    def with_level(self, column: str, level: Level) -> Point:
+    def with_level(self, column: str, level: Level) -> Setting:
         """Return the point with a category set to a level."""
         return replace(self, levels={**self.levels, column: {level: 1.0}})
 
-    def with_means(self, means: Mapping[str, float]) -> Point:
+    def with_means(self, means: Mapping[str, float]) -> Setting:
         """Return the point with numbers for the columns that are set to their mean."""
         found = {name: means[name] for name in self.means}
         shown = {name: found.get(name, value) if value == MEAN else value for name, value in self.shown.items()}
@@ -62,13 +62,15 @@ def find_variables(fit: CoefficientStatistics, variable: object) -> list[str]:
         return every
     names = [variable] if isinstance(variable, str) else variable
     if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
-        raise OptionError(f"variable={show_value(variable)} is not the name of a column. Write a name such as {every[:1] or 'x'}.")
+        raise OptionError(
+            f"variable={show_value(variable)} is not the name of a column. Write one, such as {show_value(next(iter(every), 'x'))}."
+        )
     found = [find_column(fit, name) for name in names]
     for name in found:
         if name in numbers and name in labels:
             raise DataError(
                 f"{name!r} is in the formula as a number and as a category, so neither its slope nor its contrasts are its effect. "
-                f"Compare fit.margins(at={{{name!r}: [...]}})."
+                f"Compare average predictions, from margins with at={{{name!r}: [0, 1]}}."
             )
     return list(dict.fromkeys(found))
 
@@ -103,7 +105,7 @@ def _list_predictors(fit: CoefficientStatistics) -> str:
     return listed(repr(name) for names in predictors_of(fit) for name in names) or "there are none"
 
 
-def read_settings(fit: CoefficientStatistics, at: object, by: object) -> tuple[list[Point], tuple[str, ...]]:
+def read_settings(fit: CoefficientStatistics, at: object, by: object) -> tuple[list[Setting], tuple[str, ...]]:
     """Return the points of `at`, and the columns of `by` whose values group the rows.
 
     With at="mean" the levels of `by` are points, and no rows are grouped.
@@ -141,14 +143,15 @@ def _read_by(fit: CoefficientStatistics, by: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _reference_grid(fit: CoefficientStatistics, by: Sequence[str]) -> list[Point]:
+def _reference_grid(fit: CoefficientStatistics, by: Sequence[str]) -> list[Setting]:
     """Return the points of emmeans' reference grid: numbers at means, categories with equal weights or, in `by`, each level."""
     numbers, labels = predictors_of(fit)
     for name in by:
         if name not in labels:
+            values = "Set values of it in at=, or leave" if name in numbers else "Leave"
             raise OptionError(
-                f"by={name!r} with at='mean' is not a category of the formula, so it has no levels to set. Write "
-                f"at={{{name!r}: [...]}} for values of a number, or leave at= out for the groups of the rows."
+                f"by={name!r} with at='mean' is not a category of the formula, so it has no levels to set. {values} at= out for "
+                "the groups of the rows."
             )
     base = {name: [_Choice(means=frozenset([name]))] for name in numbers} | {
         name: [_Choice(levels=_equal_weights(fit, name))] for name in labels if name not in by
@@ -163,7 +166,7 @@ def _reference_grid(fit: CoefficientStatistics, by: Sequence[str]) -> list[Point
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Choice:
-    """A value that one column is set to, as in `Point`."""
+    """A value that one column is set to, as in `Setting`."""
 
     number: float | None = None
     means: frozenset[str] = frozenset()
@@ -171,8 +174,8 @@ class _Choice:
     shown: Any = MEAN
 
 
-def _join(choices: Mapping[str, _Choice], only: Sequence[str] | None = None) -> Point:
-    return Point(
+def _join(choices: Mapping[str, _Choice], only: Sequence[str] | None = None) -> Setting:
+    return Setting(
         numbers={name: each.number for name, each in choices.items() if each.number is not None},
         means=frozenset().union(*(each.means for each in choices.values())),
         levels={name: each.levels for name, each in choices.items() if each.levels is not None},
@@ -185,7 +188,7 @@ def _read_values(fit: CoefficientStatistics, column: str, values: object) -> lis
     is_several = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping)
     found = list(values) if is_several else [values]  # type: ignore[call-overload]  # mypy does not narrow by a name
     if not found:
-        raise OptionError(f"at={{{column!r}: []}} has no value. {_AT}")
+        raise OptionError(f"at= has no value for {column!r}. {_AT}")
     _require_few(len(found))
     numbers, labels = predictors_of(fit)
     return [_read_value(fit, column, value, is_number=column in numbers, is_label=column in labels) for value in found]
@@ -201,14 +204,14 @@ def _read_value(fit: CoefficientStatistics, column: str, value: Any, *, is_numbe
         if level is None and not is_mean:
             levels = _levels(fit, column)
             known = suggest_name(value, levels) if all(isinstance(each, str) for each in levels) else f"Known: {listed(levels)}."
-            raise DataError(f"at={{{column!r}: {show_value(value)}}}: {column!r} has no such level in the fit. {known}")
+            raise DataError(f"at= sets {column!r} to {show_value(value)}, which is not a level of the fit. {known}")
         weights = _equal_weights(fit, column) if level is None else {level[0]: 1.0}
         choice = replace(choice, levels=weights, shown=MEAN if level is None else level[0])
     if is_number and is_mean:
         choice = replace(choice, means=frozenset([column]))
     elif is_number:
         if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
-            raise OptionError(f"at={{{column!r}: {show_value(value)}}} is not a finite number, and {column!r} holds numbers. {_AT}")
+            raise OptionError(f"at= sets {column!r} to {show_value(value)}, and {column!r} holds finite numbers. {_AT}")
         choice = replace(choice, number=float(value))
     return choice
 
@@ -235,7 +238,7 @@ def _require_few(points: int) -> None:
         raise OptionError(f"at= and by= make {points:,} points, and at most {_MOST_POINTS:,} are estimated. Give fewer values.")
 
 
-def describe_means(fit: CoefficientStatistics, means: Mapping[str, float], points: Sequence[Point]) -> str:
+def describe_means(fit: CoefficientStatistics, means: Mapping[str, float], points: Sequence[Setting]) -> str:
     """Say which numbers are at their means, and which categories are weighted equally."""
     numbers = [f"{name} = {value:.6g}" for name, value in means.items()]
     equal = dict.fromkeys(name for point in points for name, weights in point.levels.items() if len(weights) > 1)

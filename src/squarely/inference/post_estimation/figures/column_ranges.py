@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from squarely.data import Source, scan_purpose
-from squarely.design import Block, Design, dense_table, fold_blocks, scaled_blocks
-from squarely.exact import Solution, require_same_rows, sum_columns
+from squarely.design import Block, Design, fold_blocks
+from squarely.exact import Solution, require_same_rows, sum_block
 from squarely.moments import fold_in_threads, rows_per_block
 from squarely.numerics import Array
 
@@ -50,14 +50,13 @@ def _read_block(block: Block, *, design: Design, names: tuple[str, ...]) -> Colu
         return ColumnRanges()
     values = np.stack([block.columns[name] for name in names])
     weights = np.ones(block.size) if block.weights is None else block.weights
-    pieces = scaled_blocks(design, block, rows_per_block(design))
     return ColumnRanges(
         weight=float(weights.sum()),
         sums=values @ weights,
         low=values.min(axis=1),
         high=values.max(axis=1),
         used=block.size,
-        check=sum(sum_columns(dense_table(piece, design.layout)[0]) for piece in pieces),
+        check=sum_block(design, block, rows_per_block(design)),
     )
 
 

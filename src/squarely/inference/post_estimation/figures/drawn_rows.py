@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 
 from squarely.data import Source, is_aggregate_only, scan_purpose
-from squarely.design import Block, Design, dense_table, fold_blocks, scaled_blocks
-from squarely.exact import Solution, require_same_rows, sum_columns
+from squarely.design import Block, Design, fold_blocks
+from squarely.exact import Solution, require_same_rows, sum_block
 from squarely.inference.post_estimation.figures.histogram import Histogram, cell_exponent, count_rows, merge_histograms
 from squarely.moments import Moments, count_cells, ends_in_plane, fold_in_threads, rows_per_block
 from squarely.numerics import Array
@@ -91,10 +91,9 @@ def _read_block(block: Block, *, design: Design, name: str, cells: int, log_x: b
         return _Part()
     y = block.response if block.offset is None else block.response + block.offset
     values = np.stack([block.columns[name], y])
-    pieces = scaled_blocks(design, block, rows_per_block(design))
     part = _Part(
         used=block.size,
-        sums=sum(sum_columns(dense_table(piece, design.layout)[0]) for piece in pieces),
+        sums=sum_block(design, block, rows_per_block(design)),
         low=values.min(axis=1),
         high=values.max(axis=1),
     )

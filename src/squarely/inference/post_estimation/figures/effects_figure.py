@@ -74,7 +74,7 @@ def _settings(fit: CoefficientStatistics, numbers: Sequence[str]) -> tuple[dict[
 def _without_warnings(compute: Callable[..., pd.DataFrame], fit: CoefficientStatistics, *arguments: Any) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of what the rows do not determine: it is not drawn
-        return compute(fit, *arguments, None, ALPHA)
+        return compute(fit, *arguments, None, alpha=ALPHA)
 
 
 def _common_limits(curves: Sequence[pd.DataFrame]) -> tuple[float, float] | None:

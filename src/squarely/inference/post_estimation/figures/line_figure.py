@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from squarely.data import DetachedSource
-from squarely.design import Function, Name, Polynomial, argument_of
+from squarely.design import Expression, Function, Name, Polynomial, argument_of
 from squarely.errors import DataError
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.figures.curve import FittedCurve, fitted_curve, mean_weight
@@ -84,13 +84,15 @@ def ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[floa
     """Return the ends of the rows, if a spline or polynomial has them, or else those about the mean, and what they are."""
     design, moments = fit.design, fit.solution.moments
     for text, basis in design.learned.bases.items():
-        if isinstance(argument_of(design.factors[text]), Name):
+        if _column_in(argument_of(design.factors[text])) == name:
             return (basis.low, basis.high) if isinstance(basis, Polynomial) else basis.boundary, "over their range"
     for j, column in enumerate(design.columns):
         (text, _, i), *others = column.parts
         argument = argument_of(design.factors[text])
-        log = argument.function if isinstance(argument, Function) and isinstance(argument.argument, Name) else ""
-        if (isinstance(argument, Name) or log in _LOGS) and i == 0 and not others:
+        log, inner = "", argument
+        if isinstance(argument, Function) and argument.function in _LOGS:
+            log, inner = argument.function, argument.argument
+        if _column_in(inner) == name and i == 0 and not others:
             mean, reach = float(moments.means[j]), _DEVIATIONS * math.sqrt(moments.variances[j])
             low, high = (_LOGS[log] ** end if log else end for end in (mean - reach, mean + reach))
             return (low, high), f"within {_DEVIATIONS:g} standard deviations of the mean of {text if log else name}"
@@ -98,6 +100,11 @@ def ends_without_rows(fit: CoefficientStatistics, name: str) -> tuple[tuple[floa
         f"The figure needs the rows of {fit.source.label}, because this fit does not have the range of {name!r}. Fit the data "
         "again, or draw kind='coefficients'."
     )
+
+
+def _column_in(expression: Expression) -> str | None:
+    """Return the column that an expression is, None for any other expression."""
+    return expression.name if isinstance(expression, Name) else None
 
 
 def _y_limits(rows: DrawnRows | None, curve: FittedCurve) -> tuple[float, float] | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import squarely
+from squarely import types
 from squarely.cli.command_group import Command
 from squarely.cli.commands.models import app
 from squarely.cli.decorators import with_progress
@@ -21,6 +22,7 @@ from squarely.cli.options import (
     Missing,
     Read,
     Where,
+    choice,
     read_number,
     reads,
     split_all,
@@ -46,6 +48,12 @@ By = Annotated[
 ]
 
 
+if TYPE_CHECKING:
+    from squarely.types import Slope
+else:  # to typer this is a text, which `squarely` checks
+    Slope = Annotated[str, choice(types.Slope, "Of a number: the slope, or an elasticity.", STATISTICS)]
+
+
 @app.command(cls=Command, epilog="Example: squarely effects 'mpg ~ log(weight) * C(origin)' cars.csv weight --by origin")
 @with_progress()
 @takes(WEIGHTS | COVARIANCE)
@@ -59,6 +67,7 @@ def effects(
     *,
     at: At = None,
     by: By = None,
+    slope: Slope = "dydx",
     where: Where = None,
     missing: Missing = "drop",
     as_json: Json = False,
@@ -71,7 +80,7 @@ def effects(
     """
     fit = squarely.ols(formula, data, where=where, missing=missing, read=read, **options)
     with print_warnings():
-        frame = fit.effects(variable or None, at=_read_at(at), by=split_all(by))
+        frame = fit.effects(variable or None, at=_read_at(at), by=split_all(by), slope=slope)
     show(frame, as_json=as_json)
 
 

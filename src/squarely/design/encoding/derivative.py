@@ -18,7 +18,7 @@ from squarely.design.formula.expression import (
     column_names,
     evaluate,
 )
-from squarely.errors import DataError, pluralize
+from squarely.errors import DataError
 from squarely.numerics import Array
 
 
@@ -96,11 +96,9 @@ class _Chain:
         derivative, x = np.broadcast_arrays(derivative, x)
         wrong = ~np.isfinite(derivative)
         if wrong.any():
-            rows = int(wrong.sum())
-            where = f", as in {pluralize(rows, 'row')} here" if wrong.ndim and rows > 1 else ""
             what = "a power" if function == "**" else function
             raise DataError(
-                f"{self._text} has no slope: {what} has no derivative at {float(x[wrong].flat[0]):g}{where}. Give values of "
-                f"{self._variable!r} where it has one in at=, or fit without such rows."
+                f"{self._text} has no slope where the argument of {what} is {float(x[wrong].flat[0]):g}, and some rows are there. "
+                f"Set {self._variable!r} in at= to values where it has one, or leave such rows out with where=."
             )
         return derivative
