@@ -16,7 +16,7 @@ help:
 	@echo "make bench          check answers against statsmodels, then measure"
 	@echo "make bench-exact    measure least squares against other packages, with up to 100,000,000 rows and 12 GB of disk;"
 	@echo "                    limit it with ARGS='E1 E3' or ARGS=--quick; ARGS='--data DIR' keeps the data"
-	@echo "make bench-inference measure standard errors against statsmodels; ARGS='I1 I3', ARGS=--quick"
+	@echo "make bench-inference measure standard errors against statsmodels; ARGS='I1 I3', ARGS=--quick, ARGS='I5 I6 --rows 20000000'"
 	@echo "make bench-descent  measure training against other packages; ARGS='D1 D3', ARGS=--quick"
 	@echo "make bench-spark    measure least squares in Spark against Spark's own; ARGS='E7 growth', ARGS=--quick; needs Java"
 	@echo "make clean          remove .venv and everything that make has written"

@@ -1,8 +1,10 @@
 """Measure for the benchmarks: medians in turns, peak memory of a separate process, rows of a Markdown table.
 
-`python benchmarks/measure.py FORMULA DATA` fits, makes the summary and prints the peak memory of its process.
+`python benchmarks/measure.py FORMULA DATA [OPTIONS]` fits, with options of `ols` as JSON, makes the summary, and prints the memory
+of its process before the fit and at its peak.
 """
 
+import json
 import os
 import platform
 import statistics
@@ -37,13 +39,23 @@ def in_turns(works, repeats, *, clock=time.perf_counter):
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-def peak_megabytes(formula, data):
+def peak_megabytes(formula, data, **options):
     """Fit and make the summary in a fresh process, and return the peak of its resident memory in MB."""
-    words = [sys.executable, __file__, formula, os.fspath(data)]
+    return _measure_memory(formula, data, options)[1]
+
+
+def added_megabytes(formula, data, **options):
+    """Fit and make the summary in a fresh process, and return the peak of its resident memory in MB, less that before the fit."""
+    before, peak = _measure_memory(formula, data, options)
+    return peak - before
+
+
+def _measure_memory(formula, data, options):
+    words = [sys.executable, __file__, formula, os.fspath(data), json.dumps(options)]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         raise MemoryError(f"the process ended with {done.returncode}: {done.stderr.strip()[-300:]}")
-    return float(done.stdout)
+    return [float(word) for word in done.stdout.split()]
 
 
 def own_peak_megabytes():
@@ -107,6 +119,10 @@ def _row(name, work, cells, ratio, target, *, reached):
 if __name__ == "__main__":
     import squarely as sq
 
-    text = str(sq.ols(sys.argv[1], sys.argv[2]).summary())
+    options = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    small = {name: [0.0, 1.0, 3.0, 2.0] * 20 for name in "xy"} | {"g": [*"ab"] * 40}
+    str(sq.ols("y ~ x", small, cluster="g").summary())  # imports what a fit needs
+    before = own_peak_megabytes()
+    text = str(sq.ols(sys.argv[1], sys.argv[2], **options).summary())
     assert "R-squared" in text
-    print(own_peak_megabytes())
+    print(before, own_peak_megabytes())

@@ -35,7 +35,7 @@ Below = Literal["se", "t", "p", "ci"]
 TableFormat = Literal["text", "html", "markdown", "latex", "csv"]
 TableRow = Literal[
     "nobs", "rsquared", "rsquared_adj", "fvalue", "f_pvalue", "df_model", "df_resid", "llf", "aic", "bic", "ssr", "mse_resid",
-    "durbin_watson", "condition_number", "cov_type", "status", "last_loss",
+    "durbin_watson", "condition_number", "cov_type", "rsquared_within", "status", "last_loss",
 ]  # fmt: skip
 
 Loss = Literal["mse", "l1", "huber", "quantile"]

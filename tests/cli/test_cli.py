@@ -83,6 +83,11 @@ def test_a_dry_run_fits_nothing(run):
     assert [step["purpose"] for step in plan["passes"]] == ["cross-products", "residuals"]
     assert plan["names"] == ["Intercept", "displacement"]
     assert sorted(plan["columns_read"]) == ["displacement", "mpg", "weight"]
+    done = run("ols", FORMULA, CARS, "--dry-run", "--weights", "weight", "--cluster", "model", "--json")
+    plan = json.loads(done.out)
+    assert plan["passes"][-1] == {"purpose": "standard errors", "gathers": "the CR1 covariance by model"}
+    assert sorted(plan["columns_read"]) == ["displacement", "model", "mpg", "weight"]
+    assert run("ols", FORMULA, CARS, "--dry-run", "--cluster", "modle").returncode == 2
     assert run("ols", "mpg ~ displacment", CARS, "--dry-run").returncode == 2
     refused = run("ols", FORMULA, CARS, "--dry-run", "--save", "fit.json")
     assert refused.returncode == 2

@@ -15,7 +15,21 @@ from squarely.cli.options import read_count
 from tests.cli.test_cli import FORMULA, run  # noqa: F401
 from tests.support.checks import CARS, need
 
-COMMANDS = ("demo", "ols", "preview", "anova", "test", "predict", "merge", "train", "sweep", "certify", "help", "table")
+COMMANDS = (
+    "demo",
+    "ols",
+    "preview",
+    "anova",
+    "influence",
+    "test",
+    "predict",
+    "merge",
+    "train",
+    "sweep",
+    "certify",
+    "help",
+    "table",
+)
 
 
 def terminal(*words, columns=80, **environment):

@@ -453,6 +453,13 @@ def test_a_gap_drops_the_row_at_the_fit_and_is_refused_afterwards():
         sq.ols(FORMULA, data | {"firm": labels}).vcov(cluster="firm")
 
 
+def test_gaps_in_either_of_two_columns_are_counted_together():
+    data = rows() | {"firm": [None if i < 3 else "a" if i % 2 else "b" for i in range(240)]}
+    data["year"] = [None if 5 <= i < 10 else i % 4 for i in range(240)]
+    with pytest.raises(DataError, match=r"^'firm' or 'year' of .* is missing in 8 rows of the 240 .*with 'firm' and 'year' in"):
+        sq.ols(FORMULA, data).vcov(cluster=["firm", "year"])
+
+
 # ---- arrays beside X and y, and the words of other packages
 
 
@@ -597,3 +604,10 @@ def test_analysis_of_variance_says_why_a_term_has_no_test(typ):
     table = sq.anova(fit, typ=typ)
     assert table["F"].isna().tolist() == [False] * (typ == 3) + [False, True, True]
     assert "No F for h: the CR1 covariance has rank 3, and they have more columns." in " ".join(repr(table).split())
+
+
+def test_other_errors_of_a_fit_with_gaps_in_its_clusters():
+    data = {"x": np.arange(9.0), "y": np.arange(9.0) ** 2, "firm": ["a", None, "b", "b", "c", "c", "a", "d", "d"]}
+    complete = {name: [v for v, firm in zip(values, data["firm"], strict=True) if firm] for name, values in data.items()}
+    fit = sq.ols("y ~ x", data, cluster="firm")
+    assert_close(fit.vcov("HC1").bse, sq.ols("y ~ x", complete, vcov="HC1").bse, rtol=1e-12)

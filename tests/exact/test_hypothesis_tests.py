@@ -206,8 +206,38 @@ def test_degrees_of_freedom_by_cr2_follow_a_change_of_columns():
     assert 0 < joint.df_denom < one.df_resid_inference
     assert_close(other.f_test("x = 0, I(z - x) = 0").df_denom, joint.df_denom, rtol=1e-9)
     assert_close(one.vcov("CR2", cluster="firm", df=9).f_test("x = z = 0").df_denom, 9, rtol=0)
-    with pytest.raises(OptionError, match="typ=2 is not defined under vcov='CR2' for 'a'"):
-        sq.anova(sq.ols("y ~ a * b", ROWS, vcov="CR2", cluster="firm"), typ=2)
+
+
+@pytest.mark.parametrize("options", [{"vcov": "HC3"}, {"vcov": "CR2", "cluster": "firm"}], ids=str)
+def test_type_2_inside_an_interaction_tests_a_combination_of_coefficients(options):
+    """It is that of car's Anova: b1 - S12 / S22 b2, with the degrees of freedom of this combination under CR2."""
+    fit = sq.ols("y ~ x * z", ROWS, **options)
+    table, S = sq.anova(fit, typ=2), fit.cov_params()
+    for name in ("x", "z"):
+        row = {"x": 0.0, "z": 0.0, name: 1.0, "x:z": -S.loc[name, "x:z"] / S.loc["x:z", "x:z"]}
+        test = fit.t_test([[0.0, row["x"], row["z"], row["x:z"]]])
+        assert_close([table.loc[name, "F"], table.loc[name, "PR(>F)"]], [test.tvalue[0] ** 2, test.pvalue[0]], rtol=1e-8)
+    both = sq.anova(sq.ols("y ~ a * b", ROWS, **options), typ=2)
+    assert np.isfinite(both["F"].iloc[:-1]).all()
+
+
+def test_a_saved_fit_by_cr2_with_few_clusters_has_its_tests(tmp_path, monkeypatch):
+    fit = sq.ols("y ~ x * a + z", ROWS, vcov="CR2", cluster="firm")
+    fit.save(tmp_path / "fit.json")
+    loaded = sq.load(tmp_path / "fit.json")
+    for act in (
+        lambda each: each.f_test("x = z = 0").pvalue,
+        lambda each: each.t_test("x + z").df_denom,
+        lambda each: sq.anova(each, typ=2)["PR(>F)"],
+        lambda each: sq.anova(each, typ=3)["PR(>F)"],
+    ):
+        assert_close(act(loaded), act(fit), rtol=1e-12)
+    monkeypatch.setattr("squarely.inference.covariance.clustered.one_way.MOST_PRODUCTS", 10)
+    many = sq.ols("y ~ x * a + z", ROWS, vcov="CR2", cluster="firm")
+    assert_close(many.f_test("x = z = 0").pvalue, fit.f_test("x = z = 0").pvalue, rtol=1e-9)
+    many.save(tmp_path / "fit.json")
+    with pytest.raises(DataError, match="rows"):
+        sq.load(tmp_path / "fit.json").f_test("x = z = 0")
 
 
 def test_more_constraints_than_clusters():

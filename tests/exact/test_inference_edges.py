@@ -491,3 +491,22 @@ def test_twin_names_in_X():
         sq.ols(X=twins, y=[1.0, 2.0, 3.0, 5.0])
     with pytest.raises(DataError, match="Two columns of y have the same name"):
         sq.ols(X=[1.0, 2.0, 3.0, 5.0], y=twins)
+
+
+@pytest.mark.parametrize("kind", ["HC0", "HC3"])
+@pytest.mark.parametrize("slope", [3.0, 1e9])
+def test_robust_errors_of_residuals_that_doubles_lose(kind, slope):
+    """With a slope of 1e9 the fitted values are 1e13 times the residuals, so doubles would leave three digits of those."""
+    rng = np.random.default_rng(3)
+    x = np.arange(30.0)
+    y = slope * x + rng.integers(-4, 5, 30) * 2.0**-10
+    X = np.column_stack([np.ones(30), x])
+    b, inverse, _ = exact_normal_equations(X, y)
+    variance = Fraction(0)
+    for row, value in zip(X.tolist(), y.tolist(), strict=True):
+        z = [Fraction(a) for a in row]
+        effect = [inverse[i][0] * z[0] + inverse[i][1] * z[1] for i in (0, 1)]
+        h = effect[0] * z[0] + effect[1] * z[1]
+        e = Fraction(value) - b[0] * z[0] - b[1] * z[1]
+        variance += (effect[1] * e / (1 - h if kind == "HC3" else 1)) ** 2
+    assert_close(sq.ols("y ~ x", {"x": x, "y": y}, vcov=kind).bse["x"], math.sqrt(variance), rtol=1e-11)

@@ -53,7 +53,9 @@ def test_merged_fits_say_that_they_are_not_robust():
     a, b = (sq.ols("y ~ x", part, vcov="HC3") for part in (data[:30], data[30:]))
     merged = a.merge(b)
     assert merged.cov_type == "nonrobust"
-    assert "Standard errors are classical: robust ones need all rows at once." in " ".join(str(merged.summary()).split())
+    assert "Standard errors are classical, because robust ones need the rows. Fit all rows at once for those." in " ".join(
+        str(merged.summary()).split()
+    )
     assert_close(merged.bse, sq.ols("y ~ x", data).bse, rtol=1e-10)
 
 

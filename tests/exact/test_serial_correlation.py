@@ -295,6 +295,12 @@ def test_text_with_underscores_is_not_a_number():
     assert "2024_1 to 2024_9, in the order of text)" in fit.notes[0]
 
 
+def test_joint_tests_of_more_constraints_than_periods_are_refused():
+    fit = sq.ols("y ~ x + I(x**2) + I(x**3)", panel(periods=3), vcov="DK", time="year")
+    with pytest.raises(DataError, match=r"the DK covariance from 3 periods has rank 2, so they cannot be tested together"):
+        fit.f_test("x, I(x**2), I(x**3)")
+
+
 def test_gaps_among_periods_are_described():
     data = panel()
     notes = " ".join(sq.ols("y ~ x", data[data["year"] != 2004], vcov="DK", time="year").notes)

@@ -28,3 +28,13 @@ def test_rows_with_gaps_are_left_out_as_in_r():
     assert_values(case, {**fit.params, "n": fit.nobs, **errors})
     at_once = sq.ols(case["formula"], table(case["data"]), cluster="Month")
     assert_close(at_once.bse, clustered.bse, rtol=1e-12)
+
+
+@pytest.mark.parametrize("formula", [None, "cbind(read, math) ~ stratio + english + lunch"])
+def test_several_responses_are_those_of_r(formula):
+    case = CASES["multi"]
+    fits = sq.ols(formula or case["formula"], table(case["data"]))
+    rows = fits.frame()
+    names = rows["response"] + " " + rows["term"]
+    numbers = {**dict(zip(names, rows["estimate"], strict=True)), **dict(zip("se " + names, rows["std_err"], strict=True))}
+    assert_values(case, numbers | {"resid_cor": fits["read"].resid.corr(fits["math"].resid)})

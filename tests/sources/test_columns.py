@@ -2,6 +2,7 @@
 
 import decimal
 import json
+import pickle
 import re
 
 import duckdb
@@ -14,6 +15,7 @@ import pytest
 
 import squarely as sq
 from squarely.data import iter_batches, open_source
+from squarely.data.frames import dataframe
 from squarely.errors import DataError
 from tests.support.checks import assert_close, hand_over, need
 
@@ -250,3 +252,21 @@ def test_lines_that_are_skipped_already_stay_in_the_advice(tmp_path):
     path.write_text("title\ny,x\n1,2\n2,3\n4,5\n(3 rows)\n")
     with pytest.raises(DataError, match=re.escape("read={'skip_rows': [1, 6]}")):
         sq.ols("y ~ x", path, read={"skip_rows": 1})
+
+
+def test_numbers_of_a_pandas_frame_are_converted_once(monkeypatch):
+    """A later pass takes the view of the frame's memory, and so finds a value that has changed in place."""
+    frame = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0], "k": [1, 2, 3, 4], "g": list("abab"), "y": [1.0, 3.0, 5.0, 8.0]})
+    converted = []
+    to_arrow = dataframe.to_arrow
+    monkeypatch.setattr(dataframe, "to_arrow", lambda series: (converted.append(series.name), to_arrow(series))[1])
+    fit = sq.ols("y ~ x + k", frame, vcov="HC0")
+    assert sorted(converted) == ["k", "x", "y"]
+    size = len(pickle.dumps(frame))
+    source = pickle.loads(pickle.dumps(fit.source))  # noqa: S301
+    assert len(pickle.dumps(fit.source)) < 1.5 * size
+    assert source.select_columns(["x"])[0][0].to_pylist() == [0.0, 1.0, 2.0, 3.0]
+    frame["x"].array._ndarray.flags.writeable = True
+    frame["x"].array._ndarray[3] = 30.0
+    with pytest.raises(DataError, match="changed"):
+        fit.vcov("HC1")

@@ -30,7 +30,7 @@ from squarely.data.frames.arrays import ArraysSource
 from squarely.data.query import keyboard_interrupts
 from squarely.data.scan.progress import report_scan
 from squarely.data.source import DerivedSource, with_row_positions
-from squarely.errors import OptionError
+from squarely.errors import DataError, OptionError
 from squarely.show.progress import Stage, new_progress, render_stage
 from tests.sources.test_partitions import Parted
 from tests.support.checks import CARS, need, nist, nist_columns, running
@@ -97,6 +97,34 @@ def test_the_plan_of_a_fit_is_what_the_fit_does(formula):
     assert len(found) == fit.solution.scans
     assert plan.names == fit.design.names
     assert plan.coefficients == len(fit.params)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weights": "w"},
+        {"frequencies": "k"},
+        {"vcov": "HC3", "weights": "I(w + 1)"},
+        {"cluster": "firm"},
+        {"cluster": ["firm", "k"]},
+        {"vcov": "CR2", "cluster": "firm"},
+        {"vcov": "HAC"},
+        {"vcov": "HAC", "lags": 3, "correction": "none"},
+        {"vcov": "DK", "time": "k"},
+    ],
+    ids=str,
+)
+def test_the_plan_of_a_fit_has_its_weights_and_covariance(options):
+    data = rows(500)
+    data |= {"w": np.arange(500) % 4, "k": np.arange(500) % 5, "firm": np.where(data["g"] == "c", None, data["g"])}
+    plan, (fit, events) = sq.preview("y ~ x + g", data, **options), watched(lambda: sq.ols("y ~ x + g", data, **options))
+    assert [purpose for purpose, _ in plan.passes] == [purpose for purpose, _, _ in passes(events)]
+    assert plan.names == fit.design.names
+    assert set(plan.columns_read) == {"y", "x", "g", *({"w", "k", "firm"} & set(re.findall(r"\w+", str(options))))}
+    with pytest.raises(DataError, match="There is no column 'frim'"):
+        sq.preview("y ~ x", data, cluster="frim")
+    with pytest.raises(OptionError, match=r"vcov='HAC' and frequencies= do not go together"):
+        sq.preview("y ~ x", data, vcov="HAC", frequencies="k")
 
 
 def test_a_preview_of_aggregates_counts_what_the_engine_is_sent_at_least():

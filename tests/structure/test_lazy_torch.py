@@ -79,6 +79,9 @@ data = {"x": [0.0, 1.0, 2.0, 3.0], "y": [1.0, 3.0, 5.0, 8.0]}
 run = sq.train("y ~ x", data, engine="closed_form", lr=0.1, epochs=50)
 with tempfile.TemporaryDirectory() as folder:
     run.save(folder)
+    loaded = sq.load(folder)
+    print(loaded.params.equals(run.params), loaded.status == run.status)
+loaded.summary(), loaded.code(), loaded.predict(data), loaded.as_dict()
 print([float(value).hex() for value in (*run.result.start, *run.params, *run.history["loss"])])
 sq.certify("y ~ x", data, engine="closed_form").summary()
 run.summary(), repr(run), run.code(), run.predict(data), run.as_dict(), run.notes
@@ -89,12 +92,13 @@ def test_a_run_in_closed_form_needs_no_torch():
     need("torch")
     torch_free = CLOSED_FORM + 'print("torch" in sys.modules)'
     done = subprocess.run([sys.executable, "-c", torch_free], capture_output=True, text=True, check=True)
-    numbers, is_imported = done.stdout.splitlines()
+    loaded, numbers, is_imported = done.stdout.splitlines()
+    assert loaded == "True True"
     assert is_imported == "False"
     beside_torch = subprocess.run(
         [sys.executable, "-c", "import torch\n" + CLOSED_FORM], capture_output=True, text=True, check=True
     )
-    assert beside_torch.stdout.splitlines() == [numbers]
+    assert beside_torch.stdout.splitlines() == [loaded, numbers]
 
 
 def test_a_run_in_closed_form_works_where_torch_is_not_installed():

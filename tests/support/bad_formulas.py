@@ -165,8 +165,7 @@ FORMULAS = [
     _formula("quotes of a word processor", "y ~ “x”", "It looks like a sign from a word processor."),
     _formula("R: as.factor", "y ~ as.factor(origin)", "'as.factor(origin)' cannot be read here. Write factor(...) or C(...)."),
     _formula("R: %in%", "y ~ x %in% z", "'in' is not understood in a formula. Write b:a for b %in% a."),
-    _formula("R: a bar", "y ~ x | z", "'|' is not understood in a formula. Instruments and groups after '|' are not supported."),
-    _formula("R: a random effect", "y ~ (1|origin)", "Instruments and groups after '|' are not supported. Leave them out."),
+    _formula("R: a random effect", "y ~ (1|origin)", "Effects to absorb come last, as in y ~ x | firm + year; random effects are"),
     _formula("R: T for TRUE", "y ~ poly(x,2,raw=T)", "'T' is not a number, a text in quotes, True or False. Write one of these."),
     _formula("R: a column of a data frame", "y ~ df$x", "'$' is not understood in a formula. Write the name of the column alone"),
     _formula("R: the whole call", "lm(y ~ x)", "a formula is written alone, without a call around it."),
@@ -221,7 +220,7 @@ FORMULAS = [
     ),
     _formula("a number beyond doubles", "y ~ I(x + 1e400)", "This number is beyond the range of double precision."),
     _formula("the response on both sides", "y ~ x + y", "'y' is on both sides of the formula."),
-    _formula("a sum as the response", "y + z ~ x", "Arithmetic goes into I(...): I(y + z) ~ ...;"),
+    _formula("a difference as the response", "y - z ~ x", "Arithmetic goes into I(...): I(y - z) ~ ...;"),
     _formula("a number as the response", "1 ~ x", "1 is used as the name of the response."),
     _formula(
         ". with no other column", "y ~ .", "The '.' stands for all other columns, and there are none.", data={"y": [1.0, 2, 3, 4]}

@@ -17,10 +17,14 @@ from squarely.errors import SquarelyError
 from squarely.show import escape_controls
 from tests.support.bad_covariances import COVARIANCES
 from tests.support.bad_data import FRAMES, VALUES
+from tests.support.bad_diagnostics import DIAGNOSTICS
 from tests.support.bad_effects import EFFECTS
 from tests.support.bad_files import ENCODINGS, FILES
+from tests.support.bad_fixed_effects import FIXED_EFFECTS
 from tests.support.bad_formulas import FORMULAS, NAMES
+from tests.support.bad_groups import GROUPS
 from tests.support.bad_hypotheses import HYPOTHESES
+from tests.support.bad_influence import INFLUENCE
 from tests.support.bad_options import OPTIONS
 from tests.support.bad_penalties import PENALTIES
 from tests.support.bad_predictions import PREDICTIONS
@@ -39,10 +43,11 @@ ROWS = [
         "value": VALUES,
         "name": NAMES,
         "encoding": ENCODINGS,
-        "formula": FORMULAS,
-        "option": [*OPTIONS, *COVARIANCES, *PENALTIES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
+        "formula": [*FORMULAS, *FIXED_EFFECTS],
+        "option": [*OPTIONS, *COVARIANCES, *GROUPS, *INFLUENCE, *PENALTIES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
         "hypothesis": HYPOTHESES,
         "prediction": PREDICTIONS,
+        "diagnostic": DIAGNOSTICS,
         "effect": EFFECTS,
     }.items()
     for row in rows
@@ -79,6 +84,7 @@ _TITLES = {
     "option": "Options and conditions",
     "hypothesis": "Hypotheses and analysis of variance",
     "prediction": "Limits of predictions",
+    "diagnostic": "Diagnostics",
     "effect": "Effects and average predictions",
 }
 _LONGEST = 60
@@ -105,7 +111,9 @@ def page(messages: Mapping[tuple[str, str], str]) -> str:
 def _describe_input(row: Row) -> str:
     if row.kind == "formula":
         text = row.formula if isinstance(row.formula, str) else repr(row.formula)
-    elif row.kind in ("option", "hypothesis", "prediction"):
+    elif row.kind == "option" and not row.options:
+        text = row.formula
+    elif row.kind in ("option", "hypothesis", "prediction", "diagnostic"):
         text = ", ".join(f"{name}={value!r}" for name, value in row.options.items())
     elif row.formula != "y ~ x":
         text = row.formula

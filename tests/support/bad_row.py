@@ -20,6 +20,7 @@ USUAL = dict.fromkeys(("file", "frame", "value", "name", "encoding"), DataError)
     "option": OptionError,
     "hypothesis": FormulaError,
     "prediction": OptionError,
+    "diagnostic": OptionError,
     "effect": OptionError,
 }
 NO_OBJECTS = "the command line has paths and text only"
@@ -96,23 +97,33 @@ def for_python(row: Row) -> Any:
 
 
 def run_in_python(row: Row, data: Any) -> Any:
-    """Make the call of a row; `test`, `typ` and `against` in its options are those of a test, and `new` rows to predict."""
+    """Make the call of a row; `test`, `typ`, `against`, `new` and `group` among its options are not those of the call."""
     options = dict(row.options)
-    if row.call == "predict":
-        return sq.ols(row.formula, data).predict(options.pop("new", data), **options)
-    if row.call.startswith("fit."):
-        return getattr(sq.ols(row.formula, data), row.call[4:])(**options)
+    if row.call not in ("anova", "ols", "preview", "rolling", "expanding", "train", "sweep", "certify"):
+        return _call_fit(row, data, options)
     test, typ, against = (options.pop(name, None) for name in ("test", "typ", "against"))
-    if row.call in ("effects", "margins"):
-        variable = [options.pop("variable")] if "variable" in options else []
-        return getattr(sq.ols(row.formula, data), row.call)(*variable, **options)
     if row.call == "anova":
         fits = [sq.ols(formula, data, **options) for formula in (row.formula, against) if formula]
         return sq.anova(*fits, **({} if typ is None else {"typ": typ}))
-    if row.call == "table":
-        return sq.table(sq.ols(row.formula, data), **options)
+    group = options.pop("group", None)
     result = getattr(sq, row.call)(row.formula, data, **options)
+    if group is not None:
+        raise result[group]
     return result if test is None else result.f_test(test)
+
+
+def _call_fit(row: Row, data: Any, options: dict[str, Any]) -> Any:
+    """Fit, and make a call with the result."""
+    fit = sq.ols(row.formula, data, **{name: options.pop(name) for name in ("frequencies",) if name in options})
+    calls = {
+        "diagnose": lambda: getattr(fit, options.pop("method", "diagnostics"))(**options),
+        "predict": lambda: fit.predict(options.pop("new", data), **options),
+        "influence": lambda: fit.get_influence().top(**options),
+        "table": lambda: sq.table(fit, **options),
+        "effects": lambda: fit.effects(options.pop("variable"), **options),
+        "margins": lambda: fit.margins(**options),
+    }
+    return calls[row.call]() if row.call in calls else getattr(fit, row.call.removeprefix("fit."))(**options)
 
 
 def _write(path: Path, content: str | bytes) -> None:

@@ -25,7 +25,9 @@ ORDER = {
         "tree_reduce query dtypes pandas_io header_hints", "source", "scan frames files",
         "engines views", "open first_rows",
     ],
-    "design": ["formula", "encoding", "rounding weights", "design", "matrix engine", "learning merging serialize"],
+    "design": [
+        "formula", "encoding", "rounding weights", "design", "matrix engine", "learning merging serialize serialize_effects",
+    ],
     "moments": ["cross_products change_of_basis engine", "moments qr gpu", "gather merge standardized serialize", "gradient_noise"],
     "exact": [
         "rank condition_number", "factorization", "residuals whitening", "implicit_constant", "solution units", "estimability",
@@ -33,10 +35,10 @@ ORDER = {
     ],
     "descent": [
         "options process_group", "run_theory", "batches", "model", "loop", "sharding codegen", "checkpoint results",
-        "training_data", "trainer", "sweep",
+        "trainer", "sweep", "with_torch",
     ],
     "inference": [
-        "normality preview scan", "covariance", "statistics", "summary serialization", "coefficients",
+        "normality scan", "covariance", "statistics preview", "summary serialization", "coefficients",
         "post_estimation", "fit", "multiple_fits",
     ],
 }  # fmt: skip

@@ -19,7 +19,7 @@ from torch import distributed
 import squarely as sq
 from squarely.data.files import parquet
 from squarely.descent import process_group as processes
-from squarely.descent import training_data
+from squarely.descent.trainer import training_data
 from squarely.errors import ConvergenceWarning, SquarelyError
 
 LIMIT = 120  # seconds after which a process that hangs is killed

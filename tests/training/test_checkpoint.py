@@ -256,7 +256,7 @@ def test_more_epochs_are_going_on_and_fewer_are_refused(tmp_path):
 
 def test_a_run_that_has_ended_returns_at_once(tmp_path, monkeypatch):
     whole = train(checkpoint=tmp_path, **MINI)
-    monkeypatch.setattr("squarely.descent.trainer.run_loop", lambda *a, **k: pytest.fail("it was trained again"))
+    monkeypatch.setattr("squarely.descent.trainer.single_run.run_loop", lambda *a, **k: pytest.fail("it was trained again"))
     again = train(checkpoint=tmp_path, resume=True, **MINI)
     assert bits(again) == bits(whole)
     assert again.remarks == (f"The run resumed from epoch 12, saved in {str(tmp_path / 'epoch-000012-batch-000000')!r}.",)

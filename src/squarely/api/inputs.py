@@ -81,13 +81,8 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
 
     With fold="auto", the rows are read after all if the moments of the engine are too inexact for `solve`.
     """
-    formula, source = open_inputs(inputs)
-    formula = replace(formula, groups=inputs.covariance.groups)
-    source, remarks = sort_rows(inputs, source)
-    require_group_columns(inputs.covariance, source)
-    require_order(inputs.covariance, source, has_frequencies=formula.has_frequencies)
-    require_readable_rows(inputs.covariance, source)
-    require_rows_for_effects(formula, source, inputs.fold)
+    formula, source = open_least_squares(inputs)
+    remarks = describe_order(inputs)
     in_engine = not formula.effects and choose_fold(inputs.fold, source, formula) != "batches"
     with parse_once(inputs, formula, source) as stored:
 
@@ -105,13 +100,34 @@ def fit_moments(inputs: ModelInputs, solve: Callable[[Moments, Source], Solution
             return fit_with(compute_moments(inputs, formula, stored, in_engine=False), fallback_remark(moments, error))
 
 
-def sort_rows(inputs: ModelInputs, source: Source) -> tuple[Source, tuple[str, ...]]:
-    """Put rows without an order into that of `order_by=`, and return a remark that says so."""
+def require_covariance(covariance: CovarianceOptions, source: Source, formula: Formula) -> None:
+    """Raise an error if a covariance needs columns, an order or rows that the source does not give."""
+    require_group_columns(covariance, source)
+    require_order(covariance, source, has_frequencies=formula.has_frequencies)
+    require_readable_rows(covariance, source)
+
+
+def sort_rows(inputs: ModelInputs, source: Source) -> Source:
+    """Put rows without an order into that of `order_by=`."""
     if inputs.order_by is None:
-        return source, ()
+        return source
     if not isinstance(inputs.order_by, str):
         raise OptionError(f"order_by={show_value(inputs.order_by)} is not the name of a column. Give one, such as order_by='time'.")
-    return source.sort_by(inputs.order_by), (f"Rows in the order of {inputs.order_by!r}.",)
+    return source.sort_by(inputs.order_by)
+
+
+def describe_order(inputs: ModelInputs) -> tuple[str, ...]:
+    """Return a remark that says in which order the rows are, if `order_by=` gave it."""
+    return () if inputs.order_by is None else (f"Rows in the order of {inputs.order_by!r}.",)
+
+
+def open_least_squares(inputs: ModelInputs) -> tuple[Formula, Source]:
+    """Return the formula with what the covariance reads, and the rows in their order, or raise an error if they do not allow it."""
+    formula, source = open_inputs(inputs)
+    source = sort_rows(inputs, source)
+    require_covariance(inputs.covariance, source, formula)
+    require_rows_for_effects(formula, source, inputs.fold)
+    return replace(formula, groups=inputs.covariance.groups), source
 
 
 def _weigh_rows(inputs: ModelInputs, formula: Formula, source: Source) -> tuple[Formula, Source]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from squarely.api.inputs import ModelInputs, fit_moments, open_inputs, parse_row_filter
+from squarely.api.inputs import ModelInputs, fit_moments, open_least_squares, parse_row_filter
 from squarely.api.label_arrays import name_label_arrays
-from squarely.api.multiple_fits import fit_by_groups
+from squarely.api.multiple_fits import fit_several
 from squarely.data import is_in_memory, open_source, pass_counter
 from squarely.design import learn_from_rows, plan_design
 from squarely.errors import InputError, short_traceback
@@ -66,7 +66,9 @@ def ols(
 
     Parameters
     ----------
-    formula : such as "mpg ~ displacement * C(origin) + log(weight)". docs/formulas.md describes the language.
+    formula : such as "mpg ~ displacement * C(origin) + log(weight)". docs/formulas.md describes the language. Several responses,
+        as in "y1 + y2 ~ x", are fitted each, to the rows that are complete in all of them. What follows `|`, as in
+        "y ~ x | firm + year", are fixed effects to absorb (docs/fixed-effects.md).
     data : a path or URL (CSV, Parquet, Arrow, JSON, Excel and more: docs/files.md), a data frame (pandas, Polars, Arrow, Spark,
         Dask), a DuckDB relation, an Ibis table, an open file, or a dict of arrays; "-" is standard input. Several files of one
         kind are one table: a folder or a pattern such as "data/**/*.parquet", read in the order of the paths, or a list of paths,
@@ -102,8 +104,8 @@ def ols(
 
     Returns
     -------
-    Fit : has the attributes that statsmodels users know; `print(fit.summary())` shows them. With `by`, a mapping `Fits` from each
-        group to its fit.
+    Fit : has the attributes that statsmodels users know; `print(fit.summary())` shows them. With `by` or several responses,
+        a mapping `Fits` from each group or response to its fit.
 
     Raises
     ------
@@ -118,8 +120,9 @@ def ols(
     cluster, time, by, label_arrays = name_label_arrays(X, cluster, time, by)
     covariance = read_covariance_options(vcov, cluster=cluster, time=time, lags=lags, correction=correction)
     inputs = ModelInputs.of(locals())
-    if by is not None:
-        return cast("Fit", fit_by_groups(inputs, by, collinear=collinear, precision=precision))
+    fits = fit_several(inputs, by, collinear=collinear, precision=precision)
+    if fits is not None:
+        return cast("Fit", fits)
     return fit_moments(inputs, partial(solve_least_squares, collinear=collinear, precision=precision))
 
 
@@ -140,6 +143,14 @@ def preview(
     read: Mapping[str, object] | None = None,
     precision: Precision = "auto",
     fold: Fold = "auto",
+    order_by: str | None = None,
+    weights: object = None,
+    frequencies: object = None,
+    vcov: str | Mapping[str, str] | None = None,
+    cluster: object = None,
+    time: object = None,
+    lags: int | None = None,
+    correction: Correction = "usual",
 ) -> Preview: ...
 
 
@@ -152,6 +163,14 @@ def preview(
     where: str | None = None,
     precision: Precision = "auto",
     fold: Fold = "auto",
+    order_by: str | None = None,
+    weights: object = None,
+    frequencies: object = None,
+    vcov: str | Mapping[str, str] | None = None,
+    cluster: object = None,
+    time: object = None,
+    lags: int | None = None,
+    correction: Correction = "usual",
 ) -> Preview: ...
 
 
@@ -167,6 +186,14 @@ def preview(
     read: Mapping[str, object] | None = None,
     precision: Precision = "auto",
     fold: Fold = "auto",
+    order_by: str | None = None,
+    weights: object = None,
+    frequencies: object = None,
+    vcov: str | Mapping[str, str] | None = None,
+    cluster: object = None,
+    time: object = None,
+    lags: int | None = None,
+    correction: Correction = "usual",
 ) -> Preview | DataPreview:
     """Look at data before a fit: at the first rows, or with a formula at what `ols` would read and cost.
 
@@ -196,13 +223,15 @@ def preview(
         formula, data = None, formula
     if formula is None and data is not None and X is None and y is None:
         return preview_data(open_source(data, read), read)
+    cluster, time, _, label_arrays = name_label_arrays(X, cluster, time)
+    covariance = read_covariance_options(vcov, cluster=cluster, time=time, lags=lags, correction=correction)
     inputs = ModelInputs.of(locals())
-    plan = plan_design(*open_inputs(inputs), parse_row_filter(inputs))
+    plan = plan_design(*open_least_squares(inputs), parse_row_filter(inputs))
     names = plan.names
     if names is None and is_in_memory(plan.source) and (plan.source.rows or 0) <= _PREVIEWED_ROWS:
         names = learn_from_rows(plan.formula, plan.source, plan.where).names
     first_rows = preview_data(plan.source, read) if plan.source.is_file else None
-    return build_preview(plan, names, first_rows, fold=fold, precision=precision)
+    return build_preview(plan, names, first_rows, fold=fold, precision=precision, covariance=covariance)
 
 
 @short_traceback

@@ -7,21 +7,41 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from squarely.api.inputs import ModelInputs, open_inputs, parse_once, parse_row_filter, require_complete, sort_rows
+from squarely.api.inputs import (
+    ModelInputs,
+    describe_order,
+    open_inputs,
+    parse_once,
+    parse_row_filter,
+    require_complete,
+    require_covariance,
+    sort_rows,
+)
 from squarely.data import Source, pass_counter
-from squarely.design import Design, learn_from_rows
-from squarely.errors import OptionError, short_traceback
+from squarely.design import Design, learn_from_rows, parse_responses, split_responses
+from squarely.errors import OptionError, short_traceback, show_value
 from squarely.inference import (
     Fits,
     WindowFits,
     fit_expanding,
     fit_groups,
+    fit_responses,
     fit_rolling,
     read_group_columns,
     require_group_covariance,
     require_ordered_rows,
+    require_rows_here,
 )
 from squarely.types import Data, Missing
+
+
+def fit_several(inputs: ModelInputs, by: object, *, collinear: str, precision: str) -> Fits | None:
+    """Fit groups of rows or several responses; return None if there is one fit to make."""
+    if by is None:
+        return fit_several_responses(inputs, collinear=collinear, precision=precision)
+    if split_responses(inputs.formula):
+        raise OptionError(f"by={show_value(by)} takes one response, and the formula has several. Fit them one after the other.")
+    return fit_by_groups(inputs, by, collinear=collinear, precision=precision)
 
 
 def fit_by_groups(inputs: ModelInputs, by: object, *, collinear: str, precision: str) -> Fits:
@@ -30,11 +50,41 @@ def fit_by_groups(inputs: ModelInputs, by: object, *, collinear: str, precision:
         raise OptionError("by= reads the rows, and fold='aggregates' leaves them where they are. Leave fold= out.")
     require_group_covariance(inputs.covariance)
     formula, source = open_inputs(inputs)
-    source, _ = sort_rows(inputs, source)
+    source = sort_rows(inputs, source)
     formula = replace(formula, groups=read_group_columns(by, formula, source))
     with parse_once(inputs, formula, source) as stored:
         design = learn_from_rows(formula, stored, parse_row_filter(inputs))
         fits = fit_groups(design, stored, source, inputs.covariance, collinear=collinear, precision=precision)
+    require_complete(inputs, fits.rows, source)
+    return fits
+
+
+def fit_several_responses(inputs: ModelInputs, *, collinear: str, precision: str) -> Fits | None:
+    """Fit each response of a formula such as "y1 + y2 ~ x" to the rows that are complete in all; None if there is one response."""
+    texts = split_responses(inputs.formula)
+    if not texts:
+        return None
+    if inputs.fold == "aggregates":
+        raise OptionError("Several responses read the rows, and fold='aggregates' leaves them where they are. Leave fold= out.")
+    formula, source = open_inputs(replace(inputs, formula=texts[0]))
+    source = sort_rows(inputs, source)
+    require_rows_here(source, "Several responses read")
+    require_covariance(inputs.covariance, source, formula)
+    formulas = [
+        replace(each, weights=formula.weights, has_frequencies=formula.has_frequencies, groups=inputs.covariance.groups)
+        for each in parse_responses(texts, source.dot_columns)
+    ]
+    with parse_once(inputs, formulas[0], source) as stored:
+        fits = fit_responses(
+            formulas,
+            stored,
+            source,
+            parse_row_filter(inputs),
+            inputs.covariance,
+            remarks=describe_order(inputs),
+            collinear=collinear,
+            precision=precision,
+        )
     require_complete(inputs, fits.rows, source)
     return fits
 
@@ -79,7 +129,7 @@ def rolling(
     >>> import squarely as sq
     >>> result = rolling("mpg ~ weight", sq.datasets.cars(), window=100)
     >>> len(result), result.params["weight"].round(5).iloc[[0, -1]].to_dict()
-    (299, {99: -0.00529, 397: -0.00929})
+    (299, {99: -0.00558, 397: -0.00952})
     """
     return _fit_windows(ModelInputs.of({**_NO_ARRAYS, **locals()}), partial(fit_rolling, window=window, step=step))
 
@@ -119,8 +169,8 @@ def expanding(
     --------
     >>> import squarely as sq
     >>> result = expanding("mpg ~ weight", sq.datasets.cars(), min_rows=100)
-    >>> len(result), result.nobs.iloc[-1] == sq.ols("mpg ~ weight", sq.datasets.cars()).nobs
-    (299, True)
+    >>> len(result), result.nobs.iloc[[0, -1]].to_list()
+    (299, [100, 398])
     """
     return _fit_windows(ModelInputs.of({**_NO_ARRAYS, **locals()}), partial(fit_expanding, min_rows=min_rows, step=step))
 
@@ -130,7 +180,7 @@ _NO_ARRAYS: dict[str, Any] = {"X": None, "y": None, "intercept": True}
 
 def _fit_windows(inputs: ModelInputs, fit: Callable[[Design, Source], WindowFits]) -> WindowFits:
     formula, source = open_inputs(inputs)
-    source, _ = sort_rows(inputs, source)
+    source = sort_rows(inputs, source)
     require_ordered_rows(source)
     with parse_once(inputs, formula, source) as stored:
         result = fit(learn_from_rows(formula, stored, parse_row_filter(inputs)), stored)

@@ -41,7 +41,7 @@ from squarely.data.scan.grouped import (
     require_one_spelling,
     sum_by_code,
 )
-from squarely.data.scan.level_index import LevelIndex, require_whole_labels, sort_labels, take_labels
+from squarely.data.scan.level_index import LevelIndex, make_labels, require_whole_labels, sort_labels, take_labels
 from squarely.data.scan.prefetch import prefetch_items
 from squarely.data.scan.progress import Scan, expect, listen, pass_counter, report_count, scan_purpose, silent
 from squarely.data.source import (

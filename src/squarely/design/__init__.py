@@ -34,8 +34,16 @@ from squarely.design.formula.expression import (
     standardizations_in,
 )
 from squarely.design.formula.factors import Basis, Categorical, Factor, Numeric, argument_of
-from squarely.design.formula.formula import Formula, formula_of, needs_backticks, parse_formula, parse_weights
-from squarely.design.formula.source_text import SourceText
+from squarely.design.formula.formula import (
+    Formula,
+    formula_of,
+    needs_backticks,
+    parse_formula,
+    parse_responses,
+    parse_weights,
+    shorten_formula,
+)
+from squarely.design.formula.source_text import SourceText, split_responses
 from squarely.design.formula.where import (
     COMPARISONS,
     BooleanOperation,
@@ -47,12 +55,13 @@ from squarely.design.formula.where import (
 )
 from squarely.design.learning.from_rows import learn_from_rows
 from squarely.design.learning.in_engine import learn_in_engine
+from squarely.design.learning.new_levels import learn_new_levels
 from squarely.design.learning.pilot import map_first_block
 from squarely.design.learning.plan import DesignPlan, describe_pass, no_rows_error, plan_design, require_named
 from squarely.design.matrix.block import Block, IndicatorColumn, ScaledBlock, dense_table, scaled_blocks, take_indicators
 from squarely.design.matrix.dependencies import Check
 from squarely.design.matrix.factor_values import DATA_COLUMN, FactorValues, factor_of, is_column_alone
-from squarely.design.matrix.model_matrix import fold_blocks, iter_blocks
+from squarely.design.matrix.model_matrix import fold_blocks, fold_response_blocks, iter_blocks
 from squarely.design.matrix.prediction import (
     LinearPredictor,
     PredictedRows,
@@ -69,4 +78,5 @@ from squarely.design.merging.recoding import Combination, Product, indicators, p
 from squarely.design.merging.union import require_compatible, union_of, without_levels
 from squarely.design.rounding import RoundingModel, add_bounds, is_zero_factor, multiply_bound, product_bound
 from squarely.design.serialize import learned_from_json, learned_to_json
+from squarely.design.serialize_effects import effects_from_json, effects_to_json
 from squarely.design.weights import require_finite_weights

@@ -17,6 +17,6 @@ from squarely.exact.merge.solve import solve_merged
 from squarely.exact.rank import Dependency, cholesky_in_order
 from squarely.exact.residuals import ResidualSums, iter_residuals, read_residuals, sum_block, sum_columns
 from squarely.exact.solution import MergeRecord, Shard, Solution, is_same_shard, require_consistent
-from squarely.exact.solve import require_precision, solve_least_squares
+from squarely.exact.solve import require_precision, solve_least_squares, solve_responses
 from squarely.exact.units import data_unit_matrix, totals_of
 from squarely.exact.whitening import InverseRoot

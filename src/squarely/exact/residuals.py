@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from squarely.design import (
     IndicatorColumn,
     ScaledBlock,
     dense_table,
-    fold_blocks,
+    fold_response_blocks,
     iter_blocks,
     scaled_blocks,
     take_indicators,
@@ -76,20 +76,58 @@ class ResidualSums:
     log_weights: float = 0.0
 
 
-@scan_purpose("residuals")
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class ResidualScan:
+    """What a scan of residuals needs: coefficients b (q,) of some columns, as double-double.
+
+    `extended` computes residuals and X'r in double-double, otherwise in plain doubles. The residuals are those of the response
+    times `response`.
+    """
+
+    __repr__ = short_repr
+
+    moments: Moments
+    columns: np.ndarray
+    b: Pair
+    extended: bool
+    response: float = 1.0
+
+
 def scan_residuals(
     moments: Moments, source: Source, columns: np.ndarray, b: Pair, *, extended: bool, response: float = 1.0
 ) -> tuple[ResidualSums, Array]:
-    """Scan the rows once with coefficients b (q,) given as double-double.
+    """Scan the rows once; see `ResidualScan` and `scan_all_residuals`."""
+    scan = ResidualScan(moments=moments, columns=columns, b=b, extended=extended, response=response)
+    return scan_all_residuals([scan], source)[0]
 
-    `extended` computes residuals and X'r in double-double, otherwise in plain doubles. The residuals are those of the response
-    times `response`. The second result (k + 1,) bounds the length, over the rows, of the rounding of each scaled column [1, x, y]
-    before it was read. Rows other than those of the first scan are a DataError.
+
+@scan_purpose("residuals")
+def scan_all_residuals(scans: Sequence[ResidualScan], source: Source) -> list[tuple[ResidualSums, Array]]:
+    """Scan the rows once for designs that differ in their responses alone, and return the sums of each.
+
+    The second result (k + 1,) bounds the length, over the rows, of the rounding of each scaled column [1, x, y] before it was
+    read. Rows other than those of the first scan are a DataError.
     """
-    design, coefficients = moments.design, _coefficients(moments.design, columns, b, response)
+    steps = [_residual_step(scan) for scan in scans]
+
+    def step(blocks: Sequence[Block]) -> list[_ScanTotal]:
+        return [each(block) for each, block in zip(steps, blocks, strict=True)]
+
+    def merge(a: list[_ScanTotal], b: list[_ScanTotal]) -> list[_ScanTotal]:
+        return [(_merge_sums(x[0], y[0]), x[1] + y[1]) for x, y in zip(a, b, strict=True)]
+
+    designs = [scan.moments.design for scan in scans]
+    start: list[_ScanTotal] = [(None, 0.0)] * len(scans)
+    totals = fold_response_blocks(designs, source, step, merge, start, threads=fold_in_threads(designs[0]))
+    return [_finish_scan(scan, source, *total) for scan, total in zip(scans, totals, strict=True)]
+
+
+def _residual_step(scan: ResidualScan) -> Callable[[Block], _ScanTotal]:
+    moments, columns, b, extended = scan.moments, scan.columns, scan.b, scan.extended
+    design, coefficients = moments.design, _coefficients(moments.design, columns, b, scan.response)
     y_mean = float(moments.gram[0, -1] / moments.weight)
     is_weighted, has_frequencies = design.formula.weights is not None, design.formula.has_frequencies
-    r_mean = response * y_mean - float(moments.gram[0, columns] @ b[0]) / moments.weight
+    r_mean = scan.response * y_mean - float(moments.gram[0, columns] @ b[0]) / moments.weight
     r_mean = 0.0 if is_weighted and not has_frequencies else r_mean
     size = SLICED_ROWS if extended else rows_per_block(design)
 
@@ -118,16 +156,19 @@ def scan_residuals(
             total = _merge_sums(total, sums)
         return total, block.rounding_squares() if block.rounding_squares else 0.0
 
-    def merge(a: _ScanTotal, b: _ScanTotal) -> _ScanTotal:
-        return _merge_sums(a[0], b[0]), a[1] + b[1]
+    return step
 
-    start: _ScanTotal = None, 0.0
-    total, rounding_squares = fold_blocks(design, source, step, merge, start, threads=fold_in_threads(design))
+
+def _finish_scan(
+    scan: ResidualScan, source: Source, total: ResidualSums | None, rounding_squares: Array | float
+) -> tuple[ResidualSums, Array]:
+    moments, design = scan.moments, scan.moments.design
     if total is None:
         raise DataError(f"{source.label} changed while it was read: its rows are gone. Fit again when nothing writes to it.")
+    coefficients = _coefficients(design, scan.columns, scan.b, scan.response)
     require_same_rows(source, moments, total.n, total.sums[coefficients.places])
     at = coefficients.selected_places
-    if not source.ordered or has_frequencies:
+    if not source.ordered or design.formula.has_frequencies:
         total = replace(total, sum_squared_differences=math.nan)
     lengths = np.append(0.0, np.sqrt(rounding_squares) / design.scales)
     powers = powers_about_mean(moments.nobs, total.powers)

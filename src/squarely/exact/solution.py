@@ -85,6 +85,14 @@ class Solution:
         return 0 if self.moments.design.absorbed is None else self.moments.design.absorbed.rank
 
     @property
+    def effects(self) -> tuple[Array, ...]:
+        """What each level of each fixed effect adds to a prediction, (L,) each; nothing without fixed effects."""
+        absorbed = self.moments.design.absorbed
+        if absorbed is None:
+            return ()
+        return absorbed.estimates((self.factor.columns - 1).tolist(), self.params[self.factor.selected])
+
+    @property
     def df_resid(self) -> int:
         """The observations less the parameters: the selected columns and the fixed effects."""
         return self.moments.nobs - len(self.factor.columns) - self.absorbed_rank

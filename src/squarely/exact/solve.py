@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -13,12 +14,12 @@ from squarely.errors import OptionError, require_one_of
 from squarely.exact.condition_number import column_norms, translate_singular_errors
 from squarely.exact.engine.solve import solve_in_engine
 from squarely.exact.factorization import TEN_DIGITS, Factorization, factorize
-from squarely.exact.implicit_constant import span_of
+from squarely.exact.implicit_constant import Span, span_of
 from squarely.exact.rank import require_independent, require_rows
-from squarely.exact.residuals import ResidualSums, scan_residuals, without_shape
+from squarely.exact.residuals import ResidualScan, ResidualSums, scan_all_residuals, without_shape
 from squarely.exact.solution import UNORDERED, Refinement, Solution, make_solution, require_digits
 from squarely.exact.units import standard_error_scale, to_data_units, totals_of
-from squarely.exact.whitening import inverse_root
+from squarely.exact.whitening import InverseRoot, inverse_root
 from squarely.moments import CHEAP_CELLS, Moments
 from squarely.numerics import ROUNDOFF, SLICED_ROWS, Array, slice_bits, slicing_bound, two_sum
 from squarely.types import Collinear, Precision
@@ -60,19 +61,49 @@ def solve_least_squares(
                 f"{source.alternative}."
             )
         return solve_in_engine(moments, source, collinear=collinear)
-    return _solve_on_rows(moments, source, collinear=collinear, precision=precision)
+    return _solve_on_rows([moments], source, collinear=collinear, precision=precision)[0]
 
 
-def _solve_on_rows(moments: Moments, source: Source, *, collinear: str, precision: str) -> Solution:
-    design, n = moments.design, moments.n
-    factor = factorize(moments, source)
+@translate_singular_errors()
+def solve_responses(
+    every: Sequence[Moments], source: Source, *, collinear: str = "drop", precision: str = "auto"
+) -> list[Solution]:
+    """Solve for several responses, whose designs differ in these alone; each scan of the residuals serves all of them."""
+    require_one_of("collinear", collinear, get_args(Collinear))
+    require_precision(precision)
+    require_rows(every[0], source.label, every[0].account.lines()[1:])
+    return _solve_on_rows(every, source, collinear=collinear, precision=precision)
+
+
+def _solve_on_rows(every: Sequence[Moments], source: Source, *, collinear: str, precision: str) -> list[Solution]:
+    first = every[0]
+    factors = [factorize(moments, source) for moments in every]
     if collinear == "raise":
-        require_independent(factor.dropped)
-    refined, residuals, error, scale = _refine(moments, source, factor, precision)
-    root = inverse_root(moments, source, factor)
-    has_constant = design.intercept or design.absorbed is not None
-    span, scans = (None, 0) if has_constant else span_of(moments, source, factor)
-    scans += design.scans + moments.passes + (factor.method == "triangle") + refined.scans + (root is not None)
+        require_independent(factors[0].dropped)
+    refinements = [_refine(moments, factor, precision) for moments, factor in zip(every, factors, strict=True)]
+    refined = _scan_together(refinements, source)
+    root = inverse_root(first, source, factors[0])
+    has_constant = first.design.intercept or first.design.absorbed is not None
+    span, scans = (None, 0) if has_constant else span_of(first, source, factors[0])
+    scans += first.design.scans + first.passes + (factors[0].method == "triangle") + (root is not None)
+    return [
+        _make_solution(moments, source, factor, result, root=root, span=span, scans=scans)
+        for moments, factor, result in zip(every, factors, refined, strict=True)
+    ]
+
+
+def _make_solution(
+    moments: Moments,
+    source: Source,
+    factor: Factorization,
+    result: _Refined,
+    *,
+    root: InverseRoot | None,
+    span: Span | None,
+    scans: int,
+) -> Solution:
+    design, n = moments.design, moments.n
+    refined, residuals, error, scale = result
     params, error = to_data_units(moments, factor, refined.b, error)
     if refined.squares == 0.0 and refined.precision == "extended":  # a perfect fit: an estimate that is rounding has no t
         params = np.where(np.abs(params) <= error, 0.0, params)
@@ -82,7 +113,7 @@ def _solve_on_rows(moments: Moments, source: Source, *, collinear: str, precisio
     solution = make_solution(
         moments,
         factor,
-        replace(refined, scans=scans),
+        replace(refined, scans=scans + refined.scans),
         params=params,
         error=error,
         scale=scale,
@@ -95,9 +126,26 @@ def _solve_on_rows(moments: Moments, source: Source, *, collinear: str, precisio
     return require_digits(solution)
 
 
-def _refine(
-    moments: Moments, source: Source, factor: Factorization, precision: str
-) -> tuple[Refinement, ResidualSums, Array, Array]:
+_Refined = tuple[Refinement, ResidualSums, Array, Array]
+_Refining = Generator[ResidualScan, tuple[ResidualSums, Array], _Refined]  # asks for scans
+
+
+def _scan_together(refinements: Sequence[_Refining], source: Source) -> list[_Refined]:
+    """Run refinements side by side: each scan of the rows answers all that ask for one."""
+    results: dict[int, _Refined] = {}
+    waiting = {i: next(refining) for i, refining in enumerate(refinements)}
+    while waiting:
+        answers = scan_all_residuals([*waiting.values()], source)
+        asked, waiting = [*waiting], {}
+        for i, answer in zip(asked, answers, strict=True):
+            try:
+                waiting[i] = refinements[i].send(answer)
+            except StopIteration as end:
+                results[i] = end.value
+    return [results[i] for i in range(len(refinements))]
+
+
+def _refine(moments: Moments, factor: Factorization, precision: str) -> _Refining:
     """Return also the residuals of the last scan, the error of b (q,) and the result of `standard_error_scale`."""
     R, columns = factor.R, factor.columns
     length = column_norms(R)  # (q,) of the scaled columns
@@ -107,7 +155,7 @@ def _refine(
     extended = precision == "extended" or (precision == "auto" and _needs_extended(moments, factor, hi, scale, size))
     scans, converged = 0, False
     while not converged and scans < _MOST_SCANS:
-        residuals, column_rounding = scan_residuals(moments, source, columns, (hi, lo), extended=extended)
+        residuals, column_rounding = yield ResidualScan(moments=moments, columns=columns, b=(hi, lo), extended=extended)
         scans += 1
         gradient = residuals.gradient + residuals.gradient_low
         d = solve_triangular(R, solve_triangular(R, gradient, trans="T", check_finite=False), check_finite=False)
@@ -161,7 +209,7 @@ def _sum_rounding(n: int) -> float:
 def _needs_extended(moments: Moments, factor: Factorization, b: Array, scale: Array, size: float) -> bool:
     """Return whether double-double is cheap, or doubles leave fewer than ten digits."""
     squares = max(float(moments.gram[-1, -1] - factor.rhs @ factor.rhs), 0.0)
-    errors = scale * np.sqrt(squares / (moments.n - len(factor.R)))
+    errors = scale * np.sqrt(squares / max(moments.n - len(factor.R), 1))
     # An estimate that the data cannot tell from zero does not need ten digits: they count against the standard error.
     inexact = 4 * ROUNDOFF * scale * size > TEN_DIGITS * np.maximum(np.abs(b), errors)
     return moments.n * moments.design.layout.cells <= CHEAP_CELLS or bool(inexact.any())

@@ -18,7 +18,8 @@ from squarely.inference.covariance.options import (
 )
 from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits
 from squarely.inference.multiple_fits.fits import Fits
-from squarely.inference.multiple_fits.groups import fit_groups, read_group_columns, require_group_covariance
+from squarely.inference.multiple_fits.groups import fit_groups, read_group_columns, require_group_covariance, require_rows_here
+from squarely.inference.multiple_fits.responses import fit_responses
 from squarely.inference.multiple_fits.window_fits import WindowFits, fit_expanding, fit_rolling, require_ordered_rows
 from squarely.inference.post_estimation.figures.coefficient_figure import coefficient_panel
 from squarely.inference.post_estimation.hypotheses.anova import analyze_variance

@@ -12,6 +12,7 @@ from squarely.data import RowAccount, Source, to_frame, to_series
 from squarely.design import Design
 from squarely.errors import OptionError, short_traceback, show_value
 from squarely.exact import Solution
+from squarely.inference.covariance.digits import digits_of_errors
 from squarely.inference.covariance.robust import RobustCovariance, robust_covariance_matrix
 from squarely.inference.statistics import Statistics, confidence_limits, covariance_of, p_values, t_values
 from squarely.inference.summary.plain_numbers import coefficient_columns
@@ -109,7 +110,7 @@ class CoefficientStatistics(Statistics):
     @property
     def digits_bse(self) -> pd.Series:
         """Decimal digits of each standard error that can be trusted, NaN for one of zero."""
-        return self._label_params(self.solution.digits_bse)
+        return self._label_params(digits_of_errors(self.solution, self.robust))
 
     @property
     def dropped_columns(self) -> tuple[str, ...]:
@@ -131,7 +132,7 @@ class CoefficientStatistics(Statistics):
     @property
     def table(self) -> pd.DataFrame:
         """One row for each coefficient: coef, std_err, t, p, ci_lower and ci_upper (95 %), digits and digits_std_err."""
-        return to_frame(coefficient_columns(self, self.solution), list(self.design.names))
+        return to_frame(coefficient_columns(self, self.solution, self.robust), list(self.design.names))
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance matrix (p, p) of the coefficients, NaN for dropped columns."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from squarely.data import Source
 from squarely.design import require_other_file
@@ -24,6 +24,7 @@ from squarely.inference.post_estimation.influence.methods import InfluenceMeasur
 from squarely.inference.post_estimation.penalized.methods import PenalizedFits
 from squarely.inference.post_estimation.predictions.methods import RowStatistics
 from squarely.inference.post_estimation.tables.tidy import TidyFrames
+from squarely.inference.post_estimation.updates.methods import Updates
 from squarely.inference.serialization.deserialize import solution_from_json
 from squarely.inference.serialization.merge import detach_source, merge_solutions
 from squarely.inference.serialization.serialize import solution_to_json
@@ -54,6 +55,7 @@ class Fit(
     RowStatistics,
     StatsmodelsCovariance,
     TidyFrames,
+    Updates,
 ):
     """A linear regression by least squares, made by `squarely.ols`.
 
@@ -174,6 +176,9 @@ class Fit(
         rows = [dict(zip(names, row, strict=True)) for row in self.covariance.tolist()]
         return {**self._to_plain_numbers(), "cov_params": dict(zip(names, rows, strict=True))}
 
+    def _fit_of(self, solution: Solution, source: Source) -> Self:
+        return cast("Self", infer(solution, source))
+
     def _to_plain_numbers(self) -> dict[str, Any]:
         return to_plain_numbers(self, self.solution, self.robust)
 
@@ -184,7 +189,7 @@ class Fit(
         return f"<Fit {self.design.formula.text!r}: n={self.nobs}, R-squared {self.rsquared:.3f}; print(fit.summary())>"
 
 
-_NOT_ROBUST = "Standard errors are classical: robust ones need all rows at once."
+_NOT_ROBUST = "Standard errors are classical, because robust ones need the rows. Fit all rows at once for those."
 
 
 def infer(solution: Solution, source: Source, options: CovarianceOptions = CLASSICAL) -> Fit:

@@ -19,6 +19,7 @@ from squarely.numerics import ROUNDOFF, Array
 
 T = TypeVar("T")
 
+_TWELVE_DIGITS = 1e-12  # of the norm of the residuals: standard errors then have more than enough
 _CELLS = 2**17  # of a piece, a megabyte: it stays in a cache
 _MIN_ROWS, _MAX_ROWS = 64, 8_192
 
@@ -127,8 +128,11 @@ def fold_whitened_batches(
     `most_rows` limits the rows of a batch.
     """
     moments, W = solution.moments, whitening_matrix(solution)
-    formula = replace(moments.design.formula, groups=tuple(groups), numbers=tuple(numbers))
-    design = replace(moments.design, formula=formula)
+    formula = moments.design.formula
+    every = tuple(dict.fromkeys((*formula.groups, *groups)))  # rows without a label that the fit needed are not in it
+    design = moments.design
+    if (every, tuple(numbers)) != (formula.groups, formula.numbers):
+        design = replace(design, formula=replace(formula, groups=every, numbers=tuple(numbers)))
 
     def work(block: Block) -> _Total[T]:
         if not block.size:
@@ -173,9 +177,10 @@ def _whiten(
 
     Positions of rows count from `first_row`.
     """
-    columns, size = solution.factor.columns, min(max(_CELLS // (len(design.columns) + 2), _MIN_ROWS), _MAX_ROWS)
+    columns, extended = solution.factor.columns, _needs_extended(solution)
+    size = min(max(_CELLS // (len(design.columns) + 2), _MIN_ROWS), _MAX_ROWS)
     positions, start = block.rows - first_row, 0
-    tables = iter_residuals(design, block, columns, solution.scaled_params, extended=solution.precision == "extended", size=size)
+    tables = iter_residuals(design, block, columns, solution.scaled_params, extended=extended, size=size)
     for table, residuals in tables:
         at = slice(start, start + len(residuals))
         start = at.stop
@@ -202,17 +207,28 @@ def _whiten(
         yield rows
 
 
+def _needs_extended(solution: Solution) -> bool:
+    """Return whether the fit has residuals in double-double, and doubles would leave less than twelve digits of their norm."""
+    design = solution.moments.design
+    if solution.precision != "extended" or design.absorbed is not None:
+        return solution.precision == "extended"
+    lengths = np.sqrt(np.diag(solution.moments.gram))
+    terms = float(lengths[solution.factor.columns] @ np.abs(solution.scaled_params[0]) + lengths[-1])
+    return not 4 * ROUNDOFF * terms <= _TWELVE_DIGITS * np.sqrt(solution.ssr) / design.scales[-1]
+
+
 def _require_complete(
     source: Source, solution: Solution, account: RowAccount, groups: Sequence[str], numbers: Sequence[str]
 ) -> None:
     """Raise a DataError if rows of the fit lack a label or a number."""
     moments = solution.moments
-    for name in (*groups, *numbers):
-        missing = sum(account.dropped.get(name, {}).values())
-        if missing and account.used < moments.n and name not in moments.design.formula.groups:
-            advice = f"Fit again with {name!r} in the call of ols, which leaves such rows out."
-            advice = "Leave such rows out, and fit again." if name in numbers else advice
-            raise DataError(
-                f"{name!r} of {source.label} is missing in {pluralize(moments.n - account.used, 'row')} of the {moments.n:,} that "
-                f"the fit used. {advice}"
-            )
+    beside = [name for name in (*groups, *numbers) if name not in moments.design.formula.groups]
+    missing = [name for name in beside if any(account.dropped.get(name, {}).values())]
+    if missing and account.used < moments.n:
+        names = " and ".join(map(repr, missing))
+        again = f"Fit again with {names} in the call of ols, which leaves such rows out."
+        rows = pluralize(moments.n - account.used, "row")
+        raise DataError(
+            f"{' or '.join(map(repr, missing))} of {source.label} is missing in {rows} of the {moments.n:,} that the fit used. "
+            f"{'Leave such rows out, and fit again.' if numbers else again}"
+        )

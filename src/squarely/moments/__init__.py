@@ -21,6 +21,7 @@ from squarely.moments.gather import (
     fold_moments,
     gather_in_engine,
     gather_moments,
+    gather_response_moments,
     prefers_engine,
     require_fold,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from squarely.data import BATCH_ROWS, RowAccount, Source, scan_purpose
-from squarely.design import Block, Design, ScaledBlock, fold_blocks, scaled_blocks
+from squarely.design import Block, Design, ScaledBlock, fold_response_blocks, scaled_blocks
 from squarely.numerics import Array
 
 _CELLS = 2**22  # of a block, 32 megabytes: a few large products are faster than many that fit a cache
@@ -35,21 +35,35 @@ def add_each(one: Sequence[Any], other: Sequence[Any]) -> tuple[Any, ...]:
 @scan_purpose("cross-products")
 def fold_products(design: Design, source: Source) -> tuple[Array, RowAccount]:
     """Sum the rows into the cross-products (k + 1, k + 1) of Moments, and account for them; there may be no row."""
+    (gram,), account = fold_response_products([design], source)
+    return gram, account
+
+
+@scan_purpose("cross-products")
+def fold_response_products(designs: Sequence[Design], source: Source) -> tuple[list[Array], RowAccount]:
+    """Sum the rows once into the cross-products of designs that differ in their responses alone."""
+
+    def step(blocks: Sequence[Block]) -> tuple[Any, ...]:
+        products = [_sum_products(design, block) for design, block in zip(designs, blocks, strict=True)]
+        return *(part for each in products for part in each), blocks[0].account
+
+    size = len(designs[0].layout.dense) + 1
+    start: tuple[Any, ...] = (*(np.zeros((size, size)), 0.0, 0.0) * len(designs), RowAccount())
+    *sums, account = fold_response_blocks(designs, source, step, add_each, start, threads=fold_in_threads(designs[0]))
+    return [_assemble_gram(design, *sums[3 * i : 3 * i + 3]) for i, design in enumerate(designs)], account
+
+
+def _sum_products(design: Design, block: Block) -> tuple[Any, Any, Any]:
+    """Return the products of the dense columns, of the indicators with these, and of the indicators."""
     size, grouped = len(design.layout.dense) + 1, len(design.layout.grouped)
-
-    def step(block: Block) -> tuple[Any, ...]:
-        dense, mixed, sparse = np.zeros((size, size)), 0.0, 0.0
-        with np.errstate(over="ignore", invalid="ignore"):
-            for piece in scaled_blocks(design, block, rows_per_block(design)):
-                dense += np.dot(piece.Z, piece.Z.T)  # np.dot and not @, which would block other threads
-                if grouped:
-                    S = _sparse_indicators(piece, grouped)
-                    mixed, sparse = mixed + S.T @ piece.Z.T, sparse + S.T @ S
-        return dense, mixed, sparse, block.account
-
-    start: tuple[Any, ...] = np.zeros((size, size)), 0.0, 0.0, RowAccount()
-    *products, account = fold_blocks(design, source, step, add_each, start, threads=fold_in_threads(design))
-    return _assemble_gram(design, *products), account
+    dense, mixed, sparse = np.zeros((size, size)), 0.0, 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for piece in scaled_blocks(design, block, rows_per_block(design)):
+            dense += np.dot(piece.Z, piece.Z.T)  # np.dot and not @, which would block other threads
+            if grouped:
+                S = _sparse_indicators(piece, grouped)
+                mixed, sparse = mixed + S.T @ piece.Z.T, sparse + S.T @ S
+    return dense, mixed, sparse
 
 
 def _sparse_indicators(piece: ScaledBlock, g: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -26,7 +27,7 @@ from squarely.design import (
     with_centers,
 )
 from squarely.errors import OptionError, require_one_of
-from squarely.moments.cross_products import Fold, fold_products
+from squarely.moments.cross_products import Fold, fold_products, fold_response_products
 from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.columns import EngineColumns
 from squarely.moments.engine.gram import PILOT_ROWS, EngineGram, EngineRecord, gram_in_engine
@@ -74,7 +75,9 @@ def prefers_engine(source: Source, formula: Formula) -> bool:
 
     An engine rounds what it computes, such as a response less offsets.
     """
-    if source.engine is None or not 0 < len(formula.terms) <= source.engine.preferred_up_to or formula.offsets or formula.weights:
+    if formula.offsets or formula.weights or formula.effects:
+        return False
+    if source.engine is None or not 0 < len(formula.terms) <= source.engine.preferred_up_to:
         return False
     expressions = [*formula.response_and_offsets.values(), *map(argument_of, formula.factors.values())]
     bases = any(isinstance(factor, Basis | Categorical) for factor in formula.factors.values())
@@ -155,9 +158,32 @@ def fold_moments(design: Design, source: Source, fold: Fold | None = None) -> Mo
 def gather_moments(design: Design, source: Source, fold: Fold | None = None) -> Moments:
     """Sum the rows into Moments; sum again with better centers if those of the first rows are far from the means."""
     moments = fold_moments(design, source, fold)
-    means, deviations = moments.means, np.sqrt(moments.variances)
-    far = np.abs(means - design.centers) > FAR_DEVIATIONS * deviations
-    far[design.layout.grouped] = False  # indicators are not centered
-    if not design.intercept or not (far & (deviations > 0)).any():
+    if not _has_far_centers(moments):
         return moments
-    return replace(fold_moments(with_centers(design, mean=means, deviation=deviations), source, fold), passes=2)
+    return replace(fold_moments(_recenter(moments), source, fold), passes=2)
+
+
+def gather_response_moments(designs: Sequence[Design], source: Source) -> list[Moments]:
+    """Do as `gather_moments` for designs that differ in their responses alone; all of them are summed in one scan."""
+    every = _fold_responses(designs, source)
+    if not any(map(_has_far_centers, every)):
+        return every
+    return [replace(moments, passes=2) for moments in _fold_responses([_recenter(moments) for moments in every], source)]
+
+
+def _fold_responses(designs: Sequence[Design], source: Source) -> list[Moments]:
+    grams, account = fold_response_products(designs, source)
+    for design, gram in zip(designs, grams, strict=True):
+        require_range(design, source, gram)
+    return [Moments(design=design, gram=gram, account=account) for design, gram in zip(designs, grams, strict=True)]
+
+
+def _has_far_centers(moments: Moments) -> bool:
+    design, deviations = moments.design, np.sqrt(moments.variances)
+    far = np.abs(moments.means - design.centers) > FAR_DEVIATIONS * deviations
+    far[design.layout.grouped] = False  # indicators are not centered
+    return design.intercept and bool((far & (deviations > 0)).any())
+
+
+def _recenter(moments: Moments) -> Design:
+    return with_centers(moments.design, mean=moments.means, deviation=np.sqrt(moments.variances))

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from squarely.data import DetachedSource, RowAccount, Source
-from squarely.design import Design, formula_of, learned_from_json, learned_to_json, parse_formula, parse_weights, parse_where
+from squarely.design import (
+    Design,
+    effects_from_json,
+    formula_of,
+    learned_from_json,
+    learned_to_json,
+    parse_formula,
+    parse_weights,
+    parse_where,
+)
 from squarely.moments.engine.gram import EngineRecord
 from squarely.moments.moments import Moments
 from squarely.numerics import Array
@@ -86,6 +95,7 @@ def moments_from_json(document: Mapping[str, Any], label: str) -> tuple[Moments,
         centers=centers,
         scales=scales,
         scans=as_int(document["design_scans"]),
+        absorbed=effects_from_json(formula.effects, k, document["absorbed"]) if formula.effects else None,
     )
     if len(design.columns) + 1 != k:
         raise ValueError(f"the formula makes {len(design.columns)} columns, and {k - 1} are written.")

@@ -4,9 +4,9 @@
 panels with matplotlib. `new_progress` is a progress line on a terminal or in a notebook.
 """
 
-from squarely.show.contours import Contours
+from squarely.show.curve_marks import Contours, Curve, Level, Point
 from squarely.show.page import KeyValueTable, Page, Table, terminal_width
-from squarely.show.panels import Curve, Level, Mark, Panel, Point, draw, require_figure_file, save
+from squarely.show.panels import Mark, Panel, draw, require_figure_file, save
 from squarely.show.progress import Stage, new_progress
-from squarely.show.statistical_marks import Band, Cells, Intervals
+from squarely.show.statistical_marks import Band, Cells, Intervals, Labels
 from squarely.show.text import cut_middle, escape_controls

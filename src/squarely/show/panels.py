@@ -6,14 +6,33 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squarely.errors import InputError, MissingExtraError, pluralize
-from squarely.show.contours import Contours, draw_contours
-from squarely.show.palette import COLORS, DASHES, pick_shade
-from squarely.show.statistical_marks import Band, Cells, Intervals, draw_band, draw_cells, draw_intervals
+from squarely.show.curve_marks import (
+    GRAY,
+    Contours,
+    Curve,
+    Level,
+    Point,
+    color_of,
+    draw_contours,
+    draw_curve,
+    draw_level,
+    draw_point,
+)
+from squarely.show.statistical_marks import (
+    Band,
+    Cells,
+    Intervals,
+    Labels,
+    draw_band,
+    draw_cells,
+    draw_intervals,
+    draw_labeled_points,
+)
 from squarely.show.text import cut_middle, escape_controls, legend_label, wrap_text
 from squarely.storage.disk import writable_path
 
@@ -24,51 +43,13 @@ _LABEL_HEIGHT = 0.055  # of the height of a panel
 _MAX_SHIFT = 2.5  # label heights from the end of a curve to its label, beyond which a legend is clearer
 _MAX_INSIDE = 6  # labels of a legend within the panel; a longer one is beside it
 _FEW_DECADES = 2.5  # a log axis that spans less has ticks within its decades
-_MANY_DOTS = 1_000  # beyond which they are smaller and paler
 _SHORT_NAME = 16  # characters of the name of a row that leave the panel its width
 _NOTE_WIDTH = 100  # characters of a line below the title
 _NAME_WIDTHS = (80, 80, 50)  # characters of title, x label and y label
-_GRAY = "#555555"
+_SMALL = {"fontsize": "small", "color": GRAY}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Curve:
-    """A line through x, y (m,) in order, or dots.
-
-    `color` is a position in COLORS, or `shade` one from 0 to 1 on a scale for values with an order; `dash` is a position in DASHES.
-    A curve whose color is None is gray. A dashed curve is thin, black and on top of the others.
-    """
-
-    x: Any
-    y: Any
-    label: str = ""
-    color: int | None = 1
-    shade: float | None = None
-    dash: int = 0
-    dashed: bool = False
-    dots: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """A thin line across the panel at a value of y, or of x, which the legend names."""
-
-    value: float
-    label: str
-    across: str = "y"
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One point with a label beside it, such as the best epoch. `symbol` is a marker of matplotlib."""
-
-    x: float
-    y: float
-    label: str = ""
-    symbol: str = "o"
-
-
-Mark = Curve | Level | Point | Contours | Band | Cells | Intervals
+Mark = Curve | Level | Point | Contours | Band | Cells | Intervals | Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,25 +77,37 @@ class Panel:
     height: float = 4.4
 
 
-def draw(panels: Sequence[Panel], ax: Any = None) -> Any:
-    """Draw panels side by side, four or more in several lines, and return the Figure.
+def draw(panels: Sequence[Panel], ax: Any = None, *, columns: int | None = None) -> Any:
+    """Draw panels in rows of some columns, by default in one, and return the Figure.
 
-    Or draw them into the user's axes, one or several, and return these.
+    With the user's axes, one or several, draw into them and return them.
     """
     module = _import_figure()
     if ax is not None:
         return _draw_into(panels, ax)
-    across = len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3
-    lines = [panels[i : i + across] for i in range(0, len(panels), across)]
+    lines = [panels[i : i + (columns or len(panels))] for i in range(0, len(panels), columns or len(panels))]
     width = max(sum(map(_width, line)) for line in lines) if len(panels) > 1 else 1.25 * _width(panels[0])
     heights = [max(panel.height for panel in line) for line in lines]
     figure = module.Figure(width, sum(heights))
-    grid = figure.subplots(len(lines), across, squeeze=False, height_ratios=heights).ravel()
-    for axes, panel in zip(grid, panels, strict=False):
-        _draw_panel(axes, panel)
-    for axes in grid[len(panels) :]:
-        axes.set_visible(False)
+    every = figure.subplots(len(lines), len(lines[0]), squeeze=False, height_ratios=heights).flat
+    for axes, panel in zip_longest(every, panels):
+        if panel is None:
+            axes.remove()
+        else:
+            _draw_panel(axes, panel)
+    _draw_labels(list(zip(figure.axes, panels, strict=True)), figure)
     return figure
+
+
+def _draw_labels(panels: Sequence[tuple[Any, Panel]], figure: Any = None) -> None:
+    """Draw the texts of labels in axes that have their limits; first give the axes of a new figure their places."""
+    from squarely.show.placement import draw_texts
+
+    labeled = {axes: [mark for mark in panel.marks if isinstance(mark, Labels)] for axes, panel in panels}
+    if figure is not None and any(labeled.values()):
+        figure.draw_without_rendering()
+    for axes, labels in labeled.items():
+        draw_texts(axes, labels)
 
 
 def require_figure_file(path: str | os.PathLike[str]) -> None:
@@ -156,6 +149,7 @@ def _draw_into(panels: Sequence[Panel], ax: Any) -> Any:
         raise InputError(f"ax is {found}, and this picture takes {of}. Create them with matplotlib.pyplot.subplots.")
     for axes, panel in zip(every, panels, strict=False):
         _draw_panel(axes, panel)
+    _draw_labels(list(zip(every, panels, strict=False)))
     return ax
 
 
@@ -176,9 +170,9 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
     _limit_heights(axes, panel)
     for mark in panel.marks:
         if isinstance(mark, Level):
-            _draw_level(axes, mark)
+            draw_level(axes, mark)
         elif isinstance(mark, Point):
-            _draw_point(axes, mark)
+            draw_point(axes, mark)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if panel.whole_x and not panel.log_x:
@@ -192,7 +186,7 @@ def _draw_panel(axes: Any, panel: Panel) -> None:
 def _draw_data(axes: Any, mark: object) -> None:
     """Draw a mark that determines the limits of the axes."""
     if isinstance(mark, Curve):
-        _draw_curve(axes, mark)
+        draw_curve(axes, mark)
     elif isinstance(mark, Contours):
         draw_contours(axes, mark)
     elif isinstance(mark, Band):
@@ -201,24 +195,8 @@ def _draw_data(axes: Any, mark: object) -> None:
         draw_cells(axes, mark)
     elif isinstance(mark, Intervals):
         draw_intervals(axes, mark)
-
-
-_SMALL = {"fontsize": "small", "color": _GRAY}
-_ON_WHITE = {"bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}}
-
-
-def _draw_curve(axes: Any, curve: Curve) -> None:
-    label = legend_label(curve.label) or None
-    color = _color_of(curve)
-    if curve.dots:
-        size = min(1.0, math.sqrt(_MANY_DOTS / max(len(curve.x), 1)))
-        style = {"s": 18 * size, "alpha": max(0.55 * size, 0.3), "linewidths": 0}
-        axes.scatter(curve.x, curve.y, color=color, label=label, zorder=2, **style)
-    elif curve.dashed:
-        axes.plot(curve.x, curve.y, color="black", linewidth=1.0, linestyle=(0, (4, 5)), label=label, zorder=4)
-    else:
-        dash, marker = DASHES[curve.dash % len(DASHES)], "o" if len(curve.y) == 1 else None
-        axes.plot(curve.x, curve.y, color=color, linestyle=dash, linewidth=2.4, marker=marker, label=label, zorder=3)
+    elif isinstance(mark, Labels):
+        draw_labeled_points(axes, mark)
 
 
 def _limit_heights(axes: Any, panel: Panel) -> None:
@@ -233,29 +211,6 @@ def _limit_heights(axes: Any, panel: Panel) -> None:
     if panel.rows:
         axes.set_yticks(range(len(panel.rows)), [escape_controls(cut_middle(name), "figure") for name in panel.rows])
         axes.set_ylim(len(panel.rows) - 0.5, -0.5)
-
-
-def _draw_level(axes: Any, level: Level) -> None:
-    label, style = legend_label(level.label), {"color": _GRAY, "linewidth": 1.0, "zorder": 1}
-    if level.across == "x":
-        axes.axvline(level.value, label=label, linestyle=(0, (6, 2, 1, 2)), **style)
-        return
-    low, high = axes.get_ylim()
-    if axes.get_yscale() == "linear" or low <= level.value <= high:  # beyond, it would stretch a log axis
-        axes.axhline(level.value, label=label, linestyle=(0, (1, 2)), **style)
-
-
-def _draw_point(axes: Any, point: Point) -> None:
-    axes.plot(
-        [point.x], [point.y], marker=point.symbol, color="black", markerfacecolor="white", markersize=7, clip_on=False, zorder=6
-    )
-    if point.label:
-        across, up = (axes.transData + axes.transAxes.inverted()).transform((point.x, point.y))
-        side, right = ("right", -8) if across > 0.5 else ("left", 8)
-        label, shift = escape_controls(point.label, "figure"), (right, -14 if up > 0.9 else 9)
-        axes.annotate(
-            label, (point.x, point.y), xytext=shift, textcoords="offset points", ha=side, zorder=6, fontsize="small", **_ON_WHITE
-        )
 
 
 def _set_plain_ticks(axis: Any) -> None:
@@ -283,27 +238,33 @@ def _label_curves(axes: Any, panel: Panel) -> None:
     curves = [mark for mark in panel.marks if isinstance(mark, Curve) and mark.label]
     heights = _place_labels(axes, curves) if panel.label_ends else {}
     for i, height in heights.items():
-        label, color = escape_controls(curves[i].label, "figure"), _color_of(curves[i])
+        label, color = escape_controls(curves[i].label, "figure"), color_of(curves[i])
         axes.annotate(label, (1.0, height), xycoords="axes fraction", va="center", color=color, annotation_clip=False)
     drawn = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    labels = [mark.label for mark in panel.marks if isinstance(mark, Level | Band | Intervals)]
+    labels = [mark.label for mark in panel.marks if isinstance(mark, Level | Band | Intervals | Labels)]
     labels = [curve.label for i, curve in enumerate(curves) if i not in heights] + labels
     named = [label for label in map(legend_label, labels) if label in drawn]
     if named:
-        axes.legend([drawn[name] for name in named], named, **_place_legend(panel, len(named)))
+        axes.legend([drawn[name] for name in named], named, **_place_legend(axes, panel, len(named)))
 
 
-def _place_legend(panel: Panel, labels: int) -> dict[str, Any]:
+def _place_legend(axes: Any, panel: Panel, labels: int) -> dict[str, Any]:
     """Return where the legend is: beside a panel if it is long, and else where there is space.
 
-    The search for space tries each cell, which takes seconds: over cells the legend is where a line leaves space.
+    matplotlib's search for space tries each cell, which takes seconds: over cells the legend is in the emptiest corner.
     """
     if labels > _MAX_INSIDE or panel.rows:
         return {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
     if not any(isinstance(mark, Cells) for mark in panel.marks):
         return {"frameon": False}
-    is_rising = any(mark.y[0] < mark.y[-1] for mark in panel.marks if isinstance(mark, Curve))
-    return {"loc": "upper left" if is_rising else "upper right", "framealpha": 0.75, "edgecolor": "none"}
+    from squarely.show.placement import cell_centers, emptiest_corner  # it loads NumPy, which --help does without
+
+    lines = [mark for mark in panel.marks if isinstance(mark, Curve | Labels)]
+    centers = [cell_centers(mark) for mark in panel.marks if isinstance(mark, Cells)]
+    is_rising = any(mark.y[0] < mark.y[-1] for mark in lines if isinstance(mark, Curve) and not mark.dashed)
+    corners = ("upper left", "upper right") if is_rising else ("upper right", "upper left")
+    corner = emptiest_corner(axes, [(mark.x, mark.y) for mark in lines], centers, [*corners, "lower right", "lower left"])
+    return {"loc": corner, "framealpha": 0.75, "edgecolor": "none"}
 
 
 def _place_labels(axes: Any, curves: Sequence[Curve]) -> dict[int, float]:
@@ -318,9 +279,3 @@ def _place_labels(axes: Any, curves: Sequence[Curve]) -> dict[int, float]:
         lowest = heights[i] + _LABEL_HEIGHT
     fits = all(heights[i] - end <= _MAX_SHIFT * _LABEL_HEIGHT for end, i in inside)
     return heights if fits else {}
-
-
-def _color_of(curve: Curve) -> str:
-    if curve.color is None:
-        return _GRAY
-    return COLORS[curve.color % len(COLORS)] if curve.shade is None else pick_shade(curve.shade)

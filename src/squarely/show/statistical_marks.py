@@ -1,4 +1,4 @@
-"""Marks of the figures of a fit: bands, counts of rows in cells, and estimates with limits."""
+"""Marks of the figures of a fit: bands, counts of rows in cells, estimates with limits, and labels of rows."""
 
 from __future__ import annotations
 
@@ -51,6 +51,20 @@ class Intervals:
     color: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labels:
+    """Texts beside the first of some points x, y (m,), which move up or down if they would cover each other.
+
+    With a `color`, a position in COLORS, the points are drawn on top of all else, and `label` names them in the legend.
+    """
+
+    x: Any
+    y: Any
+    texts: Sequence[str]
+    label: str = ""
+    color: int | None = None
+
+
 def draw_band(axes: Any, band: Band) -> None:
     """Draw a band below the curves."""
     color, label = COLORS[band.color % len(COLORS)], legend_label(band.label)
@@ -66,7 +80,8 @@ def draw_cells(axes: Any, cells: Cells) -> None:
     light, dark = _GRAYS
     grays = LinearSegmentedColormap.from_list("rows", [str(light), str(dark)])
     norm = LogNorm(1.0, max(cells.most, 2.0))
-    axes.pcolormesh(cells.x, cells.y, cells.counts, cmap=grays, norm=norm, rasterized=True, zorder=1.5)
+    mesh = axes.pcolormesh(cells.x, cells.y, cells.counts, cmap=grays, norm=norm, rasterized=True, zorder=1.5)
+    mesh.sticky_edges.x.clear()  # a point at the edge is whole
 
 
 def draw_intervals(axes: Any, intervals: Intervals) -> None:
@@ -79,3 +94,10 @@ def draw_intervals(axes: Any, intervals: Intervals) -> None:
         place = {"xycoords": axes.get_yaxis_transform(), "xytext": (6, 0), "textcoords": "offset points"}
         text = escape_controls(text, "figure")
         axes.annotate(text, (1.0, height), va="center", fontsize="small", annotation_clip=False, **place)
+
+
+def draw_labeled_points(axes: Any, labels: Labels) -> None:
+    """Draw the points that have a color."""
+    if labels.color is not None:
+        color, style = COLORS[labels.color % len(COLORS)], {"s": 26, "linewidths": 0.6, "edgecolors": "white", "zorder": 5}
+        axes.scatter(labels.x, labels.y, color=color, label=legend_label(labels.label) or None, **style)

@@ -122,7 +122,7 @@ def ols(
         for flag, value in {"--save": save, "--plot": plot, "--test": test}.items():
             if value is not None:
                 raise OptionError(f"--dry-run makes no fit, so {flag} has nothing to {flag[2:]}. Leave out one of them.")
-        show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold), as_json=as_json)
+        show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold, **options), as_json=as_json)
         return
     options |= {"collinear": collinear, "precision": precision, "fold": fold}
     fit = squarely.ols(formula, data, where=where, read=read, missing=missing, **options)

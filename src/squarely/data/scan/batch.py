@@ -246,7 +246,10 @@ def _decode_numbers(source: Source, name: str, column: pa.Array, first: int) -> 
     elif kind == "text":
         raise _not_numeric_error(source, name, column, first)
     is_decimal = pa.types.is_decimal(arrow_type)
-    values = nearest_doubles(column) if is_decimal else pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    if not is_decimal and not pa.types.is_float64(column.type):
+        values = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    else:
+        values = nearest_doubles(column) if is_decimal else column.to_numpy(zero_copy_only=False)
     values = np.require(values, requirements="A")  # a column from another process may be unaligned, which SciPy refuses
     is_wide = is_decimal or (pa.types.is_integer(arrow_type) and arrow_type.bit_width == 64)
     return NumericColumn(

@@ -50,6 +50,27 @@ def take_labels(labels: Labels, places: np.ndarray) -> Labels:
     return tuple(column.take(pa.array(places)) for column in labels)
 
 
+def make_labels(columns: Sequence[Sequence[Any]]) -> Labels:
+    """Return labels of plain values: integers, texts or booleans, of one type in a column.
+
+    Raises
+    ------
+    TypeError, ValueError : they are not distinct labels of one type.
+    """
+    labels = []
+    for values in columns:
+        kinds = {type(value) for value in values}
+        if len(kinds) != 1 or not kinds <= _TYPES.keys():
+            raise TypeError("the labels of a column must be texts, integers or booleans.")
+        labels.append(pa.array(values, _TYPES[kinds.pop()]))
+    if len({len(values) for values in columns}) != 1 or len(set(zip(*columns, strict=True))) < len(columns[0]):
+        raise ValueError("labels must be different.")
+    return tuple(labels)
+
+
+_TYPES = {str: pa.large_string(), int: pa.int64(), bool: pa.bool_()}
+
+
 class LevelIndex:
     """The levels of an effect, and a search for the place of each row's label among them.
 
@@ -57,10 +78,10 @@ class LevelIndex:
     as in a CSV file, stands for numbers if all of it does.
     """
 
-    __slots__ = ("_columns", "_pairs", "_typed", "labels")
+    __slots__ = ("_columns", "_pairs", "labels", "typed")
 
     def __init__(self, labels: Labels, *, typed: bool = True) -> None:
-        self.labels, self._typed = labels, typed
+        self.labels, self.typed = labels, typed
         self._columns = [_ColumnIndex(column) for column in labels]
         self._pairs = None
         if len(labels) > 1:
@@ -86,7 +107,7 @@ class LevelIndex:
     def to_list(self) -> list[Any]:
         """Return the levels as plain values, pairs as tuples."""
         columns = [
-            column.to_pylist() if self._typed or _to_numbers(column) is None else [*map(level_number, column.to_pylist())]
+            column.to_pylist() if self.typed or _to_numbers(column) is None else [*map(level_number, column.to_pylist())]
             for column in self.labels
         ]
         return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
@@ -108,10 +129,10 @@ def _take(column: CategoricalColumn, rows: np.ndarray) -> CategoricalColumn:
 class _ColumnIndex:
     """The first place of each distinct label of one column: a table for integers that lie near each other, else a dict."""
 
-    __slots__ = ("_low", "_places", "_table", "_type")
+    __slots__ = ("_labels", "_low", "_places", "_table")
 
     def __init__(self, labels: pa.Array) -> None:
-        self._type, self._table, self._places, self._low = labels.type, np.empty(0, dtype=np.int64), {}, 0
+        self._labels, self._table, self._places, self._low = labels, np.empty(0, dtype=np.int64), {}, 0
         if pa.types.is_integer(labels.type) and len(labels):
             values = labels.to_numpy()
             self._low = int(values.min())
@@ -124,11 +145,16 @@ class _ColumnIndex:
 
     def find(self, labels: pa.Array) -> np.ndarray:
         """Return the places of labels (m,), -1 for those that are not there."""
-        if labels.type != self._type:
-            labels = labels.cast(self._type if pa.types.is_large_string(self._type) else pa.large_string())
-        if len(self._table) and pa.types.is_integer(labels.type):
+        if labels.type != self._labels.type:  # such as text of a CSV file, for levels that are integers
+            places = {_read_level(value): i for i, value in reversed([*enumerate(self._labels.to_pylist())])}
+            return np.array([places.get(_read_level(value), -1) for value in labels.to_pylist()], dtype=np.int64)
+        if len(self._table):
             last = len(self._table) - 1
             values = labels.to_numpy()
             inside = (values >= self._low) & (values < self._low + last)
             return np.asarray(self._table[np.where(inside, values - self._low, last)])
         return np.array([self._places.get(value, -1) for value in labels.to_pylist()], dtype=np.int64)
+
+
+def _read_level(value: Any) -> Any:
+    return level_number(value) if isinstance(value, str) else value

@@ -12,14 +12,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from squarely.descent.checkpoint.serialize import NamedTensors
 from squarely.errors import DataError
 from squarely.storage.disk import remove_unfinished, write_folder
 from squarely.storage.json_fields import as_int, as_text
+
+if TYPE_CHECKING:
+    import torch
 
 FORMAT = 1
 _MAX_CHECKPOINTS = 2

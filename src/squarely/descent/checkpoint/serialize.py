@@ -60,7 +60,7 @@ def copy_to_cpu(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().to("cpu", copy=True).contiguous()
 
 
-def from_plain(plain: Any, tensors: Mapping[str, torch.Tensor], device: torch.device) -> Any:
+def from_plain(plain: Any, tensors: Mapping[str, torch.Tensor], device: torch.device | str) -> Any:
     """Return the value; a tensor that was on a device goes to `device`.
 
     Raises TypeError, ValueError or KeyError for anything that `to_plain` does not write.
@@ -88,7 +88,7 @@ def from_plain(plain: Any, tensors: Mapping[str, torch.Tensor], device: torch.de
     return value
 
 
-def _tensor_from_plain(plain: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], device: torch.device) -> torch.Tensor:
+def _tensor_from_plain(plain: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], device: torch.device | str) -> torch.Tensor:
     tensor = tensors[as_text(plain["tensor"])]
     if str(tensor.dtype) != plain["dtype"] or list(tensor.shape) != plain["shape"]:
         raise ValueError(f"the tensor {plain['tensor']!r} has another shape or type than it had.")

@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
 
 from squarely import theory
 from squarely.data import DetachedSource
 from squarely.descent.checkpoint.format import checkpoints_in, position_of
 from squarely.descent.checkpoint.serialize import from_plain
 from squarely.descent.loop.result import NOT_MEASURED, History, LoopResult, StopReason
-from squarely.descent.model.linear_regression import new_model, set_coefficients
-from squarely.descent.options.checks import check_options
-from squarely.descent.options.optimizers import OPTIMIZERS, SCHEDULERS, new_optimizer
+from squarely.descent.options.compatibility import check_without_torch
 from squarely.descent.options.options import ParameterGroup, TrainingOptions
 from squarely.descent.results.convergence import FAILED
 from squarely.descent.results.optimum import with_prediction
@@ -96,16 +93,17 @@ def _read_document(document: Mapping[str, Any], label: str) -> Training:
 
 
 def _read_options(written: Mapping[str, Any], groups: Any) -> TrainingOptions:
-    """Check the options as those of a new run; objects of the user are names, which `check_options` does not know."""
-    values = {as_text(name): from_plain(value, {}, torch.device("cpu")) for name, value in written.items()}
+    """Check the options as those of a new run; a closed form needs no PyTorch for it."""
+    values = {as_text(name): from_plain(value, {}, "cpu") for name, value in written.items()}
     if {*values} != {*TrainingOptions.names()} - {"callbacks"}:
         raise ValueError("its options are not those of a run.")
     valid: dict[str, Any] = {"device": "cpu"}
-    if values["optimizer"] not in OPTIMIZERS:
-        valid |= {"optimizer": "sgd", "optimizer_options": {}, "lr": 1.0, "momentum": 0.0, "nesterov": False, "weight_decay": None}
-    if values["scheduler"] is not None and values["scheduler"] not in SCHEDULERS:
-        valid |= {"scheduler": None, "scheduler_options": {}}
-    checked = check_options(TrainingOptions(**{**values, **valid}))
+    if values["engine"] == "closed_form":
+        checked = check_without_torch(TrainingOptions(**{**values, **valid}))
+    else:
+        from squarely.descent.results.torch_objects import check_saved  # here, because PyTorch takes a second to import
+
+        checked, valid = check_saved(values, valid)
     if checked.lr == "auto":
         raise ValueError("its learning rate is not a number.")
     saved: dict[str, Any] = {
@@ -143,13 +141,14 @@ def _read_result(document: Mapping[str, Any], options: TrainingOptions, p: int, 
         raise ValueError(f"epoch {restored} is not in its log.")
     start = _as_finite(document["start"], p)
     end = as_numbers(document["end"], (p,)) if ended.status in FAILED else _as_finite(document["end"], p)
-    model = new_model(features, replace(options, device="cpu", start=None), bias=intercept)
-    set_coefficients(model, end)
-    has_optimizer = options.engine != "closed_form" and options.optimizer in OPTIMIZERS
-    on_cpu = replace(options, device="cpu")
+    model, optimizer = None, None
+    if options.engine != "closed_form":
+        from squarely.descent.results.torch_objects import make_objects  # here, because PyTorch takes a second to import
+
+        model, optimizer = make_objects(options, features, end, bias=intercept)
     return LoopResult(
         model=model,
-        optimizer=new_optimizer(model.parameters(), on_cpu) if has_optimizer else None,
+        optimizer=optimizer,
         losses=np.array(columns["loss"]),
         history=History(
             columns=columns,

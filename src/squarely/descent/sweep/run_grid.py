@@ -27,8 +27,8 @@ from squarely.descent.sweep.batched_loop import BatchedProblem, run_batched
 from squarely.descent.sweep.batched_loss import RowsEvaluator, evaluate_on_moments
 from squarely.descent.sweep.grid import Grid, why_not_batched
 from squarely.descent.sweep.sweep import Sweep
-from squarely.descent.trainer import train_one
-from squarely.descent.training_data import TrainingData
+from squarely.descent.trainer.single_run import train_one
+from squarely.descent.trainer.training_data import TrainingData
 from squarely.moments import Moments, StandardizedProblem
 from squarely.numerics import Array
 from squarely.theory import excess_curves

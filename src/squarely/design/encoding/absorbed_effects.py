@@ -20,13 +20,15 @@ Codes = tuple[np.ndarray, ...]  # the place (m,) of each row among the levels, f
 
 
 class LevelEquations(Protocol):
-    """The normal equations of the indicators of all levels.
+    """The normal equations of the indicators of all levels."""
 
-    `rank` is that of the indicators; `is_rank_exact` is False if it may be smaller.
-    """
+    @property
+    def rank(self) -> int:
+        """The rank of the indicators of all effects."""
 
-    rank: int
-    is_rank_exact: bool
+    @property
+    def is_rank_exact(self) -> bool:
+        """Whether it is not smaller."""
 
     def rank_of(self, effects: Sequence[int]) -> int:
         """Return the rank of the indicators of some of the effects."""

@@ -103,7 +103,7 @@ class ContrastCoding:
     def codes(self, labels: CategoricalColumn) -> np.ndarray:
         """Return the place of the level of each row (m,): -1 for a gap, -2 for an unknown level."""
         place_of = {level: i for i, level in enumerate(self.levels)}
-        places = [place_of.get(self._to_level(value), -2) for value in labels.values]
+        places = [place_of.get(self.to_level(value), -2) for value in labels.values]
         if labels.narrow_type is not None:  # fits saved by version 0.1 have the digits of the double
             doubles = [value if value is None else float(labels.narrow_type.type(value)) for value in labels.values]
             places = [place_of.get(x, -2) if place == -2 else place for place, x in zip(places, doubles, strict=True)]
@@ -112,14 +112,15 @@ class ContrastCoding:
     def unknown_level_error(self, batch: Batch, row: int, source: Source) -> DataError:
         """Return the error that names the unknown level in a row of a batch, and the levels of the fit."""
         labels = batch.labels[self.column]
-        value = self._to_level(labels.values[labels.codes[row]])
+        value = self.to_level(labels.values[labels.codes[row]])
         return DataError(
             f"Column {self.column!r} of {source.label} has {show_value(value)}{row_phrase(source, batch.start + row)}, but the fit "
             f"has no such level; known levels: {listed(map(repr, self.levels))}. Leave such rows out, fit again with them, or "
             "predict with unseen='nan'."
         )
 
-    def _to_level(self, value: Level) -> Level:
+    def to_level(self, value: Level) -> Level:
+        """Return a value of the data as a level: text of a file as the number that it is, if the levels are numbers."""
         return level_number(value) if isinstance(value, str) and not isinstance(self.levels[0], str) else value
 
 

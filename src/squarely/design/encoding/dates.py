@@ -52,8 +52,10 @@ def are_dates(values: Array) -> bool:
     >>> are_dates(np.array([202011.0, 202012, 202101, 202102, 202103, 202104])), are_dates(np.arange(202011.0, 202017))
     (True, False)
     """
+    if not (values == np.floor(values)).all():
+        return False
     different = np.unique(values)
-    if len(different) < _FEWEST_DATES or not (different == np.floor(different)).all():
+    if len(different) < _FEWEST_DATES:
         return False
     days = np.where(different > 10**7, different % 100, 1)
     months = np.where(different > 10**7, different // 100, different)

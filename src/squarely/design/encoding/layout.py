@@ -145,6 +145,8 @@ def layout_of(columns: Sequence[Column], codings: Mapping[str, ContrastCoding], 
         numeric = tuple(part for part in columns[members[0]].parts if part[0] not in codings)
         blocks.append(IndicatorGroup(factors=factors, shape=shape, numeric_columns=numeric, lookup=lookup))
         grouped += members
-    dense = np.setdiff1d(np.arange(len(columns) + 1), grouped)
+    is_dense = np.ones(len(columns) + 1, dtype=bool)
+    is_dense[grouped] = False
+    dense = np.flatnonzero(is_dense)
     needed = (part[:2] for j in dense[:-1].tolist() for part in columns[j].parts)
     return ColumnLayout(dense=dense, grouped=np.array(grouped, dtype=int), blocks=tuple(blocks), tables=frozenset(needed))

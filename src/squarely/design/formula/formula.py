@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from keyword import iskeyword
 from typing import NamedTuple
 
@@ -68,6 +68,7 @@ class Formula:
     numbers : columns of numbers that each row must have beside the model, such as one that gives an order.
     effects : the fixed effects to absorb, after `|`: each is a column, or two whose pairs are the levels.
     weights : what each row weighs; `has_frequencies` if it is the number of rows that one stands for. Rows of zero are left out.
+    required : expressions that each row must have a value of beside the model, such as other responses.
     """
 
     text: str
@@ -82,6 +83,7 @@ class Formula:
     effects: tuple[Effect, ...] = ()
     weights: Numeric | None = None
     has_frequencies: bool = False
+    required: tuple[Numeric, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Formula {self.text!r}>"
@@ -93,9 +95,10 @@ class Formula:
 
     @property
     def row_expressions(self) -> dict[str, Expression]:
-        """The expressions of what is not in X, with the weights and the further columns of numbers."""
+        """The expressions of what is not in X, with the weights and what else each row must have."""
         numbers: dict[str, Expression] = {name: Name(name, (0, 0)) for name in self.numbers}
-        return numbers | self.response_and_offsets | ({self.weights.text: self.weights.expression} if self.weights else {})
+        further = (*((self.weights,) if self.weights else ()), *self.required)
+        return numbers | self.response_and_offsets | {numeric.text: numeric.expression for numeric in further}
 
     @property
     def weights_option(self) -> dict[str, str]:
@@ -132,6 +135,43 @@ def formula_of(names: Sequence[str], response: str, *, intercept: bool = True) -
         intercept=intercept,
         names=tuple(names),
     )
+
+
+def parse_responses(texts: Sequence[str], columns: Sequence[str]) -> list[Formula]:
+    """Parse formulas that differ in their responses alone, each of which requires the others.
+
+    `columns` are what a `.` stands for, without the responses.
+    """
+    responses = [parse_formula(text, columns).response for text in texts]
+    names = [response.text for response in responses]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise FormulaError(f"The response {twice!r} is on the left side twice. Name it once.")
+    on_the_left = {name for response in responses for name in column_names_of(response)}
+    formulas = [parse_formula(text, [name for name in columns if name not in on_the_left]) for text in texts]
+    return [replace(each, required=tuple(r for r in responses if r.text != each.response.text)) for each in formulas]
+
+
+def column_names_of(numeric: Numeric) -> list[str]:
+    """Return the columns of the data in a response."""
+    return [name.name for name in column_names(numeric.expression)]
+
+
+def shorten_formula(formula: Formula, terms: Sequence[tuple[str, ...]]) -> Formula:
+    """Return a formula with some of its terms; its text is that of these terms, or the whole one less the others.
+
+    >>> shorten_formula(parse_formula("y ~ (a + b)**2"), [("b",), ("a", "b")]).text
+    'y ~ b + a:b'
+    """
+    factors = {text: factor for text, factor in formula.factors.items() if any(text in term for term in terms)}
+    if formula.names is not None:
+        names = [name for name in formula.names if (name,) in terms]
+        text, arrays = formula_of(names, formula.response.text, intercept=formula.intercept).text, tuple(names)
+        return replace(formula, text=text, terms=tuple(terms), factors=factors, names=arrays)
+    left = formula.text[: read_source(formula.text).masked_text.index("~")].strip()
+    quoted = {text: f"`{text}`" if isinstance(f, UntypedColumn) and needs_backticks(text) else text for text, f in factors.items()}
+    parts = [":".join(quoted[text] for text in term) for term in terms] + [each.text for each in formula.offsets]
+    text = f"{left} ~ {' + '.join(parts) or '1'}{'' if formula.intercept else ' - 1'}"
+    return replace(formula, text=text, terms=tuple(terms), factors=factors)
 
 
 def needs_backticks(name: str) -> bool:
@@ -171,12 +211,13 @@ def parse_formula(text: str, columns: Sequence[str] = ()) -> Formula:
         raise FormulaError(f"The formula {shown!r} has no '~' between the response and the predictors. {EXAMPLE}")
     middle, *others = tildes
     if others:
-        raise source.error(f"The formula has a second '~'. {EXAMPLE}", (others[0], others[0] + 1))
+        found = "Instruments are not supported" if "|" in source.masked_text[: others[0]] else "The formula has a second '~'"
+        raise source.error(f"{found}. {EXAMPLE}", (others[0], others[0] + 1))
     source, effects = parse_effects(source, middle + 1)
     response, tree = _parse_column(source, middle, _RESPONSE), parse_terms(source, middle + 1)
     if tree is None:
         raise source.error("The formula has nothing to the right of the '~'. For a mean alone write 'y ~ 1'.", (middle, middle + 1))
-    elsewhere = {part.name for part in column_names(response.expression)}.union(*effects)
+    elsewhere = set(column_names_of(response)).union(*effects)
     expander = TermExpander(source, middle + 1, [name for name in columns if name not in elsewhere])
     try:
         terms, offsets = expander.terms(tree)

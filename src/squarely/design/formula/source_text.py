@@ -74,6 +74,36 @@ def read_source(text: str) -> SourceText:
     return SourceText(text, _QUOTED_TEXT.sub(lambda _: next(words), text), quotes)
 
 
+def split_responses(text: object) -> list[str]:
+    """Return the texts of one formula for each response of "y1 + y2 ~ x" or "cbind(y1, y2) ~ x"; [] if there is one response.
+
+    >>> split_responses("y1 + log(y2) ~ x")
+    ['y1 ~ x', 'log(y2) ~ x']
+    >>> split_responses("I(y1 + y2) ~ x")
+    []
+    """
+    parts, right = _split_left_side(text) if isinstance(text, str) else ([], "")
+    return [f"{part} ~{right}" for part in parts] if len(parts) > 1 else []
+
+
+def _split_left_side(text: str) -> tuple[list[str], str]:
+    """Return the terms of a sum, or the arguments of cbind, left of the only tilde; and what is right of it."""
+    source = read_source(text)
+    masked, tilde = source.masked_text, source.masked_text.find("~")
+    left = masked[: max(tilde, 0)]
+    start, separator = 0, "+"
+    if call := re.fullmatch(r"\s*cbind\s*\((.*)\)\s*", left, re.DOTALL):
+        start, separator, left = call.start(1), ",", call[1]
+    places, depth = [-1], 0
+    for i, c in enumerate(left):
+        depth += (c in "([{") - (c in ")]}")
+        if c == separator and depth == 0:
+            places.append(i)
+    ends = [*places[1:], len(left)]
+    pieces = [text[start + first + 1 : start + end].strip() for first, end in zip(places, ends, strict=True)]
+    return (pieces, text[tilde + 1 :]) if all(pieces) else ([], "")
+
+
 def caret_line(text: str, at: Span) -> str:
     """Return the line of text with a place in it, and carets under the place; long lines are cut on both sides.
 

@@ -126,31 +126,54 @@ def fold_blocks(
     `start` is the neutral element of `merge`. Where the rows are partitioned the step goes to other processes: it must hold
     nothing but what it needs. Raises DataError as `iter_blocks`.
     """
+    return fold_response_blocks([design], source, lambda blocks: step(blocks[0]), merge, start, threads=threads, size=size)
+
+
+def fold_response_blocks(
+    designs: Sequence[Design],
+    source: Source,
+    step: Callable[[Sequence[Block]], T],
+    merge: Callable[[T, T], T],
+    start: T,
+    *,
+    threads: bool = True,
+    size: int | None = None,
+) -> T:
+    """Do as `fold_blocks` for designs that differ in their responses alone: the step gets a block for each, of the same rows.
+
+    Every design requires the responses of the others, and several have no effects to absorb.
+    """
+    columns = designs[0].columns_read
 
     def work(part: Source) -> T:
         results = map_batches(
-            part, *design.columns_read, lambda batch: step(_block(design, part, batch)), threads=threads, size=size
+            part, *columns, lambda batch: step(_response_blocks(designs, part, batch)), threads=threads, size=size
         )
         return reduce(merge, results, start)
 
-    return fold_parts(source, design.columns_read, work, merge, start)
+    return fold_parts(source, columns, work, merge, start)
 
 
 def _block(design: Design, source: Source, batch: Batch) -> Block:
+    return _response_blocks([design], source, batch)[0]
+
+
+def _response_blocks(designs: Sequence[Design], source: Source, batch: Batch) -> list[Block]:
+    design = designs[0]
     where, codes = mask_of(design.where, batch) if design.where else None, level_codes(design, design.inputs, batch)
     evaluated = evaluate_batch(batch, design.inputs, design.learned, where, codes)
     require_known(design, batch, codes, evaluated.row_mask, source)
-    y, offset = evaluated.numbers[design.formula.response.expression], offset_of(design, evaluated)
+    offset = offset_of(design, evaluated)
     columns, indicators = dense_columns(design, evaluated, range(len(design.columns)))
     groups = {
         name: replace(batch.labels[name], codes=batch.labels[name].codes[evaluated.row_mask], gaps=None)
         for name in design.formula.label_columns
     }
-    response = y if offset is None else dd_add((y[0], low_part(*y)), (-offset[0], -offset[1]))
+    response = _response(design, evaluated, offset)
     dense, total, levels = _absorb(
         design.absorbed, [*columns, response], None if offset is None else offset[0] + offset[1], groups, source
     )
-    return Block(
+    block = Block(
         dense=dense,
         indicators=indicators,
         size=evaluated.account.used,
@@ -166,6 +189,21 @@ def _block(design: Design, source: Source, batch: Batch) -> Block:
         rounding_squares=partial(_rounding_squares, design, evaluated) if design.is_rounded else None,
         ends=partial(_ends, design, evaluated) if design.cancellation_factors else None,
     )
+    others = [
+        replace(
+            block,
+            dense=(*columns, _response(other, evaluated, offset)),
+            rounding_squares=partial(_rounding_squares, other, evaluated) if other.is_rounded else None,
+        )
+        for other in designs[1:]
+    ]
+    return [block, *others]
+
+
+def _response(design: Design, evaluated: EvaluatedBatch, offset: Pair | None) -> DenseColumn:
+    """Return the response less the offset."""
+    y = evaluated.numbers[design.formula.response.expression]
+    return y if offset is None else dd_add((y[0], low_part(*y)), (-offset[0], -offset[1]))
 
 
 def _absorb(

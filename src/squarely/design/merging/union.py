@@ -15,6 +15,7 @@ from squarely.design.design import Design
 from squarely.design.encoding.basis import Polynomial, Spline
 from squarely.design.encoding.categories import ContrastCoding, position_of
 from squarely.design.formula.factors import Categorical
+from squarely.design.formula.formula import Formula
 from squarely.errors import DataError, listed
 from squarely.numerics import Array
 
@@ -32,7 +33,7 @@ def require_compatible(one: Design, other: Design, who: str) -> None:
         raise DataError(
             f"The fits weigh rows differently: {weights[0]} in the first, {weights[1]} in {who}. Fit them with the same weights."
         )
-    if replace(one.formula, text="", names=None) != replace(other.formula, text="", names=None):
+    if _without_text(one.formula) != _without_text(other.formula):
         raise DataError(
             f"The first fit is of {texts[0]!r} and {who} of {texts[1]!r}"
             + (", where '.' stands for other columns" if texts[0] == texts[1] else "")
@@ -49,6 +50,10 @@ def require_compatible(one: Design, other: Design, who: str) -> None:
                 f"write C({text}) if its values are categories."
             )
     _require_same_numbers(one, other, who)
+
+
+def _without_text(formula: Formula) -> Formula:
+    return replace(formula, text="", names=None, required=())
 
 
 def _require_same_numbers(one: Design, other: Design, who: str) -> None:

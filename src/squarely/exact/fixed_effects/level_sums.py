@@ -25,7 +25,7 @@ from squarely.design import Block, Design, fold_blocks, no_rows_error
 from squarely.moments import fold_in_threads
 from squarely.numerics import Array
 
-_PENDING = 2**20  # numbers that wait to be merged at once
+_PENDING = 2**23  # numbers that wait to be merged at once
 
 Pairs = dict[tuple[int, int], Any]  # sparse matrices of SciPy (L_e, L_f)
 
@@ -41,6 +41,7 @@ class LevelSums:
     weights, sums : (L,) and (L, k) for each effect, the sums of the weights and of the columns.
     pairs : the sums of the weights for the levels of each two effects: the places of the levels, and the sums.
     totals : (k,) the sums of the columns, and (k,) of their squares.
+    is_merged : whether each pair is there once, and they are sorted.
     """
 
     labels: tuple[Labels, ...]
@@ -49,6 +50,7 @@ class LevelSums:
     sums: tuple[Array, ...]
     pairs: Mapping[tuple[int, int], tuple[np.ndarray, np.ndarray, Array]]
     totals: Array
+    is_merged: bool = False
 
     @property
     def size(self) -> int:
@@ -57,10 +59,13 @@ class LevelSums:
 
     def pair_table(self, e: int, f: int) -> Any:
         """Return the weights of pairs of levels of two effects as a sparse matrix (L_e, L_f) of SciPy, sorted."""
-        from scipy.sparse import coo_array  # takes a tenth of a second to import, and only effects need it
+        from scipy.sparse import coo_array, csr_array  # takes a tenth of a second to import, and only effects need it
 
         first, second, data = self.pairs[e, f]
-        return coo_array((data, (first, second)), shape=(len(self.counts[e]), len(self.counts[f]))).tocsr()
+        shape = len(self.counts[e]), len(self.counts[f])
+        if self.is_merged:
+            return csr_array((data, second, np.append(0, np.bincount(first, minlength=shape[0]).cumsum())), shape=shape)
+        return coo_array((data, (first, second)), shape=shape).tocsr()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -147,7 +152,7 @@ def _merge(parts: Sequence[LevelSums], sort: Callable[[Labels], np.ndarray] | No
         totals=np.sum([part.totals for part in parts], axis=0),
     )
     tables = {key: result.pair_table(*key).tocoo() for key in result.pairs}
-    return replace(result, pairs={key: (table.row, table.col, table.data) for key, table in tables.items()})
+    return replace(result, is_merged=True, pairs={key: (table.row, table.col, table.data) for key, table in tables.items()})
 
 
 def _merge_labels(parts: Sequence[Labels], sort: Callable[[Labels], np.ndarray] | None) -> tuple[Labels, np.ndarray]:

@@ -16,8 +16,10 @@ from squarely.errors import NumericalError, OptionError
 from squarely.exact.fixed_effects.level_sums import Pairs
 from squarely.numerics import ROUNDOFF, Array
 
-_MOST_FACTORED = 2_000  # levels of the effects that are left: a factorization takes about a second
+_FEW = 300  # levels of the effects that are left: a factorization takes less time than an iteration
+_MOST_FACTORED = 2_000  # a factorization takes about a second
 _TOLERANCE = 1e-13  # of conjugate gradients, relative
+_ROUNDINGS = 64
 _MOST_STEPS = 5_000
 _FEW_STEPS = 8
 _CELLS = 2**21  # of a table for leverages, 16 MB
@@ -54,7 +56,7 @@ class LevelSystem:
         if len(rest) > 1:
             self._others = block_array([[None if e == f else self._pair(e, f) for f in rest] for e in rest], format="csr")
         left = sum(sizes) - sizes[first]
-        if left <= _MOST_FACTORED:
+        if left <= min(_FEW, _MOST_FACTORED) or (len(sizes) > 2 and left <= _MOST_FACTORED):
             self._factor = self._factorize()
         if len(sizes) == 2:
             self.rank = sum(sizes) - _label_components(self._across)[0]
@@ -129,7 +131,7 @@ class LevelSystem:
         if not others:
             return [b], None
         rhs = np.concatenate([sums[e] for e in others]) - self._across.T @ b
-        x, left = (self._solve_factored(rhs), None) if self._factor else self._conjugate_gradients(rhs)
+        x, left = (self._solve_factored(rhs), None) if self._factor else self._conjugate_gradients(rhs, self._rounding_of(sums, b))
         solution = list(sums)
         solution[first] = b - (self._across @ x) / self._first[:, None]
         ends = np.cumsum([len(self.weights[e]) for e in others])[:-1]
@@ -150,10 +152,15 @@ class LevelSystem:
         product: Array = self._rest[:, None] * x - self._across.T @ ((self._across @ x) / self._first[:, None])
         return product if self._others is None else product + self._others @ x
 
-    def _conjugate_gradients(self, rhs: Array) -> tuple[Array, Array]:
+    def _rounding_of(self, sums: Sequence[Array], b: Array) -> Array:
+        """Bound the rounding of the right side of the system S."""
+        sizes: Array = np.concatenate([np.abs(sums[e]) for e in self._order[1:]]) + self._across.T @ np.abs(b)
+        return _ROUNDINGS * ROUNDOFF * sizes
+
+    def _conjugate_gradients(self, rhs: Array, rounding: Array) -> tuple[Array, Array]:
         """Solve S x = rhs for all columns at once, with the diagonal of S as preconditioner; return also the error, as a length.
 
-        S is singular and the system consistent, so the iteration stays within the range of S.
+        S is singular and the system consistent up to its rounding, so the iteration stays within the range of S.
         """
         squares = self._across.multiply(self._across)
         diagonal = self._rest - squares.T @ (1 / self._first)
@@ -161,7 +168,7 @@ class LevelSystem:
         x, r = np.zeros_like(rhs), rhs.copy()
         p = z = scale * r
         rz = np.einsum("ij,ij->j", r, z)
-        goal = _TOLERANCE**2 * rz
+        goal = np.maximum(_TOLERANCE**2 * rz, np.einsum("ij,ij->j", rounding, scale * rounding))
         for _ in range(_MOST_STEPS):
             if (rz <= goal).all():
                 return x, 10.0 * np.sqrt(rz)
@@ -173,6 +180,9 @@ class LevelSystem:
             z = scale * r
             before, rz = rz, np.einsum("ij,ij->j", r, z)
             p = z + np.divide(rz, before, out=np.zeros_like(rz), where=before > 0) * p
+        if len(rhs) <= _MOST_FACTORED:
+            self._factor = self._factorize()
+            return self._solve_factored(rhs), np.zeros(rhs.shape[1])
         raise NumericalError(
             f"The system of {len(rhs):,} levels did not converge in {_MOST_STEPS:,} steps: they form long chains of few rows. "
             "Leave out levels with few rows, or group them."
@@ -199,6 +209,8 @@ class LevelSystem:
         return h
 
     def _inverse_of_rest(self) -> Array:
+        if self._factor is None and len(self._rest) <= _MOST_FACTORED:
+            self._factor = self._factorize()
         if self._factor is None:
             raise OptionError(
                 "The leverages of these fixed effects take a table with the square of "

@@ -50,8 +50,8 @@ def estimate_covariance(solution: Solution, source: Source, options: CovarianceO
         estimate = driscoll_kraay_covariance(solution, source, options)
     if options.df is not None:
         kwds = {**estimate.cov_kwds, "df": options.df}
-        estimate = replace(estimate, df=options.df, df_t=None, htz_df=None, cov_kwds=kwds)
-    return estimate if options.use_t else replace(estimate, df=math.inf, df_t=None, htz_df=None)
+        estimate = replace(estimate, df=options.df, df_t=None, htz_df=None, products=None, cov_kwds=kwds)
+    return estimate if options.use_t else replace(estimate, df=math.inf, df_t=None, htz_df=None, products=None)
 
 
 def _classical_covariance(solution: Solution, options: CovarianceOptions) -> RobustCovariance:

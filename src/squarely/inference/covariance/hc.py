@@ -32,15 +32,17 @@ _ALIGNMENT_TOLERANCE = 1e-8  # of a row of A: its part along a row with a levera
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _Sums:
-    """The meat (q, q) of some rows, and the whitened rows (q, r) with a leverage of one, with their positions (r,)."""
+    """The meat (q, q) of some rows, their smallest 1 - h, and the whitened rows (q, r) with h = 1, with their positions (r,)."""
 
     meat: Array
+    margin: float
     singular: Array
     positions: np.ndarray
 
     def __add__(self, other: _Sums) -> _Sums:
         return _Sums(
             meat=self.meat + other.meat,
+            margin=min(self.margin, other.margin),
             singular=np.concatenate([self.singular, other.singular], axis=1),
             positions=np.concatenate([self.positions, other.positions]),
         )
@@ -56,17 +58,19 @@ def hc_covariance(solution: Solution, source: Source, options: CovarianceOptions
 
     def step(rows: WhitenedRows) -> _Sums:
         squares = rows.residuals * rows.residuals
-        singular = np.zeros(len(squares), dtype=bool)
+        singular, margin = np.zeros(len(squares), dtype=bool), 1.0
         if kind not in ("HC0", "HC1"):
             h = rows.leverage
             singular = is_leverage_one(h, q) if rows.effects_leverage is None else 1 - h <= _NEAR_ONE
+            rest = np.where(singular, 1.0, 1 - h)
+            margin = float(rest.min(initial=1.0))
             power = {"HC2": 1.0, "HC3": 2.0}.get(kind, np.minimum(4.0, n * h / (n - df)))
-            squares = np.where(singular, 0.0, squares / np.where(singular, 1.0, 1 - h) ** power)
+            squares = np.where(singular, 0.0, squares / rest**power)
         if rows.frequencies is not None:
             squares = squares * rows.frequencies
         meat = np.dot(rows.V * squares, rows.V.T)
         singular &= np.einsum("jm,jm->m", rows.V, rows.V) > 64 * q * ROUNDOFF  # a level of one row decides its effect alone
-        return _Sums(meat=meat, singular=rows.V[:, singular], positions=rows.positions[singular])
+        return _Sums(meat=meat, margin=margin, singular=rows.V[:, singular], positions=rows.positions[singular])
 
     sums = fold_whitened_rows(solution, source, step, _Sums.__add__)
     meat = sums.meat * (n / df if kind == "HC1" else 1.0)
@@ -80,7 +84,7 @@ def hc_covariance(solution: Solution, source: Source, options: CovarianceOptions
             f"{which} alone determines a coefficient, so nothing shows its error: the standard errors that need it are NaN. "
             "Use HC1, or leave the row out."
         )
-    return RobustCovariance(cov_type=kind, meat=meat, df=df, undefined=undefined, rank=q, notes=tuple(notes))
+    return RobustCovariance(cov_type=kind, meat=meat, df=df, undefined=undefined, margin=sums.margin, rank=q, notes=tuple(notes))
 
 
 def _note(options: CovarianceOptions, df: int) -> str:

@@ -14,6 +14,8 @@ from squarely.inference.covariance.root import covariance_root, expand_selected
 from squarely.numerics import Array
 from squarely.reprs import short_repr
 
+MOST_PRODUCTS = 2**14  # numbers of all clusters that a fit keeps, 300 kB in a file
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class RobustCovariance:
@@ -27,7 +29,9 @@ class RobustCovariance:
     cov_kwds : what it was computed with, such as the lags.
     df_t : (q,) the degrees of freedom of each coefficient, if they differ.
     htz_df : the degrees of freedom of the covariance of all slopes under CR2, for the HTZ test; None for the usual F test.
+    products : (G, q(q+1)/2) the sums of v v' of each cluster under CR2, if they are few: tests have their own degrees of freedom.
     undefined : (q,) the coefficients whose standard error the rows do not show; None if there are none.
+    margin : the smallest 1 - h by which residuals were divided, or eigenvalue of I - P_g of a cluster: digits depend on it.
     rank : the rank of the meat at most: no more constraints are tested at once.
     notes : sentences for the summary, the first of which says what the standard errors are robust to.
     """
@@ -40,7 +44,9 @@ class RobustCovariance:
     cov_kwds: Mapping[str, Any] = field(default_factory=dict)
     df_t: Array | None = None
     htz_df: float | None = None
+    products: Array | None = None
     undefined: np.ndarray | None = None
+    margin: float = 1.0
     rank: int
     notes: tuple[str, ...] = ()
 

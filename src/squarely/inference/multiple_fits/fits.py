@@ -37,7 +37,7 @@ class Fits(Mapping[Any, Any]):
     >>> list(fits), fits[3].nobs
     ([1, 2, 3], 79)
     >>> fits.frame().query("term == 'weight'")[["origin", "estimate", "std_err", "n"]].round(5).to_dict("list")
-    {'origin': [1, 2, 3], 'estimate': [-0.00684, -0.00938, -0.01348], 'std_err': [0.00032, 0.00133, 0.00173], 'n': [249, 70, 79]}
+    {'origin': [1, 2, 3], 'estimate': [-0.00681, -0.00722, -0.01072], 'std_err': [0.00027, 0.00142, 0.00179], 'n': [249, 70, 79]}
     """
 
     __dir__ = public_dir()
@@ -133,6 +133,9 @@ class Fits(Mapping[Any, Any]):
                 f"{pluralize(len(dropped), what)} {'drops' if len(dropped) == 1 else 'drop'} columns, such as {dropped[0][1]} in "
                 f"{self._name(dropped[0][0])}: they are zero or constant there, or depend on columns before."
             )
+        if what == "response":
+            total = self.formula.partition("~")[0].strip()
+            notes.append(f"R reads {total} on the left as a sum, and statsmodels as here. For the sum write I({total}).")
         return Page(self.formula, [KeyValueTable(left, right), Table(header, rows)], notes=notes, footer=footer)
 
     def as_dict(self) -> Mapping[str, Any]:

@@ -61,6 +61,7 @@ class GroupResiduals:
 def read_group_residuals(design: Design, source: Source, model: GroupModel, rows: int) -> GroupResiduals:
     """Scan the rows once; a DataError says that they are not the `rows` of the first scan."""
     size, p = model.slopes.shape
+    label = source.label  # the source does not go to other processes
 
     def work(block: Block) -> _Total:
         if not block.size:
@@ -68,7 +69,7 @@ def read_group_residuals(design: Design, source: Source, model: GroupModel, rows
         grouped = sort_by_group(block)
         at = model.places.find(grouped.labels)
         if (at < 0).any():
-            raise changed_error(source.label)
+            raise changed_error(label)
         return block.size, (at, _sum_rows(model, grouped, at))
 
     def merge(a: _Total, b: _Total) -> _Total:
@@ -84,7 +85,7 @@ def read_group_residuals(design: Design, source: Source, model: GroupModel, rows
     start: _Total = 0, None
     n, found = fold_blocks(design, source, work, merge, start)
     if n != rows or found is None:
-        raise changed_error(source.label, f"{rows:,} complete rows", f"{n:,}")
+        raise changed_error(label, f"{rows:,} complete rows", f"{n:,}")
     at, sums = found
     total = np.zeros((size, sums.shape[1]))
     total[at] = sums

@@ -53,12 +53,17 @@ def read_group_columns(by: object, formula: Formula, source: Source) -> tuple[st
             raise DataError(f"by={name!r} is not a column. {error}") from None
         if name in used:
             raise OptionError(f"by={name!r} is also in the formula, where it has one value in each group. Leave it out of one.")
+    require_rows_here(source, f"by={shown} reads")
+    return names
+
+
+def require_rows_here(source: Source, what: str) -> None:
+    """Raise an OptionError if the rows stay in a database, and `what` the rows."""
     if is_aggregate_only(source) and not source.ordered:
         raise OptionError(
-            f"by={shown} reads the rows, which stay in {source.require_engine().name}: give ols order_by= a column that sorts "
-            "them, or write them to a Parquet file and fit that."
+            f"{what} the rows, which stay in {source.require_engine().name}: give ols order_by= a column that sorts them, or write "
+            "them to a Parquet file and fit that."
         )
-    return names
 
 
 def require_group_covariance(options: CovarianceOptions) -> None:

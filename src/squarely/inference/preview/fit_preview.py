@@ -9,7 +9,8 @@ from typing import Any
 from squarely.data import BATCH_ROWS, is_aggregate_only, read_cache_limit
 from squarely.design import DesignPlan, describe_pass
 from squarely.errors import join_words, listed
-from squarely.exact import require_precision
+from squarely.exact import require_precision, require_rows_for_effects
+from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions
 from squarely.inference.preview.data_preview import DataPreview
 from squarely.moments import CHEAP_CELLS, prefers_engine, require_fold
 from squarely.reprs import NO_SIGNATURE, public_dir
@@ -144,15 +145,17 @@ def build_preview(
     *,
     fold: str = "auto",
     precision: str = "auto",
+    covariance: CovarianceOptions = CLASSICAL,
 ) -> Preview:
     """Return the preview of a fit from the plan of its design and the names of its coefficients, None if they are unknown.
 
-    `data` are the first rows, None if they were not read. `fold` and `precision` are options of `ols`.
+    `data` are the first rows, None if they were not read. `fold`, `precision` and `covariance` are options of `ols`.
     """
     require_fold(fold)
     require_precision(precision)
+    require_rows_for_effects(plan.formula, plan.source, fold)
     rows, response = plan.source.rows if data is None else data.rows, plan.formula.response.text
-    in_engine = fold == "aggregates" or is_aggregate_only(plan.source)
+    in_engine = not plan.formula.effects and (fold == "aggregates" or is_aggregate_only(plan.source))
     if in_engine:
         how, precision = f"aggregates in {plan.source.require_engine().name}", "double"
     else:
@@ -175,8 +178,10 @@ def build_preview(
         source=plan.source.label,
         passes=(
             *((describe_pass(topics), join_words([str(topic) for topic in topics])) for topics in plan.passes),
+            *_effects_pass(plan),
             ("cross-products", f"the columns of X with each other and with {response}"),
             ("residuals", "the refinement of the coefficients, and the statistics of the residuals"),
+            *_list_covariance_passes(covariance),
         ),
         further=_list_further_passes(plan, in_engine=in_engine),
         columns_read=plan.columns_read,
@@ -192,6 +197,20 @@ def build_preview(
         storage_bytes=read_cache_limit() if plan.source.is_parsed else None,
         data=data,
     )
+
+
+def _list_covariance_passes(options: CovarianceOptions) -> list[tuple[str, str]]:
+    """Return the passes of the standard errors: none for classical ones, one more to choose the lags of HAC."""
+    if options.kind == "nonrobust":
+        return []
+    by = f" by {' and '.join(options.groups)}" if options.groups else ""
+    lag = [("standard errors", "the number of lags")] if options.kind == "HAC" and options.lags is None else []
+    return [*lag, ("standard errors", f"the {options.kind} covariance{by}")]
+
+
+def _effects_pass(plan: DesignPlan) -> tuple[tuple[str, str], ...]:
+    effects = ["^".join(effect) for effect in plan.formula.effects]
+    return (("fixed effects", f"sums by level of {join_words(effects)}"),) if effects else ()
 
 
 def _list_further_passes(plan: DesignPlan, *, in_engine: bool) -> tuple[tuple[str, str], ...]:

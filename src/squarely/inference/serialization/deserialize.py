@@ -24,11 +24,11 @@ from squarely.exact import (
     totals_of,
 )
 from squarely.inference.covariance.options import KINDS
-from squarely.inference.covariance.robust import RobustCovariance
+from squarely.inference.covariance.robust import MOST_PRODUCTS, RobustCovariance
 from squarely.inference.serialization.serialize import EXTENDED_FORMAT, FORMAT, RESIDUAL_KEYS
 from squarely.inference.statistics import Statistics, statistics_of
 from squarely.moments import Moments, moments_from_json
-from squarely.numerics import ROUNDOFF
+from squarely.numerics import ROUNDOFF, Array
 from squarely.storage.json_fields import (
     as_bool,
     as_choice,
@@ -158,7 +158,7 @@ def _read_mean(written: Any, moments: Moments, residuals: ResidualSums | None) -
 
 
 def _read_span(document: Mapping[str, Any], moments: Moments, factor: Factorization) -> Span | None:
-    if moments.design.intercept:
+    if moments.design.intercept or moments.design.absorbed is not None:
         return None
     if "span" in document:
         written = document["span"]
@@ -193,10 +193,26 @@ def _read_covariance(written: Mapping[str, Any], q: int) -> RobustCovariance:
         cov_kwds={as_text(name): _as_plain(value) for name, value in written["kwds"].items()},
         df_t=df_t,
         htz_df=as_optional(written.get("htz_df"), as_number),
+        products=as_optional(written.get("products"), lambda rows: _read_products(rows, q)),
         undefined=undefined,
+        margin=_read_margin(written.get("margin", 1.0)),  # earlier versions lack it
         rank=rank,
         notes=as_texts(written["notes"]),
     )
+
+
+def _read_products(rows: Any, q: int) -> Array:
+    products = as_numbers(rows, (len(rows), q * (q + 1) // 2))
+    if len(products) < 2 or products.size > MOST_PRODUCTS or not np.isfinite(products).all():
+        raise ValueError("the products of its clusters are not those of a covariance.")
+    return products
+
+
+def _read_margin(value: Any) -> float:
+    margin = as_number(value)
+    if not 0 < margin <= 1:
+        raise ValueError("the smallest factor of its residuals is not between 0 and 1.")
+    return margin
 
 
 def _as_plain(value: Any) -> Any:

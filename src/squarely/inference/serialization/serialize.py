@@ -10,31 +10,32 @@ import numpy as np
 
 from squarely._version import __version__
 from squarely.data import Source
+from squarely.design import effects_to_json
 from squarely.errors import DataError
 from squarely.exact import Solution
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.moments import MAX_SAVED_COLUMNS, moments_to_json, upper_rows
 from squarely.storage.json_fields import to_json
 
-FORMAT, EXTENDED_FORMAT = 2, 3  # the second has weights or a robust covariance, which earlier versions would overlook
+FORMAT, EXTENDED_FORMAT = (
+    2,
+    3,
+)  # the second has weights, a robust covariance or fixed effects, which earlier versions would overlook
 
 
 def solution_to_json(solution: Solution, source: Source, robust: RobustCovariance | None) -> str:
     """Return a solution as strict JSON, with numbers that are not finite as text, unless it is too large to be read back."""
     moments, factor, root = solution.moments, solution.factor, solution.inverse_root
     columns = len(moments.design.centers)
-    if moments.design.absorbed is not None:
-        raise DataError(
-            "A fit with absorbed fixed effects is not saved: its file would have each level. Write fit.table and "
-            "fit.fixed_effects() to files, or fit few levels as C(...) before the '|'."
-        )
     if columns > MAX_SAVED_COLUMNS:
         raise DataError(
             f"The fit has {columns:,} columns, and a file holds the square of their number: at most "
             f"{MAX_SAVED_COLUMNS:,} are saved. Group levels, or keep fit.params and fit.bse instead."
         )
+    absorbed = moments.design.absorbed
+    is_plain = robust is None and moments.design.formula.weights is None and absorbed is None
     document = {
-        "squarely": FORMAT if robust is None and moments.design.formula.weights is None else EXTENDED_FORMAT,
+        "squarely": FORMAT if is_plain else EXTENDED_FORMAT,
         "versions": {"squarely": __version__, "numpy": np.__version__},
         **moments_to_json(moments, source),
         "factor": {
@@ -52,6 +53,7 @@ def solution_to_json(solution: Solution, source: Source, robust: RobustCovarianc
         "solution": _to_keys(solution, _SOLUTION_KEYS),
         "span": _to_keys(solution.span, _SPAN_KEYS),
         "merged": _to_keys(solution.merge_record, _MERGE_KEYS),
+        **({} if absorbed is None else {"absorbed": effects_to_json(absorbed, solution.effects)}),
         "covariance": robust and {**(_to_keys(robust, _COVARIANCE_KEYS) or {}), "meat": upper_rows(robust.meat)},
     }
     return json.dumps(to_json(document), allow_nan=False, separators=(",", ":"))
@@ -75,8 +77,8 @@ RESIDUAL_KEYS = {
     "last": "last_residual", "top": "top", "log_weights": "log_weights",
 }  # fmt: skip
 _COVARIANCE_KEYS = {
-    "type": "cov_type", "df": "df", "kwds": "cov_kwds", "df_t": "df_t", "htz_df": "htz_df", "undefined": "undefined",
-    "rank": "rank", "notes": "notes",
+    "type": "cov_type", "df": "df", "kwds": "cov_kwds", "df_t": "df_t", "htz_df": "htz_df", "products": "products",
+    "undefined": "undefined", "margin": "margin", "rank": "rank", "notes": "notes",
 }  # fmt: skip
 
 

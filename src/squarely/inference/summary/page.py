@@ -35,7 +35,7 @@ def summary_page(
         f"{numbers['model']} Regression Results",
         [_top_table(numbers), coefficient_table(numbers), _diagnostics_table(solution, numbers)],
         notes=_list_notes(statistics, solution, robust),
-        footer=[_describe_rows(solution, source_notes), *_describe_merge(solution), _describe_digits(solution)],
+        footer=[_describe_rows(solution, source_notes), *_describe_merge(solution), _describe_digits(solution, numbers)],
     )
 
 
@@ -212,12 +212,14 @@ def _describe_merge(solution: Solution) -> list[str]:
     record = solution.merge_record
     if record is None:
         return []
+    if len(record.rows) == 1 and not record.removed_rows:
+        return ["Computed from the cross-products of one fit; no row was read again."]
     removed = f", {len(record.removed_rows):,} removed (rows {listed(record.removed_rows)})" if record.removed_rows else ""
     return [f"Merged from {pluralize(len(record.rows), 'fit')} (rows {listed(record.rows)}){removed}; no row was read again."]
 
 
-def _describe_digits(solution: Solution) -> str:
-    counts = [*solution.digits.tolist(), *([] if solution.has_hidden_residuals else solution.digits_bse.tolist())]
+def _describe_digits(solution: Solution, numbers: Mapping[str, Any]) -> str:
+    counts = [*solution.digits.tolist(), *([] if solution.has_hidden_residuals else numbers["digits_bse"].values())]
     smallest = min((count for count in counts if not math.isnan(count)), default=15.0)
     found = zip(solution.moments.design.names, solution.digits, solution.params, strict=True)
     zero = [name for name, count, value in found if math.isnan(count) and not math.isnan(value)]

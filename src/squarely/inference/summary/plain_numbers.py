@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from squarely.exact import Solution
+from squarely.inference.covariance.digits import digits_of_errors
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.normality import Normality
 from squarely.inference.statistics import Statistics, confidence_limits, p_values, t_values
@@ -24,7 +25,7 @@ _SCALARS = [
 ]
 
 
-def coefficient_columns(statistics: Statistics, solution: Solution) -> dict[str, Array]:
+def coefficient_columns(statistics: Statistics, solution: Solution, robust: RobustCovariance | None) -> dict[str, Array]:
     """Return the columns (p,) of `Fit.table`."""
     params, standard_errors = solution.params, statistics.standard_errors
     low, high = confidence_limits(params, standard_errors, statistics.df_of_t, 0.05)
@@ -36,7 +37,7 @@ def coefficient_columns(statistics: Statistics, solution: Solution) -> dict[str,
         "ci_lower": low,
         "ci_upper": high,
         "digits": solution.digits,
-        "digits_std_err": solution.digits_bse,
+        "digits_std_err": digits_of_errors(solution, robust),
     }
 
 
@@ -55,7 +56,7 @@ def _effects_of(statistics: Statistics, solution: Solution) -> dict[str, Any]:
 
 def to_plain_numbers(statistics: Statistics, solution: Solution, robust: RobustCovariance | None) -> dict[str, Any]:
     """Return every number but the covariances, under the names of the attributes of a fit."""
-    table = coefficient_columns(statistics, solution)
+    table = coefficient_columns(statistics, solution, robust)
     columns = {attribute: table[column] for attribute, column in _ATTRIBUTES.items()}
     columns["conf_int"] = np.column_stack([table["ci_lower"], table["ci_upper"]])
     moments, merged = solution.moments, solution.merge_record

@@ -9,12 +9,12 @@ from squarely.errors import DataError, pluralize
 from squarely.exact import Solution
 from squarely.inference.covariance.clustered.absorbed_parameters import count_parameters
 from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, Products, Way, read_clusters
-from squarely.inference.covariance.clustered.htz import htz_degrees_of
+from squarely.inference.covariance.clustered.htz import HotellingDegrees
 from squarely.inference.covariance.clustered.satterthwaite import SingularClusters, adjust_scores
 from squarely.inference.covariance.clustered.weighted_cr2 import adjust_weighted_scores
 from squarely.inference.covariance.f_statistic import slope_constraints
 from squarely.inference.covariance.options import CovarianceOptions
-from squarely.inference.covariance.robust import RobustCovariance, describe_rank
+from squarely.inference.covariance.robust import MOST_PRODUCTS, RobustCovariance, describe_rank
 from squarely.inference.covariance.root import covariance_root
 from squarely.numerics import Array
 
@@ -29,6 +29,12 @@ _ELSEWHERE = {
 }
 
 
+_ELSEWHERE_ABSORBED = {
+    "CR0": "feols(vcov=~{0}, ssc=ssc(K.adj=FALSE, G.adj=FALSE)) of fixest in R",
+    "CR1": "feols(vcov=~{0}) of fixest in R and pyfixest, and reghdfe with vce(cluster {0}) in Stata",
+}
+
+
 def cluster_covariance(solution: Solution, source: Source, options: CovarianceOptions) -> RobustCovariance:
     """Return the covariance of a kind, "CR0" to "CR3", for one column of clusters, from one scan.
 
@@ -39,17 +45,17 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     kind, (name,) = options.kind, options.cluster
     n, q, formula = solution.moments.nobs, len(solution.factor.columns), solution.moments.design.formula
     is_weighted = kind == "CR2" and formula.weights is not None and not formula.has_frequencies
-    parameters = count_parameters(solution, source, options)
+    parameters, nested = count_parameters(solution, source, options)
     products: Products = "none" if kind in ("CR0", "CR1") else "weighted" if is_weighted else "plain"
     (groups,) = read_clusters(solution, source, [(name,)], products)
-    adjusted = None
+    adjusted, htz = None, None
     if products != "none":
         A, power = covariance_root(solution), -0.5 if kind == "CR2" else -1.0
-        adjusted = adjust_weighted_scores(groups, q) if is_weighted else adjust_scores(groups, A, power)
-    htz_df, df_t = None, adjusted.df if adjusted else None
-    if df_t is not None:
-        slopes = slope_constraints(solution)
-        htz_df = htz_degrees_of(groups, slopes @ covariance_root(solution)) if 0 < len(slopes) <= _MOST_SLOPES else None
+        if kind == "CR2" and not is_weighted and 0 < len(slopes := slope_constraints(solution)) <= _MOST_SLOPES:
+            htz = HotellingDegrees(slopes @ A)
+        add_clusters = None if htz is None else htz.add
+        adjusted = adjust_weighted_scores(groups, q) if is_weighted else adjust_scores(groups, A, power, add_clusters)
+    htz_df, df_t = htz.finish() if htz else None, adjusted.df if adjusted else None
     meat = adjusted.meat if adjusted else sum_scores(groups, q)
     G = require_clusters(groups, (name,), source)
     usual = kind == "CR1" and options.correction == "usual"
@@ -62,10 +68,12 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
         else "no factor"
     )
     tests = options.describe_df(_describe_df("CR1" if is_weighted else kind, G))
-    elsewhere = _ELSEWHERE["CR0" if how == "no factor" and kind == "CR1" else kind].format(name_in_r(name))
+    words = _ELSEWHERE if solution.moments.design.absorbed is None else _ELSEWHERE_ABSORBED
+    elsewhere = words["CR0" if how == "no factor" and kind == "CR1" else kind].format(name_in_r(name))
     notes = [
         f"Standard errors are robust to heteroscedasticity and to correlation within {name} ({kind}, {groups.cluster_counts}), "
         f"{how}; {tests}. The same numbers: {elsewhere}.",
+        *(nested if usual else []),
         *describe_few(solution, options, G, min(q, G - 1)),
     ]
     if df_t is not None and htz_df is None and solution.moments.design.columns:
@@ -84,12 +92,21 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
         meat=factor * meat,
         df=G - 1,
         df_t=df_t,
+        products=_keep_products(groups, q, G) if df_t is not None else None,
         htz_df=htz_df,
         undefined=undefined,
+        margin=adjusted.margin if adjusted else 1.0,
         rank=min(q, G - 1),
         cov_kwds={"cluster": [name], "groups": {name: G}, "correction": factor},
         notes=tuple(notes),
     )
+
+
+def _keep_products(groups: ClusterGroups, q: int, count: int) -> Array | None:
+    """Return the products of each cluster, as triangles (G, q(q+1)/2), unless they are many."""
+    if count * q * (q + 1) // 2 > MOST_PRODUCTS:
+        return None
+    return np.concatenate([table.sums[:, q:] for table in groups])
 
 
 def sum_scores(groups: ClusterGroups, q: int) -> Array:

@@ -6,16 +6,17 @@ With V_g the whitened rows of a cluster (q, m), P_g = V_g V_g' and s_g = V_g r_g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, ClusterTable
+from squarely.inference.covariance.clustered.cluster_sums import ClusterTable
 from squarely.numerics import Array
 
 _EIGENVALUE_TOLERANCE = 1e-10  # an eigenvalue of I - P_g below this is zero up to rounding
 _ALIGNMENT_TOLERANCE = 1e-8  # of a row of A: its part along a direction that one cluster determines
+AddClusters = Callable[[Array, Array, Array], None]
 _CELLS = 2**20  # of a stack of matrices
 
 
@@ -43,12 +44,14 @@ class AdjustedClusters:
     singular : the clusters whose I - P_g is singular.
     df : (q,) Satterthwaite's degrees of freedom of each coefficient; None for CR2 with weights and CR3.
     undefined : (q,) the coefficients that cannot be estimated without some cluster; None for CR2 with weights.
+    margin : the smallest eigenvalue of I - P_g that is not zero.
     """
 
     meat: Array
     singular: SingularClusters
     df: Array | None = None
     undefined: np.ndarray | None = None
+    margin: float = 1.0
 
 
 class ClusterAdjuster:
@@ -57,22 +60,26 @@ class ClusterAdjuster:
     A zero eigenvalue of I - P_g is a direction that the cluster alone determines. It is left out, as by Moore and Penrose.
     """
 
-    def __init__(self, A: Array, power: float) -> None:
-        """Adjust for the coefficients whose covariance is A M A'; A (p, q)."""
+    def __init__(self, A: Array, power: float, add_clusters: AddClusters | None = None) -> None:
+        """Adjust for the coefficients whose covariance is A M A'; A (p, q). `add_clusters` gets what `adjust_clusters` returns."""
         q = A.shape[1]
-        self._power = power
+        self._power, self._add_clusters = power, add_clusters
         self._A = A / np.linalg.norm(A, axis=1)[:, None]
         self._meat = np.zeros((q, q))
         self._sums = np.zeros((3, len(A)))  # of d - |z|^2, of d^2, and of d |z|^2
         self._ZZ = np.zeros((len(A) if power == -0.5 else 0, q, q))
         self._undefined = np.zeros(len(A), dtype=bool)
         self._singular = SingularClusters()
+        self._margin = 1.0
 
     def add(self, table: ClusterTable) -> None:
         """Add the clusters of a table with sums of scores and products."""
         for at, scores, products in stack_clusters(table.sums, len(self._meat)):
             values, powers, Q = adjust_clusters(products, self._power)
+            if self._add_clusters is not None:
+                self._add_clusters(values, powers, Q)
             is_zero = values <= _EIGENVALUE_TOLERANCE
+            self._margin = min(self._margin, float(values[~is_zero].min(initial=1.0)))
             adjusted = np.einsum("gij,gj->gi", Q, powers * np.einsum("gji,gj->gi", Q, scores))
             self._meat += adjusted.T @ adjusted
             Y = np.swapaxes(self._A @ Q, 1, 2)  # (g, q, p): Q'a for each coefficient
@@ -99,7 +106,7 @@ class ClusterAdjuster:
             first, squares, mixed = self._sums
             second = squares - 2 * mixed + np.einsum("pij,pij->p", self._ZZ, self._ZZ)
             df = np.divide(first**2, second, out=df, where=second > 0)
-        return AdjustedClusters(self._meat, self._singular, df, self._undefined)
+        return AdjustedClusters(self._meat, self._singular, df, self._undefined, self._margin)
 
 
 def adjust_clusters(products: Array, power: float) -> tuple[Array, Array, Array]:
@@ -130,9 +137,11 @@ def to_symmetric(triangles: Array, q: int) -> Array:
     return matrices
 
 
-def adjust_scores(groups: ClusterGroups, A: Array, power: float) -> AdjustedClusters:
-    """Return the sums over the clusters, adjusted by (I - P)^power."""
-    adjuster = ClusterAdjuster(A, power)
+def adjust_scores(
+    groups: Iterable[ClusterTable], A: Array, power: float, add_clusters: AddClusters | None = None
+) -> AdjustedClusters:
+    """Return the sums over the clusters, adjusted by (I - P)^power; `add_clusters` as in `ClusterAdjuster`."""
+    adjuster = ClusterAdjuster(A, power, add_clusters)
     for table in groups:
         adjuster.add(table)
     return adjuster.finish()

@@ -44,7 +44,8 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
     ------
     DataError : a column has one value, or a label cannot be used.
     """
-    n, q, parameters = solution.moments.nobs, len(solution.factor.columns), count_parameters(solution, source, options)
+    n, q, absorbed = solution.moments.nobs, len(solution.factor.columns), solution.moments.design.absorbed
+    parameters, nested = count_parameters(solution, source, options)
     first, second = options.cluster
     ways: list[Way] = [(first,), (second,), (first, second)]
     parts = read_clusters(solution, source, ways)
@@ -55,10 +56,9 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
     factors = [G / (G - 1) * (n - 1) / (n - parameters) for G in used] or [1.0] * 3
     meat = factors[0] * meats[0] + factors[1] * meats[1] - factors[2] * meats[2]
     projected, fewest = _project_on_semidefinite(meat), min(counts[:2])
-    notes = [
-        _note(options, how, [groups.cluster_counts for groups in parts], projected),
-        *describe_few(solution, options, fewest, projected.rank),
-    ]
+    clusters = [groups.cluster_counts for groups in parts]
+    notes = [_note(options, how, clusters, projected, is_absorbed=absorbed is not None)]
+    notes += [*(nested if how != "none" else []), *describe_few(solution, options, fewest, projected.rank)]
     if projected.eigenvalue is not None:
         notes.append(_describe_negative_eigenvalue(covariance_root(solution), meat, projected))
     return RobustCovariance(
@@ -85,7 +85,9 @@ def _project_on_semidefinite(meat: Array) -> _SemidefiniteMeat:
     return _SemidefiniteMeat((Q * np.maximum(values, 0.0)) @ Q.T, rank, float(values[0]) / trace)
 
 
-def _note(options: CovarianceOptions, how: str, counts: list[ClusterCounts], projected: _SemidefiniteMeat) -> str:
+def _note(
+    options: CovarianceOptions, how: str, counts: list[ClusterCounts], projected: _SemidefiniteMeat, *, is_absorbed: bool
+) -> str:
     first, second = options.cluster
     fewest = min(each.clusters for each in counts[:2])
     factor = {
@@ -96,7 +98,7 @@ def _note(options: CovarianceOptions, how: str, counts: list[ClusterCounts], pro
     tests = options.describe_df(f"t and F have {pluralize(fewest - 1, 'degree')} of freedom")
     elsewhere = (
         ""
-        if projected.eigenvalue is not None
+        if projected.eigenvalue is not None or (is_absorbed and how != "min")
         else f" The same numbers: {_ELSEWHERE[how].format(name_in_r(first), name_in_r(second))}."
     )
     return (

@@ -21,7 +21,7 @@ def adjust_weighted_scores(groups: ClusterGroups, q: int) -> AdjustedClusters:
     """Return the sums over the clusters, from tables with the sums b, a, S_1, S_0 and S_2 of each cluster."""
     N = sum((to_symmetric(table.sums[:, -(q * (q + 1) // 2) :].sum(axis=0), q) for table in groups), np.zeros((q, q)))
     K = np.block([[N, -np.eye(q)], [-np.eye(q), np.zeros((q, q))]])
-    meat, singular = np.zeros((q, q)), SingularClusters()
+    meat, singular, margin = np.zeros((q, q)), SingularClusters(), 1.0
     for table in groups:
         for at in iter_stacks(len(table.sums), 2 * q):
             scores, gram = _stack(table.sums[at], q)
@@ -33,10 +33,11 @@ def adjust_weighted_scores(groups: ClusterGroups, q: int) -> AdjustedClusters:
             values, P = np.linalg.eigh(np.eye(2 * q) + np.swapaxes(L, 1, 2) @ K @ L)
             is_zero = values <= _EIGENVALUE_TOLERANCE
             singular.add(table, np.flatnonzero(is_zero.any(axis=1)) + at.start)
+            margin = min(margin, float(values[~is_zero].min(initial=1.0)))
             powers = np.where(is_zero, 0.0, np.where(is_zero, 1.0, values) ** -0.5)
             adjusted = np.einsum("gij,gj->gi", L @ P, powers * np.einsum("gji,gj->gi", P, c))[:, q:]
             meat += adjusted.T @ adjusted
-    return AdjustedClusters(meat, singular)
+    return AdjustedClusters(meat, singular, margin=margin)
 
 
 def _stack(sums: Array, q: int) -> tuple[Array, Array]:

@@ -49,7 +49,7 @@ def driscoll_kraay_covariance(solution: Solution, source: Source, options: Covar
     order, periods, by = _sort(table.labels[0].to_pylist(), source, name)
     scores = table.sums[order].T
     sums = reduce(MovingSums.__add__, (MovingSums.of_rows(scores[:, i : i + _PIECE], lags) for i in range(0, T, _PIECE)))
-    factor = T / (T - 1) * (n - 1) / (n - q) if options.correction == "usual" else 1.0
+    factor = T / (T - 1) * (n - 1) / solution.df_resid if options.correction == "usual" else 1.0
     return RobustCovariance(
         cov_type="DK",
         meat=factor * sums.bartlett(),
@@ -111,9 +111,9 @@ def _to_numbers(labels: Sequence[Any]) -> np.ndarray | None:
 def _describe(
     solution: Solution, options: CovarianceOptions, periods: np.ndarray | list[Any], by: str, lags: int
 ) -> tuple[str, ...]:
-    n, q, T, name = solution.moments.nobs, len(solution.factor.columns), len(periods), options.time
+    n, T, name = solution.moments.nobs, len(periods), options.time
     usual = options.correction == "usual"
-    how = f"times {T:,}/{T - 1:,} * {n - 1:,}/{n - q:,}" if usual else "no factor"
+    how = f"times {T:,}/{T - 1:,} * {n - 1:,}/{solution.df_resid:,}" if usual else "no factor"
     degrees = f"t and F have {pluralize(T - 1, 'degree')} of freedom"
     first, last = (f"{x:.15g}" if isinstance(x, float) else x for x in (periods[0], periods[-1]))
     elsewhere = f"feols(vcov=DK({lags})~{name}) in R" if usual else f"vcovSCC(type='HC0', maxlag={lags}) of plm in R"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from squarely.data import DetachedSource, to_frame
 from squarely.errors import DataError
@@ -15,7 +14,7 @@ from squarely.inference.post_estimation.diagnostics import heteroscedasticity as
 from squarely.inference.post_estimation.diagnostics import specification as form
 from squarely.inference.post_estimation.diagnostics.autocorrelation import breusch_godfrey, durbin_watson, ljung_box
 from squarely.inference.post_estimation.diagnostics.collinearity import variance_inflation
-from squarely.inference.post_estimation.diagnostics.row_order import has_order, require_readable_rows
+from squarely.inference.post_estimation.diagnostics.row_order.ordering import has_order, read_column_ordering, require_readable_rows
 from squarely.inference.post_estimation.diagnostics.row_tests import RowTest, run_row_tests
 from squarely.inference.post_estimation.diagnostics.test_result import Test, describe_distribution, sentence, write_p
 from squarely.reprs import short_repr
@@ -23,6 +22,8 @@ from squarely.show import Page, Table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 _MOST_INFLATED = 10.0  # a variance inflation factor that textbooks call large
 _WIDE = 30  # columns of X: beyond, White's special form takes the place of its products
@@ -35,7 +36,7 @@ class Diagnostics:
     Attributes
     ----------
     tests : the tests that apply.
-    vif : the variance inflation factors of the terms; None without a constant or without slopes.
+    vif : the variance inflation factors of the terms; None without a constant and at least two slopes.
     notes : what was left out, and columns that depend on each other.
     """
 
@@ -90,37 +91,64 @@ def diagnose(fit: CoefficientStatistics, *, order_by: str | None = None, white: 
     require_readable_rows(fit)
     if isinstance(fit.source, DetachedSource):
         fit.source.read([])
+    if order_by is not None:
+        read_column_ordering(fit, "The order of a column", order_by)
     notes: list[str] = []
-    makers: list[Callable[[], RowTest]] = [partial(spread.breusch_pagan, fit)] if fit.df_model else []
-    if white and fit.df_model:
-        makers.append(partial(spread.white, fit, special=len(fit.solution.factor.columns) > _WIDE))
-    if has_order(fit) or (order_by is not None and not fit.source.partitioned):
-        makers += [partial(maker, fit, order_by=order_by) for maker in (spread.arch, breusch_godfrey, ljung_box, durbin_watson)]
-    else:
-        notes.append("Tests of neighboring rows are left out, because the rows have no order.")
-    makers += [partial(form.reset, fit)] if fit.df_model else []
-    row_tests: list[RowTest] = []
-    for maker in makers:
-        with suppress(DataError):  # too few rows for one of them
-            row_tests.append(maker())
-    tests = [*run_row_tests(fit, row_tests), *_ordered_tests(fit, order_by)]
+    has_neighbors = has_order(fit) if order_by is None else not fit.source.partitioned
+    if not has_neighbors:
+        why = "the rows are in other processes" if order_by is not None else "the rows have no order"
+        why = "copies of a row have no order" if fit.design.formula.has_frequencies else why
+        notes.append(f"Tests of neighboring rows are left out, because {why}.")
+    tests = _row_tests(fit, order_by, notes, white=white, has_neighbors=has_neighbors)
+    if order_by is not None:
+        tests += _range_tests(fit, order_by, notes)
     tests.append(_jarque_bera(fit))
-    vif = variance_inflation(fit) if fit.df_model and fit.k_constant else None
+    vif = variance_inflation(fit) if fit.df_model > 1 and fit.k_constant else None
     if vif is not None:
         notes += _describe_inflation(vif)
     return Diagnostics(title=fit.design.formula.text, tests=tuple(tests), vif=vif, notes=tuple(notes))
 
 
-def _ordered_tests(fit: CoefficientStatistics, order_by: str | None) -> list[Test]:
-    """Return the tests that compare rows in the order of a column."""
-    if order_by is None:
-        return []
-    tests = [spread.goldfeld_quandt(fit, order_by=order_by)]
+def _row_tests(
+    fit: CoefficientStatistics, order_by: str | None, notes: list[str], *, white: bool, has_neighbors: bool
+) -> list[Test]:
+    """Return the tests that one scan gives; a note says why one is left out."""
+    makers: dict[str, Callable[[], RowTest]] = {}
     if fit.df_model:
-        tests.append(form.rainbow(fit, order_by=order_by))
+        makers["Breusch-Pagan"] = partial(spread.breusch_pagan, fit)
+        if white:
+            makers["White"] = partial(spread.white, fit, special=len(fit.solution.factor.columns) > _WIDE)
+    if has_neighbors:
+        makers["ARCH"] = partial(spread.arch, fit, order_by=order_by)
+        makers["Breusch-Godfrey"] = partial(breusch_godfrey, fit, order_by=order_by)
+        makers["Ljung-Box"] = partial(ljung_box, fit, order_by=order_by)
+        makers["Durbin-Watson"] = partial(durbin_watson, fit, order_by=order_by)
+    if fit.df_model:
+        makers["RESET"] = partial(form.reset, fit)
+    made = {name: _try(name, maker, notes) for name, maker in makers.items()}
+    row_tests = {name: test for name, test in made.items() if test is not None}
+    results = dict(zip(row_tests, run_row_tests(fit, [*row_tests.values()]), strict=True))
+    notes += [f"{name} is left out: {error}" for name, error in results.items() if isinstance(error, DataError)]
+    return [test for test in results.values() if isinstance(test, Test)]
+
+
+def _range_tests(fit: CoefficientStatistics, order_by: str, notes: list[str]) -> list[Test]:
+    """Return the tests that fit rows separately in the order of a column; a note says why one is left out."""
+    makers: dict[str, Callable[[], Test]] = {"Goldfeld-Quandt": partial(spread.goldfeld_quandt, fit, order_by=order_by)}
+    if fit.df_model:
+        makers["Rainbow"] = partial(form.rainbow, fit, order_by=order_by)
         if not fit.source.partitioned:
-            tests.append(form.harvey_collier(fit, order_by=order_by))
-    return tests
+            makers["Harvey-Collier"] = partial(form.harvey_collier, fit, order_by=order_by)
+    return [test for name, maker in makers.items() if (test := _try(name, maker, notes)) is not None]
+
+
+def _try(name: str, maker: Callable[[], T], notes: list[str]) -> T | None:
+    """Return a test, or None with a note if the rows do not support it."""
+    try:
+        return maker()
+    except DataError as error:
+        notes.append(f"{name} is left out: {error}")
+        return None
 
 
 def _jarque_bera(fit: CoefficientStatistics) -> Test:
@@ -146,6 +174,5 @@ def _describe_inflation(vif: pd.DataFrame) -> list[str]:
         return []
     return [
         f"The columns of {factors.idxmax()} depend on the others, which makes the variances of its coefficients "
-        f"{factors.max():.3g} times larger. Tests of such coefficients have little power alone: "
-        "test them together, or leave one out."
+        f"{factors.max():.3g} times larger. Tests of one alone have little power: test them together, or leave one out."
     ]

@@ -11,9 +11,9 @@ from scipy.special import ndtr
 from squarely.errors import require_one_of
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.diagnostics.auxiliary_regression import explain_residuals
-from squarely.inference.post_estimation.diagnostics.lagged_products import LaggedProducts, read_lags
 from squarely.inference.post_estimation.diagnostics.quadratic_forms import probability_below_zero
-from squarely.inference.post_estimation.diagnostics.row_order import order_of_time
+from squarely.inference.post_estimation.diagnostics.row_order.lagged_products import LaggedProducts, read_lags
+from squarely.inference.post_estimation.diagnostics.row_order.ordering import order_of_time
 from squarely.inference.post_estimation.diagnostics.row_tests import RowTest
 from squarely.inference.post_estimation.diagnostics.test_result import (
     Test,

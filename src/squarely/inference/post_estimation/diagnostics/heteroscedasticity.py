@@ -11,9 +11,9 @@ from scipy.special import fdtr
 from squarely.errors import DataError, OptionError, require_one_of, show_value
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.diagnostics.auxiliary_regression import cross_products, regress
-from squarely.inference.post_estimation.diagnostics.lagged_products import LaggedProducts, read_lags
-from squarely.inference.post_estimation.diagnostics.row_order import Ordering, order_of_time, read_ordering, root_weights
-from squarely.inference.post_estimation.diagnostics.row_ranges import fit_ranges, require_fraction
+from squarely.inference.post_estimation.diagnostics.row_order.lagged_products import LaggedProducts, read_lags
+from squarely.inference.post_estimation.diagnostics.row_order.ordering import Ordering, order_of_time, read_ordering, root_weights
+from squarely.inference.post_estimation.diagnostics.row_order.ranges import fit_ranges, require_fraction
 from squarely.inference.post_estimation.diagnostics.row_tests import RowTest, center_and_scale_of_fitted, fitted_values
 from squarely.inference.post_estimation.diagnostics.test_result import (
     Test,
@@ -104,9 +104,10 @@ def arch(fit: CoefficientStatistics, nlags: object = None, *, order_by: object =
     """
     ordering = order_of_time(fit, "The ARCH test", order_by)
     lags, variance = read_lags("nlags", nlags, fit, spent=lambda lags: 2 * lags + 1), _variance(fit)
+    before = "the row before" if lags == 1 else f"up to {lags} rows before"
     says = (
-        f"The spread of the errors depends on that of up to {lags} rows before ({{p}}): {remedy(fit, 'HC3', _ROBUST)}.",
-        f"No sign that the spread of the errors depends on that of up to {lags} rows before ({{p}}).",
+        f"The spread of the errors depends on that of {before} ({{p}}): {remedy(fit, 'HC3', _ROBUST)}.",
+        f"No sign that the spread of the errors depends on that of {before} ({{p}}).",
     )
 
     def finish(sums: LaggedProducts) -> Test:

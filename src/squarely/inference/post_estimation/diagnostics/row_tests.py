@@ -10,8 +10,14 @@ from typing import Any
 import numpy as np
 
 from squarely.data import scan_purpose
+from squarely.errors import DataError
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.post_estimation.diagnostics.row_order import Ordering, require_readable_rows, root_weights, sort_rows
+from squarely.inference.post_estimation.diagnostics.row_order.ordering import (
+    Ordering,
+    require_readable_rows,
+    root_weights,
+    sort_rows,
+)
 from squarely.inference.post_estimation.diagnostics.test_result import Test, require_residuals
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array
@@ -42,8 +48,10 @@ class RowTest:
 
 
 @scan_purpose("diagnostics")
-def run_row_tests(fit: CoefficientStatistics, tests: Sequence[RowTest]) -> list[Test]:
+def run_row_tests(fit: CoefficientStatistics, tests: Sequence[RowTest]) -> list[Test | DataError]:
     """Scan the rows once for all tests, and once more to sort them for those in the order of a column.
+
+    For a test that the rows do not support, return the error.
 
     Raises
     ------
@@ -58,11 +66,18 @@ def run_row_tests(fit: CoefficientStatistics, tests: Sequence[RowTest]) -> list[
         total = fold_whitened_rows(fit.solution, fit.source, partial(_fold_all, steps=[*here.values()]), _add_all)
         sums |= zip(here, total, strict=True)
     for ordering in [test.ordering for test in tests if test.ordering is not None][:1]:
-        X, y = sort_rows(fit, "A test of the order", ordering)
+        X, y = sort_rows(fit, ordering)
         pieces = (_take(X, y, slice(start, start + _PIECE)) for start in range(0, len(y), _PIECE))
         total = reduce(_add_all, (_fold_all(rows, [*in_order.values()]) for rows in pieces))
         sums |= zip(in_order, total, strict=True)
-    return [require_residuals(fit, test.finish(sums[test.key])) for test in tests]
+    return [_finish(fit, test, sums[test.key]) for test in tests]
+
+
+def _finish(fit: CoefficientStatistics, test: RowTest, sums: Any) -> Test | DataError:
+    try:
+        return require_residuals(fit, test.finish(sums))
+    except DataError as error:
+        return error
 
 
 def _take(X: Array, y: Array, at: slice) -> WhitenedRows:
@@ -81,8 +96,11 @@ def _add_all(a: list[Any], b: list[Any]) -> list[Any]:
 
 
 def run_row_test(fit: CoefficientStatistics, test: RowTest) -> Test:
-    """Scan the rows for one test; raises as `run_row_tests`."""
-    return run_row_tests(fit, [test])[0]
+    """Scan the rows for one test; raises as `run_row_tests`, and for a test that the rows do not support."""
+    result = run_row_tests(fit, [test])[0]
+    if isinstance(result, DataError):
+        raise result
+    return result
 
 
 def fitted_values(rows: WhitenedRows) -> Array:

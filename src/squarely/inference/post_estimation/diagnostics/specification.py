@@ -13,9 +13,9 @@ from squarely.errors import DataError, OptionError, pluralize, require_one_of, s
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.diagnostics.auxiliary_regression import explain_residuals
 from squarely.inference.post_estimation.diagnostics.heteroscedasticity import require_columns, require_slopes
-from squarely.inference.post_estimation.diagnostics.recursive_residuals import recursive_residuals
-from squarely.inference.post_estimation.diagnostics.row_order import order_by_distance, read_ordering, root_weights
-from squarely.inference.post_estimation.diagnostics.row_ranges import fit_ranges, require_fraction
+from squarely.inference.post_estimation.diagnostics.row_order.ordering import order_by_distance, read_ordering, root_weights
+from squarely.inference.post_estimation.diagnostics.row_order.ranges import fit_ranges, require_fraction
+from squarely.inference.post_estimation.diagnostics.row_order.recursive_residuals import fold_recursive_residuals
 from squarely.inference.post_estimation.diagnostics.row_tests import RowTest, center_and_scale_of_fitted, fitted_values
 from squarely.inference.post_estimation.diagnostics.test_result import Test, chi2_form, divide, f_form, require_residuals, sentence
 from squarely.inference.scan import WhitenedRows
@@ -76,7 +76,7 @@ def reset(fit: CoefficientStatistics, power: object = 3, *, test_type: str = "fi
 def harvey_collier(fit: CoefficientStatistics, *, order_by: str | None = None) -> Test:
     """Test that recursive residuals have a mean of zero (Harvey and Collier 1977), doi:10.1016/0304-4076(77)90045-4."""
     require_slopes(fit, "Harvey-Collier")
-    state, along = recursive_residuals(fit, "Harvey-Collier", order_by)
+    state, along = fold_recursive_residuals(fit, "Harvey-Collier", order_by)
     n = state.count
     if n < 2:
         raise DataError("Harvey-Collier needs at least two rows more than the fit has coefficients. Add rows.")

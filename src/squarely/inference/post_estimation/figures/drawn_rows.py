@@ -17,7 +17,7 @@ from squarely.moments import Moments, count_cells, ends_in_plane, fold_in_thread
 from squarely.numerics import Array
 
 MOST_POINTS = 10_000
-_CELLS = {200_000: 128, math.inf: 256}  # in each direction, up to so many rows: few rows leave small cells empty
+GRID = {200_000: 128, math.inf: 256}  # in each direction, up to so many rows: few rows leave small cells empty
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def read_rows(solution: Solution, source: Source, name: str, *, log_x: bool) -> 
     """
     moments = solution.moments
     design = moments.design
-    most = next(cells for rows, cells in _CELLS.items() if moments.n <= rows)
+    most = next(cells for rows, cells in GRID.items() if moments.n <= rows)
     if is_aggregate_only(source):
         return _count_in_engine(moments, source, name, most, log_x=log_x)
     cells = 0 if moments.n <= MOST_POINTS else most

@@ -10,7 +10,6 @@ import numpy as np
 from squarely.data import to_frame
 from squarely.errors import OptionError
 from squarely.exact import Solution
-from squarely.inference.post_estimation.predictions.predictor import effects_of
 from squarely.numerics import Array
 
 
@@ -26,7 +25,7 @@ def estimate_effects(solution: Solution) -> Any:
         names += [name] * len(index)
         levels += index.to_list()
         counts += np.rint(count).astype(int).tolist()
-    estimates = _normalize(effects_of(solution), absorbed.system.components())
+    estimates = _normalize(solution.effects, absorbed.system.components())
     frame = {"effect": names, "level": levels, "estimate": np.concatenate(estimates), "n": counts}
     return to_frame(frame, range(len(names)))
 

@@ -17,7 +17,7 @@ from squarely.inference.post_estimation.hypotheses.constraints import Constraint
 from squarely.inference.post_estimation.hypotheses.nested import compare, require_same_covariance
 from squarely.inference.post_estimation.hypotheses.sum_contrasts import sum_coded_terms
 from squarely.inference.post_estimation.hypotheses.terms import Term, rotated_solution, sort_as_written, term_label, terms_of
-from squarely.inference.post_estimation.hypotheses.wald import f_test_of, test_of_positions
+from squarely.inference.post_estimation.hypotheses.wald import f_test_of, test_given, test_of_positions
 from squarely.show import Page, Table
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _sum_coded_constraints(fit: CoefficientStatistics) -> dict[Term, Constraints
 
 
 def _test_robustly(fit: CoefficientStatistics, kind: int) -> dict[Term, _Row]:
-    """Return F by the covariance of the fit: of type 3, or of type 2 as the Wald statistic that a term adds to its relatives'."""
+    """Return F by the covariance of the fit, of type 3, or of type 2: given that the terms which contain a term are zero."""
     tests: dict[Term, tuple[float, float, float]] = {}
     if kind == 3:
         tests = {term: f_test_of(fit, constraints) for term, constraints in _sum_coded_constraints(fit).items()}
@@ -162,16 +162,7 @@ def _test_robustly(fit: CoefficientStatistics, kind: int) -> dict[Term, _Row]:
         places = terms_of(fit.solution)
         for term in sort_as_written(fit.solution):
             after = _places_in_interactions(places, term)
-            df = len(places[term])
-            f, _, df_denom = test_of_positions(fit, [*places[term], *after])
-            if after and fit.robust is not None and fit.robust.df_t is not None:
-                raise OptionError(
-                    f"typ=2 is not defined under vcov='CR2' for {term_label(term)!r}, which is part of an interaction. Use typ=3, "
-                    "or vcov='CR1'."
-                )
-            if after:
-                f = ((df + len(after)) * f - len(after) * test_of_positions(fit, after)[0]) / df
-            tests[term] = f, df, df_denom
+            tests[term] = test_given(fit, places[term], after) if after else test_of_positions(fit, places[term])
     return {term: {"df": df, "F": f, "PR(>F)": f_p_value(f, df, rest)} for term, (f, df, rest) in tests.items()}
 
 

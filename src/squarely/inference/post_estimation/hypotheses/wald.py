@@ -128,6 +128,24 @@ def test_of_positions(fit: CoefficientStatistics, positions: Sequence[int]) -> t
     return f_test_of(fit, coefficients_are_zero(fit.design.names, positions))
 
 
+def test_given(fit: CoefficientStatistics, positions: Sequence[int], others: Sequence[int]) -> tuple[float, float, float]:
+    """Return F and its degrees of freedom of the hypothesis that some coefficients are zero, given that others are.
+
+    With the covariances S of both, it tests b1 - S12 S22^-1 b2: the Wald statistic that these coefficients add to that of the
+    others, as in R's car.
+    """
+    first, given = (coefficients_are_zero(fit.design.names, each) for each in (positions, others))
+    if fit.robust is None or fit.robust.rank < len(positions) + len(others):
+        return math.nan, len(positions), fit.df_resid_inference
+    B, G = (constraint_root(each, fit.solution) for each in (first, given))
+    M, unit = fit.robust.meat, np.linalg.norm(G, axis=1)  # the units of the columns differ
+    try:
+        slopes = np.linalg.solve(G / unit[:, None] @ M @ (G / unit[:, None]).T, G / unit[:, None] @ M @ B.T).T / unit
+    except np.linalg.LinAlgError:
+        return math.nan, len(positions), fit.df_resid_inference
+    return f_test_of(fit, Constraints(L=first.L - slopes @ given.L, v=first.v, texts=()))
+
+
 def f_test_of(fit: CoefficientStatistics, constraints: Constraints) -> tuple[float, float, float]:
     """Return the F statistic of independent constraints and its degrees of freedom: by CR2, those of the HTZ test."""
     f, r = _wald_f(fit, constraints), len(constraints.L)
@@ -165,7 +183,8 @@ def require_rank(fit: CoefficientStatistics, r: int) -> None:
     robust = fit.robust
     if robust is None or r <= robust.rank:
         return
-    groups = [f"{count:,} clusters" for count in robust.cov_kwds.get("groups", {}).values()]
+    kind = "periods" if robust.cov_type == "DK" else "clusters"
+    groups = [f"{count:,} {kind}" for count in robust.cov_kwds.get("groups", {}).values()]
     of = f" from {' and '.join(groups)}" if groups else ""
     raise DataError(
         f"The hypothesis has {pluralize(r, 'constraint')}, and the {robust.cov_type} covariance{of} has rank {robust.rank}, so "

@@ -192,15 +192,30 @@ class Influence:
         OptionError, DataError : as `top`.
         """
         rows = self.find_largest(k, by)
-        measured, labels = rows.influence(self.model), self._fit.source.index(rows.positions)
         names = list(dict.fromkeys([by, *_SHOWN]))
-        columns = self._columns(measured)
+        columns, labels = self._columns(rows.influence(self.model)), labels_of(self._fit.source, rows.positions)
         numbers = zip(*(columns[name].tolist() for name in names), strict=True)
-        body = [(str(label), *(f"{value:#.4g}" for value in row)) for label, row in zip(labels, numbers, strict=True)]
+        body = [(label, *(f"{value:#.4g}" for value in row)) for label, row in zip(labels, numbers, strict=True)]
         pairs = [("Dep. Variable:", self._fit.design.response), ("No. Observations:", f"{self._fit.nobs:,}")]
         cuts = [("2 k/n (leverage):", f"{2 * self.model.rank / self._fit.nobs:.4g}"), ("2 sqrt(k/n) (dffits):", f"{self._cut:.4g}")]
-        table = Table(("", *names), body)
-        return Page(f"Rows With the Largest {by}", [KeyValueTable(pairs, cuts), table], notes=self._notes(rows))
+        table = Table(("row", *names), body)
+        return Page(f"Rows with the largest {by}", [KeyValueTable(pairs, cuts), table], notes=self._notes(rows))
+
+    @short_traceback
+    @scan_purpose("influence")
+    def as_dict(self, k: int = 20, by: str = "cooks_d") -> dict[str, Any]:
+        """Return the rows of `top` as plain Python values: every measure by its name, and the number of the row from 1.
+
+        Raises
+        ------
+        OptionError, DataError : as `top`.
+        """
+        rows = self.find_largest(k, by)
+        columns = {"row": self._fit.source.row_numbers(rows.positions), **self._columns(rows.influence(self.model))}
+        table = [
+            dict(zip(columns, row, strict=True)) for row in zip(*(values.tolist() for values in columns.values()), strict=True)
+        ]
+        return {"nobs": self._fit.nobs, "by": by, "rows": table, "notes": list(self._notes(rows))}
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
@@ -261,6 +276,12 @@ class Influence:
 
     def _notes(self, rows: LargestRows) -> tuple[str, ...]:
         return influence_notes(self._fit, rows)
+
+
+def labels_of(source: Source, positions: np.ndarray) -> list[str]:
+    """Return the labels of rows for people: those of the data, or else their numbers from 1."""
+    labels = source.index(positions)
+    return [str(label) for label in (source.row_numbers(positions) if isinstance(labels, np.ndarray) else labels)]
 
 
 def require_rows(source: Source) -> None:

@@ -24,6 +24,7 @@ class LargestRows:
     positions : (k,) of the rows in the source, from 0, counted over all partitions.
     keys : (k,) what they are sorted by, from large to small.
     h, u, V : (k,), (k,), (q, k) as those of `RowInfluence`.
+    further : (c, k) other values of these rows.
     ones : positions of the first rows with a leverage of one.
     one_count : the number of these rows, copies included.
     """
@@ -33,13 +34,20 @@ class LargestRows:
     h: Array
     u: Array
     V: Array
+    further: Array
     ones: np.ndarray
     one_count: float
 
     def take(self, order: np.ndarray) -> LargestRows:
         """Return the rows at some places."""
         return replace(
-            self, positions=self.positions[order], keys=self.keys[order], h=self.h[order], u=self.u[order], V=self.V[:, order]
+            self,
+            positions=self.positions[order],
+            keys=self.keys[order],
+            h=self.h[order],
+            u=self.u[order],
+            V=self.V[:, order],
+            further=self.further[:, order],
         )
 
     def influence(self, model: InfluenceModel) -> RowInfluence:
@@ -59,8 +67,8 @@ def find_largest(solution: Solution, source: Source, model: InfluenceModel, by: 
     return fold_whitened_rows(solution, source, step, lambda a, b: merge_largest(a, b, k), shift=shift_largest)
 
 
-def largest_of(rows: WhitenedRows, model: InfluenceModel, by: str | int, k: int) -> LargestRows:
-    """Return the largest of whitened rows."""
+def largest_of(rows: WhitenedRows, model: InfluenceModel, by: str | int, k: int, further: Array | None = None) -> LargestRows:
+    """Return the largest of whitened rows, which have `further` values (c, m)."""
     measured = measure_rows(rows, model, changes=True)
     keys = _keys_of(measured, by)
     chosen = np.flatnonzero(~np.isnan(keys))
@@ -74,6 +82,7 @@ def largest_of(rows: WhitenedRows, model: InfluenceModel, by: str | int, k: int)
         h=measured.h[chosen],
         u=measured.u[chosen],
         V=rows.V[:, chosen],
+        further=np.empty((0, len(chosen))) if further is None else further[:, chosen],
         ones=rows.positions[ones][:_NAMED],
         one_count=float(ones.sum() if rows.frequencies is None else rows.frequencies[ones].sum()),
     )
@@ -93,6 +102,7 @@ def merge_largest(a: LargestRows, b: LargestRows, k: int) -> LargestRows:
         h=np.concatenate([a.h, b.h]),
         u=np.concatenate([a.u, b.u]),
         V=np.concatenate([a.V, b.V], axis=1),
+        further=np.concatenate([a.further, b.further], axis=1),
         ones=np.concatenate([a.ones, b.ones])[:_NAMED],
         one_count=a.one_count + b.one_count,
     )

@@ -12,7 +12,7 @@ from squarely.errors import OptionError
 from squarely.exact import Solution, check_of
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.scan import whitening_matrix
-from squarely.numerics import Array, two_sum
+from squarely.numerics import two_sum
 
 _CANCELLATION_RATIO = 1e3  # terms of a prediction this much larger than the scale of the response lose digits in doubles
 
@@ -39,16 +39,8 @@ def make_predictor(solution: Solution, rank_deficient: str) -> LinearPredictor:
         low_parts=lows,
         center=design.column_centers[at],
         check=check_of(solution) if rank_deficient == "nan" and design.absorbed is None else None,
-        effects=effects_of(solution),
+        effects=solution.effects,
     )
-
-
-def effects_of(solution: Solution) -> tuple[Array, ...]:
-    """Return what each level of each fixed effect adds to a prediction, (L,) each; nothing without fixed effects."""
-    absorbed, columns = solution.moments.design.absorbed, solution.factor.columns
-    if absorbed is None:
-        return ()
-    return absorbed.estimates((columns - 1).tolist(), solution.params[solution.factor.selected])
 
 
 def standard_errors_of(fit: CoefficientStatistics) -> StandardErrors:

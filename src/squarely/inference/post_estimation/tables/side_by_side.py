@@ -27,7 +27,8 @@ _ROWS = {
     "nobs": "No. Observations", "rsquared": "R-squared", "rsquared_adj": "Adj. R-squared", "fvalue": "F-statistic",
     "f_pvalue": "Prob (F-statistic)", "df_model": "Df Model", "df_resid": "Df Residuals", "llf": "Log-Likelihood", "aic": "AIC",
     "bic": "BIC", "ssr": "Residual Sum of Squares", "mse_resid": "Residual Variance", "durbin_watson": "Durbin-Watson",
-    "condition_number": "Cond. No.", "cov_type": "Covariance Type", "status": "Status", "last_loss": "Last loss",
+    "condition_number": "Cond. No.", "cov_type": "Covariance Type", "rsquared_within": "Within R-squared",
+    "status": "Status", "last_loss": "Last loss",
 }  # fmt: skip
 
 
@@ -49,6 +50,11 @@ class ModelColumn:
     numbers: Mapping[str, Any]
     response: str
     terms: Mapping[str, Sequence[str]]
+
+    @property
+    def effects(self) -> Sequence[str]:
+        """The names of the fixed effects that it absorbs."""
+        return list(self.numbers.get("fixed_effects", ()))
 
     @property
     def covariance(self) -> str | None:
@@ -85,7 +91,7 @@ def lay_out_models(
     levels, headers, statistics = _read_stars(stars), _read_headers(names, len(models)), _read_rows(rows)
     known = _group_names(models)
     first, hidden = (_read_names(option, value, known) for option, value in (("order", order), ("hide", hide)))
-    shown = _read_labels(labels, [*known, *(model.response for model in models)])
+    shown = _read_labels(labels, [*known, *(name for model in models for name in (model.response, *model.effects))])
     covariances = {model.covariance for model in models} - {None}
     if len(covariances) > 1 and "cov_type" not in statistics:
         statistics.append("cov_type")
@@ -97,6 +103,10 @@ def lay_out_models(
         top.append((shown.get(name, name), cells))
         top += [("", cells_below)] if covariances else []
     end: list[_Row] = [(shown.get(text, text), [_has_any(model, known[text]) for model in models]) for text in hidden]
+    effects = dict.fromkeys(name for model in models for name in model.effects)
+    end += [
+        (f"{shown.get(name, name)} effects", ["Yes" if name in model.effects else "No" for model in models]) for name in effects
+    ]
     end += [(_ROWS[row], [_statistic_cell(model, row) for model in models]) for row in statistics]
     rules = [1, len(top)] if end and coefficients else [1]
     footer = [

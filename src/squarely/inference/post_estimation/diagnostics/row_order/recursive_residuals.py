@@ -10,7 +10,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from squarely.data import scan_purpose
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.post_estimation.diagnostics.row_order import read_ordering, sort_rows
+from squarely.inference.post_estimation.diagnostics.row_order.ordering import read_ordering, require_sortable, sort_rows
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array, qr_r
 
@@ -88,7 +88,7 @@ class Recursion:
 
 
 @scan_purpose("diagnostics")
-def recursive_residuals(fit: CoefficientStatistics, name: str, order_by: object) -> tuple[Recursion, str]:
+def fold_recursive_residuals(fit: CoefficientStatistics, name: str, order_by: object) -> tuple[Recursion, str]:
     """Go through the rows in their order or in that of a column; return the recursion, and the order in words.
 
     Raises
@@ -99,7 +99,8 @@ def recursive_residuals(fit: CoefficientStatistics, name: str, order_by: object)
     ordering = read_ordering(fit, name, order_by)
     q = len(fit.solution.factor.columns)
     if ordering.key is not None:
-        return Recursion.start(q, [sort_rows(fit, name, ordering)]).advance(), ordering.along
+        require_sortable(fit, name)
+        return Recursion.start(q, [sort_rows(fit, ordering)]).advance(), ordering.along
 
     def step(rows: WhitenedRows) -> Recursion:
         return Recursion.start(q, [(np.ascontiguousarray(rows.V.T), rows.residuals)])

@@ -33,7 +33,7 @@ from squarely.descent.results.training import Training
 from squarely.descent.run_theory.learning_rate import resolve_learning_rate
 from squarely.descent.run_theory.limits import compute_theory
 from squarely.descent.sharding import all_reduce_callbacks, all_reduce_gradient
-from squarely.descent.training_data import TrainingData
+from squarely.descent.trainer.training_data import TrainingData
 from squarely.errors import OptionError
 from squarely.moments import Moments
 from squarely.numerics import Array

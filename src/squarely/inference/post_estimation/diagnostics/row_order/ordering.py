@@ -16,6 +16,8 @@ from squarely.numerics import Array
 
 _MOST_CELLS = 2**27  # that are sorted in memory: a gigabyte
 
+Key = Callable[[WhitenedRows], Array]  # returns the key (m,) of each row
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Ordering:
@@ -26,7 +28,7 @@ class Ordering:
 
     along: str
     columns: tuple[str, ...] = ()
-    key: Callable[[WhitenedRows], Array] | None = None
+    key: Key | None = None
 
 
 def read_ordering(fit: CoefficientStatistics, name: str, order_by: object) -> Ordering:
@@ -56,10 +58,12 @@ def read_column_ordering(fit: CoefficientStatistics, name: str, order_by: object
 
 def order_of_time(fit: CoefficientStatistics, name: str, order_by: object) -> Ordering | None:
     """Return the order of a column for a test of neighboring rows; None for the order of the rows. Raises as `read_ordering`."""
-    if order_by is not None:
-        return read_column_ordering(fit, name, order_by)
-    require_order(fit, name)
-    return None
+    if order_by is None:
+        require_order(fit, name)
+        return None
+    ordering = read_column_ordering(fit, name, order_by)
+    require_sortable(fit, name)
+    return ordering
 
 
 def order_by_distance(fit: CoefficientStatistics) -> Ordering:
@@ -77,9 +81,11 @@ def order_by_distance(fit: CoefficientStatistics) -> Ordering:
 
 
 def require_countable(fit: CoefficientStatistics, name: str) -> None:
-    """Raise an OptionError for a fit with frequencies, whose copies of a row cannot be in two ranges."""
+    """Raise an OptionError for a fit with frequencies, whose copies of a row have no order."""
     if fit.design.formula.has_frequencies:
-        raise OptionError(f"{name} divides the rows into ranges, and frequencies= counts copies of them. Fit without frequencies.")
+        raise OptionError(
+            f"{name} needs rows in an order, and the copies of a row that frequencies= counts have none. Fit without frequencies."
+        )
 
 
 def require_here(fit: CoefficientStatistics, name: str) -> None:
@@ -103,10 +109,7 @@ def require_readable_rows(fit: CoefficientStatistics) -> None:
 def require_order(fit: CoefficientStatistics, name: str) -> None:
     """Raise an OptionError if a test needs the order of the rows and they have none."""
     require_readable_rows(fit)
-    if fit.design.formula.has_frequencies:
-        raise OptionError(
-            f"{name} needs rows in an order, and the copies of a row that frequencies= counts have none. Fit without frequencies."
-        )
+    require_countable(fit, name)
     if not fit.source.ordered:
         raise OptionError(
             f"{name} needs rows in an order, and {fit.source.label} has none. Give ols order_by= with a column that sorts them, "
@@ -119,14 +122,8 @@ def has_order(fit: CoefficientStatistics) -> bool:
     return fit.source.ordered and not fit.design.formula.has_frequencies
 
 
-def sort_rows(fit: CoefficientStatistics, name: str, ordering: Ordering) -> tuple[Array, Array]:
-    """Return the whitened rows (n, q) and the residuals (n,) in an order with a key; ties have the order of the rows.
-
-    Raises
-    ------
-    OptionError : the rows are in other processes.
-    DataError : they are too many for the memory.
-    """
+def require_sortable(fit: CoefficientStatistics, name: str) -> None:
+    """Raise an OptionError if the rows are in other processes, or a DataError if they are too many to be sorted in memory."""
     q, n = len(fit.solution.factor.columns), fit.solution.moments.n
     if fit.source.partitioned:
         raise OptionError(
@@ -138,6 +135,10 @@ def sort_rows(fit: CoefficientStatistics, name: str, ordering: Ordering) -> tupl
             f"{name} sorts the rows of {fit.source.label} in memory, and {n:,} rows of {q:,} columns are too many. Sort them "
             "before the fit, and leave order_by= out."
         )
+
+
+def sort_rows(fit: CoefficientStatistics, ordering: Ordering) -> tuple[Array, Array]:
+    """Return the whitened rows (n, q) and the residuals (n,) in an order with a key; ties have the order of the rows."""
     pieces = fold_whitened_rows(
         fit.solution, fit.source, partial(_keep_rows, key=ordering.key), _join_pieces, numbers=ordering.columns
     )
@@ -149,7 +150,7 @@ def sort_rows(fit: CoefficientStatistics, name: str, ordering: Ordering) -> tupl
 _Piece = tuple[Array, Array, Array, np.ndarray]
 
 
-def _keep_rows(rows: WhitenedRows, *, key: Callable[[WhitenedRows], Array] | None) -> list[_Piece]:
+def _keep_rows(rows: WhitenedRows, *, key: Key | None) -> list[_Piece]:
     keys = np.zeros(len(rows.positions)) if key is None else key(rows)
     return [(np.ascontiguousarray(rows.V.T), rows.residuals, keys, rows.positions)]
 

@@ -17,7 +17,7 @@ import numpy as np
 from squarely.data import scan_purpose
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.inference.coefficients import CoefficientStatistics
-from squarely.inference.post_estimation.diagnostics.row_order import Ordering
+from squarely.inference.post_estimation.diagnostics.row_order.ordering import Key, Ordering
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array, qr_r
 
@@ -76,9 +76,7 @@ def _solve(T: Array, rows: int, name: str) -> RangeFit:
     return RangeFit(float(rest @ rest + lost @ lost), rows - rank)
 
 
-def _triangles(
-    rows: WhitenedRows, *, key: Callable[[WhitenedRows], Array] | None, limits: Sequence[tuple[Threshold, Threshold]]
-) -> list[Array]:
+def _triangles(rows: WhitenedRows, *, key: Key | None, limits: Sequence[tuple[Threshold, Threshold]]) -> list[Array]:
     table, keys, at = np.vstack([rows.V, rows.residuals]).T, _keys(rows, key), rows.positions
     chosen = [~_is_below(keys, at, low) & _is_below(keys, at, high) for low, high in limits]
     return [_triangle(table[mask]) for mask in chosen]
@@ -96,7 +94,7 @@ def _merge_triangles(a: list[Array], b: list[Array]) -> list[Array]:
     return [_triangle(np.vstack(pair)) for pair in zip(a, b, strict=True)]
 
 
-def _keys(rows: WhitenedRows, key: Callable[[WhitenedRows], Array] | None) -> Array:
+def _keys(rows: WhitenedRows, key: Key | None) -> Array:
     return np.zeros(len(rows.positions)) if key is None else key(rows) + 0.0  # no -0.0
 
 
@@ -165,29 +163,35 @@ def _ordered_bits(keys: Array) -> np.ndarray:
     return np.where(bits >> np.uint64(63), ~bits, bits | np.uint64(1 << 63))
 
 
-def _candidates(bits: np.ndarray, positions: np.ndarray, target: _Target) -> tuple[np.ndarray, np.ndarray]:
-    """Return which rows have the leading digits of a target, and the digits that follow in them."""
-    number, prefix, left = bits, target.prefix, target.digits
-    mask = np.ones(len(bits), dtype=bool)
-    if left >= _DIGITS_OF_KEY:
-        left -= _DIGITS_OF_KEY
-        prefix, rest = prefix >> 16 * left, prefix & ((1 << 16 * left) - 1)
-        mask, number, prefix = bits == np.uint64(prefix), positions.astype(np.uint64), rest
-    if left:
-        mask &= number >> np.uint64(64 - 16 * left) == np.uint64(prefix)
-    return mask, (number[mask] >> np.uint64(48 - 16 * left)) & np.uint64(_DIGIT - 1)
+def _candidates(bits: np.ndarray, positions: np.ndarray, target: _Target) -> np.ndarray:
+    """Return which rows (m,) have the leading digits of a target."""
+    of_position = max(target.digits - _DIGITS_OF_KEY, 0)
+    mask = _has_prefix(bits, target.prefix >> 16 * of_position, target.digits - of_position)
+    if of_position:
+        mask &= _has_prefix(positions.astype(np.uint64), target.prefix & ((1 << 16 * of_position) - 1), of_position)
+    return mask
 
 
-def _count_digits(
-    rows: WhitenedRows, *, key: Callable[[WhitenedRows], Array] | None, targets: Sequence[_Target]
-) -> list[np.ndarray]:
-    bits = _ordered_bits(_keys(rows, key))
-    return [np.bincount(_candidates(bits, rows.positions, target)[1].astype(np.int64), minlength=_DIGIT) for target in targets]
+def _has_prefix(numbers: np.ndarray, prefix: int, digits: int) -> np.ndarray:
+    if not digits:
+        return np.ones(len(numbers), dtype=bool)
+    found: np.ndarray = numbers >> np.uint64(64 - 16 * digits) == np.uint64(prefix)
+    return found
 
 
-def _keep_keys(rows: WhitenedRows, *, key: Callable[[WhitenedRows], Array] | None, targets: Sequence[_Target]) -> _Kept:
+def _count_digits(rows: WhitenedRows, *, key: Key | None, targets: Sequence[_Target]) -> list[np.ndarray]:
+    """Count for each target the digits that follow its own, in the rows that have those."""
+    bits, counts = _ordered_bits(_keys(rows, key)), []
+    for target in targets:
+        numbers = bits if target.digits < _DIGITS_OF_KEY else rows.positions.astype(np.uint64)
+        digits = numbers[_candidates(bits, rows.positions, target)] >> np.uint64(48 - 16 * (target.digits % _DIGITS_OF_KEY))
+        counts.append(np.bincount((digits & np.uint64(_DIGIT - 1)).astype(np.int64), minlength=_DIGIT))
+    return counts
+
+
+def _keep_keys(rows: WhitenedRows, *, key: Key | None, targets: Sequence[_Target]) -> _Kept:
     keys = _keys(rows, key)
-    masks = [_candidates(_ordered_bits(keys), rows.positions, target)[0] for target in targets]
+    masks = [_candidates(_ordered_bits(keys), rows.positions, target) for target in targets]
     return [(keys[mask], rows.positions[mask]) for mask in masks]
 
 
