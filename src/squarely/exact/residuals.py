@@ -93,14 +93,6 @@ class ResidualScan:
     response: float = 1.0
 
 
-def scan_residuals(
-    moments: Moments, source: Source, columns: np.ndarray, b: Pair, *, extended: bool, response: float = 1.0
-) -> tuple[ResidualSums, Array]:
-    """Scan the rows once; see `ResidualScan` and `scan_all_residuals`."""
-    scan = ResidualScan(moments=moments, columns=columns, b=b, extended=extended, response=response)
-    return scan_all_residuals([scan], source)[0]
-
-
 @scan_purpose("residuals")
 def scan_all_residuals(scans: Sequence[ResidualScan], source: Source) -> list[tuple[ResidualSums, Array]]:
     """Scan the rows once for designs that differ in their responses alone, and return the sums of each.
