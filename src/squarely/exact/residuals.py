@@ -78,10 +78,9 @@ class ResidualSums:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ResidualScan:
-    """What a scan of residuals needs: coefficients b (q,) of some columns, as double-double.
+    """What a scan of the residuals of `response` times the response needs: coefficients b (q,) of some columns.
 
-    `extended` computes residuals and X'r in double-double, otherwise in plain doubles. The residuals are those of the response
-    times `response`.
+    `extended` computes residuals and X'r in double-double, otherwise in plain doubles.
     """
 
     __repr__ = short_repr
