@@ -77,10 +77,9 @@ class ResidualSums:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ResidualScan:
-    """What a scan of residuals needs: coefficients b (q,) of some columns, as double-double.
+    """What a scan of the residuals of `response` times the response needs: coefficients b (q,) of some columns.
 
-    `extended` computes residuals and X'r in double-double, otherwise in plain doubles. The residuals are those of the response
-    times `response`.
+    `extended` computes residuals and X'r in double-double, otherwise in plain doubles.
     """
 
     __repr__ = short_repr
@@ -90,14 +89,6 @@ class ResidualScan:
     b: Pair
     extended: bool
     response: float = 1.0
-
-
-def scan_residuals(
-    moments: Moments, source: Source, columns: np.ndarray, b: Pair, *, extended: bool, response: float = 1.0
-) -> tuple[ResidualSums, Array]:
-    """Scan the rows once; see `ResidualScan` and `scan_all_residuals`."""
-    scan = ResidualScan(moments=moments, columns=columns, b=b, extended=extended, response=response)
-    return scan_all_residuals([scan], source)[0]
 
 
 @scan_purpose("residuals")
