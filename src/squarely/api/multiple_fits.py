@@ -69,6 +69,7 @@ def fit_several_responses(inputs: ModelInputs, *, collinear: str, precision: str
     if inputs.fold == "aggregates":
         raise OptionError("Several responses read the rows, and fold='aggregates' leaves them where they are. Leave fold= out.")
     formula, source = open_inputs(replace(inputs, formula=texts[0]))
+    require_no_effects(formula, "a fit of several responses")
     source = sort_rows(inputs, source)
     require_rows_here(source, "Several responses read")
     require_covariance(inputs.covariance, source, formula)
