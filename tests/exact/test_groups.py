@@ -198,3 +198,16 @@ def test_numbers_as_plain_values():
         "g": "b", "nobs": 20, "dropped": "", "reason": "y is constant (0.1).",
         "params": 0, "bse": 0, "tvalues": 0, "pvalues": 0, "rsquared": 0,
     }  # fmt: skip
+
+
+def test_absorbed_effects_are_refused():
+    data = rows()
+    for call in (
+        lambda: sq.ols("y ~ x | g", data, by="k"),
+        lambda: sq.ols("y + w ~ x | g", data),
+        lambda: sq.rolling("y ~ x | g", data, window=50),
+        lambda: sq.ols("y ~ x + z | g", data).without("z"),
+        lambda: sq.ols("y ~ x + z | g", data).update(data.head(3)),
+    ):
+        with pytest.raises(OptionError, match="fixed effects"):
+            call()

@@ -183,7 +183,7 @@ _NO_ARRAYS: dict[str, Any] = {"X": None, "y": None, "intercept": True}
 
 def _fit_windows(inputs: ModelInputs, fit: Callable[[Design, Source], WindowFits]) -> WindowFits:
     formula, source = open_inputs(inputs)
-    require_no_effects(formula, "a window")
+    require_no_effects(formula, "a fit of windows")
     source = sort_rows(inputs, source)
     require_ordered_rows(source)
     with parse_once(inputs, formula, source) as stored:

@@ -77,11 +77,14 @@ def choice(literal: Any, help: str, panel: str) -> Any:  # noqa: A002
 
 if TYPE_CHECKING:
     from squarely.types import Collinear, Duplicates, Fold, Missing, Precision, RankDeficient, Unseen
+
+    PlotKind = types.PlotKind | None
 else:  # to typer these are texts, which `squarely` checks, so that every error has one style
     Missing = Annotated[str, choice(types.Missing, "Drop and count rows with missing values, or refuse them.", DATA)]
     Collinear = Annotated[str, choice(types.Collinear, "Drop and name columns that others span, or refuse them.", DATA)]
     Precision = Annotated[str, choice(types.Precision, "The arithmetic of the refinement.", COMPUTATION)]
     Fold = Annotated[str, choice(types.Fold, "Sum up rows in batches, or by aggregates in an engine.", COMPUTATION)]
+    PlotKind = Annotated[str | None, choice(types.PlotKind, "What --plot draws; by default the line or the coefficients.", OUTPUT)]
     Unseen = Annotated[str, choice(types.Unseen, "What to do with a level that the fit does not have.", DATA)]
     RankDeficient = Annotated[
         str, choice(types.RankDeficient, "What to do with a row that breaks the dependency of a dropped column.", DATA)

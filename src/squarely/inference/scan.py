@@ -197,7 +197,7 @@ def _whiten(
         )
         if design.formula.has_frequencies:
             roots = table[0]
-            rows = replace(rows, V=V / roots, residuals=residuals / roots, table=table / roots, frequencies=roots**2)
+            rows = replace(rows, V=V / roots, residuals=residuals / roots, table=table / roots, frequencies=np.rint(roots**2))
         elif design.formula.weights is not None:
             rows = replace(rows, weights=table[0] ** 2)
         if design.absorbed is not None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from squarely.data import DetachedSource, to_frame
-from squarely.errors import DataError
+from squarely.errors import DataError, OptionError, show_value, suggest_name
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.diagnostics import heteroscedasticity as spread
 from squarely.inference.post_estimation.diagnostics import specification as form
@@ -55,8 +55,11 @@ class Diagnostics:
         return len(self.tests)
 
     def __getitem__(self, name: str) -> Test:
-        """Return a test by its name."""
-        return next(test for test in self.tests if test.name == name)
+        """Return a test by its name, or raise an OptionError that has the names."""
+        tests = {test.name: test for test in self.tests}
+        if name not in tests:
+            raise OptionError(f"There is no test {show_value(name)} among these diagnostics. {suggest_name(name, tests)}")
+        return tests[name]
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -94,7 +97,7 @@ def diagnose(fit: CoefficientStatistics, *, order_by: str | None = None, white: 
     if isinstance(fit.source, DetachedSource):
         fit.source.read([])
     if order_by is not None:
-        read_column_ordering(fit, "The order of a column", order_by)
+        read_column_ordering(fit, "order_by=", order_by)
     notes: list[str] = []
     has_neighbors = has_order(fit) if order_by is None else not fit.source.partitioned
     if not has_neighbors:

@@ -96,10 +96,11 @@ def fold_recursive_residuals(fit: CoefficientStatistics, name: str, order_by: ob
     OptionError : the rows have no order or are in other processes.
     DataError : too many rows would be sorted in memory.
     """
+    if order_by is not None or fit.source.partitioned:
+        require_sortable(fit, name)
     ordering = read_ordering(fit, name, order_by)
     q = len(fit.solution.factor.columns)
     if ordering.key is not None:
-        require_sortable(fit, name)
         return Recursion.start(q, [sort_rows(fit, ordering)]).advance(), ordering.along
 
     def step(rows: WhitenedRows) -> Recursion:
