@@ -307,6 +307,7 @@ def test_what_is_computed_of_the_columns_of_x_alone_is_that_of_dummies():
         lambda fit: fit.ridge(1.0),
         lambda fit: fit.lasso(1.0),
         lambda fit: fit.elastic_net(1.0),
+        lambda fit: fit.without("x"),
     ],
 )
 def test_what_needs_the_columns_of_the_effects_is_refused(call):
@@ -322,6 +323,7 @@ def test_what_needs_the_columns_of_the_effects_is_refused(call):
         lambda data: sq.ols("y ~ x | firm", data, by="year"),
         lambda data: sq.rolling("y ~ x | firm", data, window=50),
         lambda data: sq.expanding("y ~ x | firm", data),
+        lambda data: sq.ols("y + z ~ x | firm", data),
         lambda data: sq.sweep("y ~ x | firm", data, lr=[0.1]),
     ],
 )
