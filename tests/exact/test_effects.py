@@ -318,7 +318,7 @@ def test_averages_of_predictions_beside_absorbed_effects_are_refused():
     for read in (lambda: fit.margins(), lambda: fit.effects("x", slope="eyex")):
         with pytest.raises(OptionError, match=message):
             read()
-    with pytest.raises(OptionError, match="^kind='effects' needs the columns of the fixed effects"):
+    with pytest.raises(OptionError, match=r"^kind='effects' needs the columns of the fixed effects"):
         fit.plot("effects")
     with pytest.warns(UserWarning, match=r"^1 estimate is NaN, .*: size dy/dx\. Dropped columns: size is absorbed by firm\.$"):
         assert fit.effects().estimate.isna().tolist() == [False, True]
