@@ -1,11 +1,14 @@
 """Sums by group against pandas: whatever the labels, the cuts, the parts and the memory are."""
 
+import errno
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from squarely.data.scan import grouped
+from squarely.errors import DataError
 from tests.support.checks import assert_close
 
 KINDS = {
@@ -95,3 +98,14 @@ def test_only_labels_that_occur_are_kept(levels):
     (labels,), places = grouped.encode_labels({"g": column})
     assert [labels[int(place)].as_py() for place in places] == ["level 3", "level 1", "level 3", "level 3"]
     assert len(labels) == 2
+
+
+def test_a_full_disk_is_said_with_what_to_do(monkeypatch):
+    def fail(self, batch):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(grouped.BatchStore, "append", fail)
+    store = grouped.GroupedStore()
+    store.append((pa.array([1, 2]),), np.array([1, 1]), np.array([[1.0], [2.0]]))
+    with pytest.raises(DataError, match=r"No space left on device\. Set the environment variable TMPDIR .* SQUARELY_CACHE_BYTES"):
+        list(store.iter_groups())

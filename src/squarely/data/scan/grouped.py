@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from squarely.data.dtypes import kind_of
 from squarely.data.scan.batch import CategoricalColumn
-from squarely.data.scan.batch_store import BatchStore, read_cache_limit
+from squarely.data.scan.batch_store import CACHE_VARIABLE, BatchStore, read_cache_limit
 from squarely.errors import DataError, show_value
 from squarely.numerics import EXACT_INTEGERS, Array
 
@@ -265,7 +265,13 @@ class GroupedStore:
             part.numbers.append(len(self._store))
             part.rows += batch.num_rows
             part.nbytes += batch.nbytes
-            self._store.append(batch)
+            try:
+                self._store.append(batch)
+            except OSError as error:
+                raise DataError(
+                    f"The sums of groups do not fit into the temporary folder: {error.strerror or error}. Set the environment "
+                    f"variable TMPDIR to a folder with enough space, or {CACHE_VARIABLE} to more bytes of memory."
+                ) from error
 
     def _shrink(self) -> None:
         """Add up every part, if that halves the number of rows, as the largest part shows."""

@@ -66,13 +66,11 @@ def plot_fit(fit: CoefficientStatistics, kind: str | None, ax: Any, term: object
     if term is not None and kind not in ("added", "component"):
         raise OptionError(f"term={show_value(term)} is for kind='added' and kind='component'. Leave it out, or give one of them.")
     if kind == "effects":
-        panels = effects_panels(fit)
-    elif kind in _OF_ROWS:
-        require_rows(fit.source)
-        panels = _OF_ROWS[str(kind)](fit, term)
-    else:
-        panels = [_line_or_coefficients(fit, kind)]
-    return draw(panels, ax, columns=2 if len(panels) in {2, 4} else 3)
+        return draw(effects_panels(fit), ax)
+    if kind not in _OF_ROWS:
+        return draw([_line_or_coefficients(fit, kind)], ax)
+    require_rows(fit.source)
+    return draw(_OF_ROWS[str(kind)](fit, term), ax)
 
 
 _OF_ROWS: Mapping[str, Callable[[CoefficientStatistics, object], list[Panel]]] = {

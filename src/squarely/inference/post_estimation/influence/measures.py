@@ -48,7 +48,7 @@ def influence_model(solution: Solution) -> InfluenceModel:
     rank, scale = len(solution.factor.columns) + solution.absorbed_rank, float(solution.moments.design.scales[-1])
     return InfluenceModel(
         rank=rank,
-        df=solution.moments.nobs - rank,
+        df=solution.df_resid,
         ssr=math.nan if solution.has_hidden_residuals or not solution.ssr else float(solution.ssr) / scale**2,
         scale=scale,
         root=covariance_root(solution),
