@@ -188,6 +188,36 @@ def fixed_effects(name, work):
         print(f"{name}: {text}: {took['ours']:.2f} s; pyfixest is not installed")
 
 
+def influence(name, work):
+    """The influence of all rows, and of the largest 20; statsmodels fits again without each row."""
+    n = min(100_000, len(work.X))
+    data = {key: values[:n] for key, values in work.data.items()}
+    fit = sq.ols(FORMULA, data)
+    took = _in_turns(
+        {
+            "ols": lambda: sq.ols(FORMULA, data),
+            "ols, double": lambda: sq.ols(FORMULA, data, precision="double"),
+            "frame": lambda: fit.get_influence().summary_frame(),
+            "top": lambda: fit.get_influence().top(20),
+            "HC3": lambda: fit.vcov("HC3"),
+        }
+    )
+    within(name, f"{n:,} x {WIDTH}, influence of all rows", took["frame"], ("ols()", took["ols"]), most=4)
+    within(name, f"{n:,} x {WIDTH}, influence of all rows", took["frame"], ("ols(precision='double')", took["ols, double"]), most=4)
+    within(name, f"{n:,} x {WIDTH}, the largest 20", took["top"], ("fit.vcov('HC3')", took["HC3"]), most=1.2)
+    for rows, least, repeats in ((2_000, 50, 3), (8_000, 400, 1)):
+        few = {key: values[:rows] for key, values in work.data.items()}
+        ours, theirs = sq.ols(FORMULA, few), sm.OLS(few["y"], work.X[:rows]).fit()
+        frame, peer = ours.get_influence().summary_frame(), theirs.get_influence()
+        np.testing.assert_allclose(frame["cooks_d"], peer.cooks_distance[0], rtol=1e-6, atol=1e-12)
+        works = {
+            "ours": lambda ours=ours: ours.get_influence().summary_frame(),
+            "theirs": lambda theirs=theirs: theirs.get_influence().summary_frame(),
+        }
+        took = in_turns(works, repeats, clock=time.process_time)
+        faster(name, f"{rows:,} x {WIDTH}, influence of all rows", took["ours"], ("statsmodels", took["theirs"]), least=least)
+
+
 def small(name, work):
     """Small fits, where the fixed cost of a fit rules."""
     for n in (size for size in (1_000, 10_000, 100_000) if size <= len(work.X)):
@@ -318,13 +348,13 @@ def _in_turns(works):
 
 WORK = {
     "I1": hc3, "I2": clusters, "I3": serial_correlation, "I4": small, "I5": many_clusters, "I6": hc3_of_a_file, "I7": diagnostics,
-    "I8": fixed_effects, "I9": groups, "I10": windows,
+    "I8": fixed_effects, "I9": groups, "I10": windows, "I11": influence,
 }  # fmt: skip
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", nargs="*", metavar="I1 I2 ... I10", help="which to run; the default is all")
+    parser.add_argument("which", nargs="*", metavar="I1 I2 ... I11", help="which to run; the default is all")
     parser.add_argument(
         "--rows", type=int, default=FILE_ROWS, help="the rows of the files of I5 and I6; 20,000,000 take 3 GB of disk"
     )

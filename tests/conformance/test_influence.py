@@ -8,7 +8,7 @@ import pytest
 
 import squarely as sq
 from squarely.errors import DataError, OptionError
-from tests.support.checks import assert_close
+from tests.support.checks import assert_close, need
 from tests.support.engines import ENGINES
 from tests.support.spark import WARNINGS
 
@@ -93,6 +93,25 @@ def test_the_frame_is_that_of_the_rows_in_memory_or_refused(engine, folder):
     else:
         ours, theirs = (each.summary_frame() for each in (influence, expected().get_influence()))
         assert_frames(ours, theirs, in_order=ENGINES[engine].ordered)
+
+
+def drawn_rows(fit, kind):
+    """Give all rows and the labeled points that a figure draws, each sorted."""
+    (axes,) = fit.plot(kind).axes
+    rows = [np.asarray(each.get_offsets()) for each in axes.collections]
+    return [points[np.lexsort(points.T[::-1].round(9))] for points in rows if len(points) > 1]
+
+
+@pytest.mark.parametrize("engine", EACH_ENGINE)
+@pytest.mark.parametrize("most", [10_000, 100])
+def test_figures_draw_the_rows_in_memory(engine, most, folder, monkeypatch):
+    need("matplotlib")
+    monkeypatch.setattr("squarely.inference.post_estimation.figures.planes.MOST_POINTS", most)
+    for kind in ("residuals", "component"):
+        ours, theirs = (drawn_rows(fit, kind) for fit in (engine_fit(engine, folder), expected()))
+        assert len(ours) == len(theirs) == (2 if most == 10_000 else 1)
+        for mine, other in zip(ours, theirs, strict=True):
+            assert_close(mine, other, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("engine", IBIS)
