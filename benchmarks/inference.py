@@ -42,6 +42,7 @@ class Work:
     def __init__(self, n, folder, file_rows):
         self.data = columns(n, WIDTH)
         self.data["group"] = np.random.default_rng(SEED).integers(0, max(n // ROWS_PER_CLUSTER, 2), n)
+        self.data["other"] = np.random.default_rng([SEED, 1]).integers(0, 1_000, n)
         self.X = np.column_stack([np.ones(n), *(self.data[name] for name in NAMES)])
         self.folder, self.file, self.file_rows = Path(folder), Path(folder) / "rows.parquet", file_rows
         pd.DataFrame(self.data).to_parquet(self.file)
@@ -114,6 +115,8 @@ def clusters(name, work):
     faster(name, f"{text}, CR1", took["ours"], ("statsmodels", took["theirs"]), least=2.5)
     within(name, f"{text}, CR2", took["CR2"], ("CR1", took["ours"]), most=6)
     work.pyfixest(name, ours, {"CRV1": "group"})
+    two_way = {"cluster": ["group", "other"], "correction": "min"}
+    work.pyfixest(name, lambda: work.ours(**two_way).bse, {"CRV1": "group + other"})
 
 
 def serial_correlation(name, work):
