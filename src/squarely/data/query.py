@@ -15,7 +15,6 @@ import narwhals as nw
 import pyarrow as pa
 
 Row = Mapping[str, Any]
-Stage: TypeAlias = Mapping[str, nw.Expr] | nw.Expr
 _DIGITS = 15  # a double preserves decimals of as many digits
 _NO_LIMIT, _FENCED_STAGES = 2**62, 4  # the last stages occur in most sums; SQLite refuses queries that are too deep
 
@@ -87,6 +86,17 @@ class ColumnInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupBy:
+    """A stage after which there is one row of results for each combination of the keys."""
+
+    keys: tuple[str, ...]
+    results: Mapping[str, nw.Expr]
+
+
+Stage: TypeAlias = Mapping[str, nw.Expr] | nw.Expr | GroupBy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """The rows and columns that an aggregate is computed from.
 
@@ -94,7 +104,8 @@ class Query:
     ----------
     numbers : columns of the data: v0, v1, ... are their doubles, f0, f1, ... whether these are finite.
     labels : further columns: l0, l1, ... are their labels, g0, g1, ... whether they have one.
-    stages : in order, further columns by alias, or a condition on rows.
+    stages : in order, further columns by alias, a condition on rows, or groups of rows.
+    is_ordered : whether stages use o0, the column that puts the rows in order; the engine must have one.
     order_by : sort the remaining rows by this alias.
     row_limit : use only the first rows, None for all.
     group_limit : return at most so many groups, None for all.
@@ -103,6 +114,7 @@ class Query:
     numbers: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     stages: tuple[Stage, ...] = ()
+    is_ordered: bool = False
     order_by: str | None = None
     row_limit: int | None = None
     group_limit: int | None = None
@@ -159,7 +171,10 @@ def column_info_of(kind: pa.DataType, called: str) -> ColumnInfo:
 def apply_stages(frame: nw.LazyFrame[Any], query: Query, engine: Engine) -> nw.LazyFrame[Any]:
     """Apply the stages of a query to a frame with aliased columns."""
     for i, stage in enumerate(query.stages):
-        frame = frame.with_columns(**stage) if isinstance(stage, Mapping) else frame.filter(stage)
+        if isinstance(stage, GroupBy):
+            frame = frame.group_by(*stage.keys).agg(**stage.results)
+        else:
+            frame = frame.with_columns(**stage) if isinstance(stage, Mapping) else frame.filter(stage)
         if engine.recomputes_expressions and i >= len(query.stages) - _FENCED_STAGES:
             frame = frame.head(_NO_LIMIT)
     if query.order_by is not None:
