@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 import narwhals as nw
 import pyarrow as pa
 
+from squarely.data.dtypes import has_times
+
 Row = Mapping[str, Any]
 _DIGITS = 15  # a double preserves decimals of as many digits
 _NO_LIMIT, _FENCED_STAGES = 2**62, 4  # the last stages occur in most sums; SQLite refuses queries that are too deep
@@ -67,7 +69,7 @@ class ColumnInfo:
 
     Attributes
     ----------
-    kind : "number", "boolean" or "text".
+    kind : "number", "boolean", "time" (dates and times, which are labels of groups only) or "text".
     is_fractional : whether it may have NaN or infinities as labels.
     is_wide : whether it may have integers that are not exact in double.
     cast : its type, if it is neither integers nor binary fractions.
@@ -158,7 +160,7 @@ def column_info_of(kind: pa.DataType, called: str) -> ColumnInfo:
     number = whole or decimal or types.is_floating(kind)
     whole = whole or (number and "INT" in called.upper())  # the widest integers of an engine arrive as decimals
     return ColumnInfo(
-        kind="boolean" if types.is_boolean(kind) else "number" if number else "text",
+        kind="boolean" if types.is_boolean(kind) else "number" if number else "time" if has_times(kind) else "text",
         is_fractional=number and not whole,
         is_wide=whole and kind.bit_width > 32,
         cast=str(kind) if decimal or types.is_boolean(kind) else None,

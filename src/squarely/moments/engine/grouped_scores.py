@@ -37,8 +37,8 @@ class GroupTable:
     """Groups of rows: the Arrow columns of their labels, the rows (G,), these as often as frequencies say, and sums (G, w)."""
 
     labels: dict[str, Any]
-    rows: np.ndarray
-    counts: np.ndarray
+    rows: Array
+    counts: Array
     sums: Array
 
 
@@ -88,7 +88,7 @@ def table_of_groups(
         return None
     m, counts, *sums = (np.asarray(table[name], dtype=np.float64) for name in results)
     labels = {name: table[key].combine_chunks() for name, key in zip(names, keys, strict=True)}
-    return GroupTable(labels=labels, rows=m.astype(np.int64), counts=np.rint(counts).astype(np.int64), sums=np.column_stack(sums))
+    return GroupTable(labels=labels, rows=m, counts=counts, sums=np.column_stack(sums))
 
 
 def _count(rows: WhitenedQuery) -> nw.Expr:

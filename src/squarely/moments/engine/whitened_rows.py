@@ -100,7 +100,7 @@ def whiten_in_engine(solution: EngineSolution, source: Source, groups: Sequence[
     DataError : a column has no labels.
     """
     for name in groups:
-        if source.kind(name) == "other":
+        if source.kind(name) == "other" and source.column_info(name).kind != "time":
             raise unsupported_column_error(source.label, name, source.columns[name])
     columns, engine = solution.engine_gram.columns, source.require_engine()
     formula = columns.design.formula

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from squarely.data import CategoricalColumn, Source, encode_labels, fractional_label_error, is_aggregate_only
+from squarely.data import Source, decode_categories, fractional_label_error, is_aggregate_only
 from squarely.errors import DataError
 from squarely.exact import Solution
 from squarely.inference.covariance.clustered.cluster_sums import (
@@ -80,11 +80,8 @@ def _read_groups_in_engine(
         return None
     q = len(solution.factor.columns)
     require_rows_of_fit(solution, source, rows, int(found.rows.sum()), found.sums[:, :q].sum(axis=0))
-    columns = {
-        name: CategoricalColumn(values=(), dictionary=labels, codes=np.arange(len(labels)), gaps=None)
-        for name, labels in found.labels.items()
-    }
-    return ClusterTable(encode_labels(columns, fractions=fractions)[0], found.counts, found.sums)
+    columns = {name: decode_categories(source, name, labels) for name, labels in found.labels.items()}
+    return ClusterSums.of_rows(columns, found.sums, found.counts, fractions=fractions).to_table()
 
 
 def sum_groups(solution: Solution, source: Source, name: str) -> ClusterTable:
