@@ -86,8 +86,8 @@ def ols(
         table compute the sums, also for robust standard errors, so that no row leaves the engine. "auto" chooses. docs/folds.md
         lists what aggregates lack.
     order_by : a column of unique values that puts the rows in order, for Durbin-Watson, HAC and `fit.resid`. It applies to Ibis
-        tables (whose rows are read only with it), Spark DataFrames, DuckDB relations and Polars LazyFrames; other data have an order
-        already.
+        tables (whose rows are read only with it), Spark DataFrames, DuckDB relations and Polars LazyFrames; other data have
+        an order already.
     weights : the column of weights, or an expression such as "I(1 / variance)": weighted least squares minimizes the weighted sum
         of squares. Rows of weight zero are left out and counted, as in R. Beside X= and y= it may be an array (n,).
     frequencies : the column that says how many equal rows each row stands for.
