@@ -4,7 +4,8 @@
 
 Each answer is checked before it is timed. Times are medians of five in seconds of processor time, of all threads, in turns in one
 process: the fit and its standard errors, from arrays in memory unless a row says otherwise. Compare the ratios. pyfixest takes part
-if it is installed. I5 and I6 read Parquet files of 2,000,000 rows, or of as many as `--rows` says: the targets are for 20,000,000.
+if it is installed. I5, I6 and I11 read Parquet files of 2,000,000 rows, or of as many as `--rows` says: the targets are for
+20,000,000.
 """
 
 import argparse
@@ -12,12 +13,14 @@ import importlib.util
 import tempfile
 import time
 import warnings
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
+import polars
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
 from statsmodels.regression.rolling import RollingOLS
@@ -28,7 +31,7 @@ from exact_data import SEED, columns, written
 from measure import added_megabytes, faster, head, in_turns, machine, memory, refused, within
 from squarely.exact.residuals import scan_residuals
 
-PACKAGES = ["numpy", "scipy", "pandas", "pyarrow", "statsmodels"]
+PACKAGES = ["numpy", "scipy", "pandas", "pyarrow", "duckdb", "polars", "statsmodels"]
 ROWS, WIDTH, ROWS_PER_CLUSTER = 1_000_000, 10, 50
 EFFECT_ROWS = 10_000_000
 FILE_ROWS, MOST_MEGABYTES = 2_000_000, 1_500
@@ -345,13 +348,28 @@ def windows(name, work):
     faster(name, f"{n:,} x 3, windows of {window}", took["ours"], ("statsmodels RollingOLS", took["theirs"]))
 
 
+def in_engines(name, work):
+    """Standard errors alone, of a fit of a Parquet file, summed by the engine or from its rows."""
+    n, file = work.file_rows, str(work.folder / "engine_rows.parquet")
+    group = np.random.default_rng(SEED).integers(0, max(n // ROWS_PER_CLUSTER, 2), n)
+    pd.DataFrame(columns(n, WIDTH) | {"group": group}).to_parquet(file)
+    for engine, scan in {"DuckDB": duckdb.read_parquet, "Polars": polars.scan_parquet}.items():
+        for width in (4, WIDTH):
+            formula = f"y ~ {' + '.join(NAMES[:width])}"
+            inside, outside = (sq.ols(formula, scan(file), fold=fold) for fold in ("aggregates", "batches"))
+            for text, options in {"HC3": {"vcov": "HC3"}, "CR1": {"cluster": "group"}}.items():
+                np.testing.assert_allclose(inside.vcov(**options).bse, outside.vcov(**options).bse, rtol=1e-10)
+                took = _in_turns({"a": partial(inside.vcov, **options), "b": partial(outside.vcov, **options)})
+                within(name, f"{n:,} x {width}, {text} of {engine}, by aggregates", took["a"], ("from rows", took["b"]))
+
+
 def _in_turns(works):
     return in_turns(works, 5, clock=time.process_time)
 
 
 WORK = {
     "I1": hc3, "I2": clusters, "I3": serial_correlation, "I4": small, "I5": many_clusters, "I6": hc3_of_a_file, "I7": diagnostics,
-    "I8": fixed_effects, "I9": groups, "I10": windows, "I11": influence,
+    "I8": fixed_effects, "I9": groups, "I10": windows, "I11": influence, "I12": in_engines,
 }  # fmt: skip
 
 

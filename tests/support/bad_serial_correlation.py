@@ -34,8 +34,6 @@ SERIAL_CORRELATION = [
          vcov="DK", time="year", lags=3),
     _row("HAC: rows without an order", "vcov='HAC' needs rows in their order in time, and the Ibis table",
          data=_unordered, vcov="HAC"),
-    _row("vcov: rows in a database", "Robust standard errors (vcov='HC3') read the rows, which stay in SQLite: give ols order_by=",
-         data=_unordered, vcov="HC3"),
     _row("HAC: frequencies", "vcov='HAC' and frequencies= do not go together, because the copies of a row have no order.",
          vcov="HAC", frequencies="k"),
     _row("DK: frequencies", "vcov='DK' and frequencies= do not go together, because the copies of a row have no order. Use",

@@ -28,6 +28,7 @@ class Form:
     ----------
     make : a function of a table and a folder to write in; it returns what a user hands over.
     fold : the option of `ols`.
+    aggregates : whether the engine computes sums, and keeps its rows.
     ordered : whether its rows have an order; if not they are handed over shuffled, and `order_by` says which it is.
     lacks : what it cannot give, by the name of a case or a statistic, and why.
     """
@@ -36,6 +37,10 @@ class Form:
     fold: str = "auto"
     ordered: bool = True
     lacks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def aggregates(self) -> bool:
+        return self.fold == "aggregates" or self.make in (ibis_duckdb, ibis_sqlite, ibis_postgres)
 
 
 def _form(name: str) -> Callable[[pa.Table, Path], object]:

@@ -38,7 +38,7 @@ ORDER = {
         "trainer", "sweep", "with_torch",
     ],
     "inference": [
-        "normality scan", "covariance", "statistics preview", "summary serialization", "coefficients",
+        "normality scan", "engine_rows", "covariance", "statistics preview", "summary serialization", "coefficients",
         "post_estimation", "fit", "multiple_fits",
     ],
 }  # fmt: skip

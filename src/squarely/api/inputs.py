@@ -38,7 +38,7 @@ from squarely.design import (
 )
 from squarely.errors import DataError, IllConditionedError, InputError, OptionError, pluralize, require_one_of, show_value
 from squarely.exact import absorb_effects, require_rows_for_effects
-from squarely.inference import CLASSICAL, CovarianceOptions, Fit, infer, require_group_columns, require_order, require_readable_rows
+from squarely.inference import CLASSICAL, CovarianceOptions, Fit, infer, require_group_columns, require_order
 from squarely.moments import Moments, choose_fold, fallback_remark, gather_in_engine, gather_moments
 from squarely.types import Missing
 
@@ -104,7 +104,6 @@ def require_covariance(covariance: CovarianceOptions, source: Source, formula: F
     """Raise an error if a covariance needs columns, an order or rows that the source does not give."""
     require_group_columns(covariance, source)
     require_order(covariance, source, has_frequencies=formula.has_frequencies)
-    require_readable_rows(covariance, source)
 
 
 def sort_rows(inputs: ModelInputs, source: Source) -> Source:

@@ -83,11 +83,11 @@ def ols(
         "auto". "auto" is extended up to ten million numbers, and where doubles leave fewer than ten digits of a coefficient, or of
         its standard error if that is larger. The summary says which one was used.
     fold : "batches" reads the rows and sums them up here. "aggregates" lets a Polars LazyFrame, a DuckDB relation, Spark or an Ibis
-        table compute the sums, so that no row leaves the engine, except for robust standard errors. "auto" chooses. docs/folds.md
+        table compute the sums, also for robust standard errors, so that no row leaves the engine. "auto" chooses. docs/folds.md
         lists what aggregates lack.
     order_by : a column of unique values that puts the rows in order, for Durbin-Watson, HAC and `fit.resid`. It applies to Ibis
-        tables (whose rows are read only with it, also for robust standard errors), Spark DataFrames, DuckDB relations and Polars
-        LazyFrames; other data have an order already.
+        tables (whose rows are read only with it), Spark DataFrames, DuckDB relations and Polars LazyFrames; other data have
+        an order already.
     weights : the column of weights, or an expression such as "I(1 / variance)": weighted least squares minimizes the weighted sum
         of squares. Rows of weight zero are left out and counted, as in R. Beside X= and y= it may be an array (n,).
     frequencies : the column that says how many equal rows each row stands for.

@@ -25,9 +25,9 @@ from squarely.data.pandas_io import (
     to_page_frame,
     to_series,
 )
-from squarely.data.query import ColumnInfo, Engine, Query, Row, Stage
+from squarely.data.query import ColumnInfo, Engine, GroupBy, Query, Row, Stage
 from squarely.data.scan.account import CAUSES, RowAccount
-from squarely.data.scan.batch import Batch, CategoricalColumn, NumericColumn, is_all_finite, to_plain_level
+from squarely.data.scan.batch import Batch, CategoricalColumn, NumericColumn, decode_categories, is_all_finite, to_plain_level
 from squarely.data.scan.batch_store import read_cache_limit
 from squarely.data.scan.fold import fold_parts, iter_batches, map_batches
 from squarely.data.scan.grouped import (

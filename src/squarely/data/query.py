@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 import narwhals as nw
 import pyarrow as pa
 
+from squarely.data.dtypes import has_times
+
 Row = Mapping[str, Any]
-Stage: TypeAlias = Mapping[str, nw.Expr] | nw.Expr
 _DIGITS = 15  # a double preserves decimals of as many digits
 _NO_LIMIT, _FENCED_STAGES = 2**62, 4  # the last stages occur in most sums; SQLite refuses queries that are too deep
 
@@ -68,7 +69,7 @@ class ColumnInfo:
 
     Attributes
     ----------
-    kind : "number", "boolean" or "text".
+    kind : "number", "boolean", "time" (dates and times, which are labels of groups only) or "text".
     is_fractional : whether it may have NaN or infinities as labels.
     is_wide : whether it may have integers that are not exact in double.
     cast : its type, if it is neither integers nor binary fractions.
@@ -87,6 +88,17 @@ class ColumnInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupBy:
+    """A stage after which there is one row of results for each combination of the keys."""
+
+    keys: tuple[str, ...]
+    results: Mapping[str, nw.Expr]
+
+
+Stage: TypeAlias = Mapping[str, nw.Expr] | nw.Expr | GroupBy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """The rows and columns that an aggregate is computed from.
 
@@ -94,7 +106,8 @@ class Query:
     ----------
     numbers : columns of the data: v0, v1, ... are their doubles, f0, f1, ... whether these are finite.
     labels : further columns: l0, l1, ... are their labels, g0, g1, ... whether they have one.
-    stages : in order, further columns by alias, or a condition on rows.
+    stages : in order, further columns by alias, a condition on rows, or groups of rows.
+    is_ordered : whether stages use o0, the column that puts the rows in order; the engine must have one.
     order_by : sort the remaining rows by this alias.
     row_limit : use only the first rows, None for all.
     group_limit : return at most so many groups, None for all.
@@ -103,6 +116,7 @@ class Query:
     numbers: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     stages: tuple[Stage, ...] = ()
+    is_ordered: bool = False
     order_by: str | None = None
     row_limit: int | None = None
     group_limit: int | None = None
@@ -146,7 +160,7 @@ def column_info_of(kind: pa.DataType, called: str) -> ColumnInfo:
     number = whole or decimal or types.is_floating(kind)
     whole = whole or (number and "INT" in called.upper())  # the widest integers of an engine arrive as decimals
     return ColumnInfo(
-        kind="boolean" if types.is_boolean(kind) else "number" if number else "text",
+        kind="boolean" if types.is_boolean(kind) else "number" if number else "time" if has_times(kind) else "text",
         is_fractional=number and not whole,
         is_wide=whole and kind.bit_width > 32,
         cast=str(kind) if decimal or types.is_boolean(kind) else None,
@@ -159,7 +173,10 @@ def column_info_of(kind: pa.DataType, called: str) -> ColumnInfo:
 def apply_stages(frame: nw.LazyFrame[Any], query: Query, engine: Engine) -> nw.LazyFrame[Any]:
     """Apply the stages of a query to a frame with aliased columns."""
     for i, stage in enumerate(query.stages):
-        frame = frame.with_columns(**stage) if isinstance(stage, Mapping) else frame.filter(stage)
+        if isinstance(stage, GroupBy):
+            frame = frame.group_by(*stage.keys).agg(**stage.results)
+        else:
+            frame = frame.with_columns(**stage) if isinstance(stage, Mapping) else frame.filter(stage)
         if engine.recomputes_expressions and i >= len(query.stages) - _FENCED_STAGES:
             frame = frame.head(_NO_LIMIT)
     if query.order_by is not None:

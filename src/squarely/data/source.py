@@ -211,6 +211,10 @@ class Source(ABC):
         """Compute results where the rows are: one row for each combination of the keys, a single row without keys."""
         raise NotImplementedError(f"a source with {self.require_engine()} implements this")
 
+    def aggregate_table(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str]) -> pa.Table:
+        """Compute results by groups as a table; one of `query.group_limit` rows has some of the groups and results alone."""
+        raise NotImplementedError(f"a source with {self.require_engine()} implements this")
+
     def column_info(self, name: str) -> ColumnInfo:
         """Describe a column for aggregates; only a source with an engine needs it."""
         raise NotImplementedError(f"a source with {self.require_engine()} implements this for {name!r}")
@@ -220,12 +224,7 @@ class Source(ABC):
         return math.nan
 
     def sort_by(self, name: str) -> Source:
-        """Return the same rows in the order of a column; only sources without an order implement it.
-
-        Raises
-        ------
-        DataError : the rows have an order already, or the column does not determine one.
-        """
+        """Return the same rows in the order of a column, or raise a DataError if it determines none, or they have one already."""
         raise DataError(
             f"The rows of {self.label} have an order already, which Durbin-Watson uses. Sort them by {name!r} first, and leave "
             "order_by= out."

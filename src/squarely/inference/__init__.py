@@ -14,7 +14,6 @@ from squarely.inference.covariance.options import (
     read_covariance_options,
     require_group_columns,
     require_order,
-    require_readable_rows,
 )
 from squarely.inference.fit import Fit, fit_from_json, infer, merge_fits
 from squarely.inference.multiple_fits.fits import Fits

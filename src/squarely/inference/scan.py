@@ -149,7 +149,7 @@ def fold_whitened_batches(
     start: _Total[T] = RowAccount(), 0.0, []
     threads = fold_in_threads(design)
     account, sums, results = fold_blocks(design, source, work, join, start, threads=threads, size=most_rows)
-    _require_complete(source, solution, account, groups, numbers)
+    require_complete(source, solution, account, groups, numbers)
     require_same_rows(source, moments, account.used, np.broadcast_to(sums, len(moments.gram)))
     return results[0]
 
@@ -226,7 +226,7 @@ def residual_error(solution: Solution) -> float:
     return solution.fitted_error + (0.0 if _needs_extended(solution) else _double_error(solution))
 
 
-def _require_complete(
+def require_complete(
     source: Source, solution: Solution, account: RowAccount, groups: Sequence[str], numbers: Sequence[str]
 ) -> None:
     """Raise a DataError if rows of the fit lack a label or a number."""

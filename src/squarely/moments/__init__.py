@@ -11,9 +11,13 @@ from squarely.moments.cross_products import Fold, fold_in_threads, fold_products
 from squarely.moments.engine.cell_counts import count_cells, ends_in_plane
 from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.columns import to_data_columns
-from squarely.moments.engine.gram import EngineGram, EngineRecord, constant_atoms, gram_in_engine
+from squarely.moments.engine.gram import EngineGram, EngineRecord, EngineSolution, constant_atoms, gram_in_engine
+from squarely.moments.engine.grouped_scores import sum_grouped_scores, table_of_groups
+from squarely.moments.engine.leverage_sums import sum_adjusted_scores
 from squarely.moments.engine.linear_combination import combination_sums
 from squarely.moments.engine.rounding import ends_in_engine, rounding_in_engine
+from squarely.moments.engine.whitened_rows import WhitenedQuery, whiten_in_engine
+from squarely.moments.engine.window_sums import sum_lagged_products, sum_windows
 from squarely.moments.gather import (
     CHEAP_CELLS,
     choose_fold,

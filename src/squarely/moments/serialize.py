@@ -105,7 +105,7 @@ def moments_from_json(document: Mapping[str, Any], label: str) -> tuple[Moments,
         gram=upper + np.triu(upper, 1).T,
         account=account_from_json(document["rows"]),
         passes=as_int(document["passes"]),
-        engine_record=as_optional(document["aggregated"], partial(read_fields, EngineRecord, engine_gram=None)),
+        engine_record=as_optional(document["aggregated"], partial(read_fields, EngineRecord, engine_gram=None, solution=None)),
         remarks=as_texts(document["remarks"]),
     )
     if not _is_sum_of_weights(moments) or not (np.diag(moments.gram) >= 0).all() or not _is_gram(moments.gram):

@@ -112,9 +112,12 @@ class IbisSource(QuerySource):
         return self._backend.con.sql(self._backend.compile(table))
 
     def _fetch_rows(self, frame: nw.LazyFrame[Any], keys: Sequence[str] = ()) -> list[Row]:
-        native = frame.to_native()
-        rows = (native.to_pyarrow() if isinstance(native, ibis.Table) else native.to_arrow_table()).to_pylist()
+        rows = self._fetch_table(frame).to_pylist()
         return [{k: math.nan if v is None and k not in keys else v for k, v in row.items()} for row in rows]
+
+    def _fetch_table(self, frame: nw.LazyFrame[Any]) -> pa.Table:
+        native = frame.to_native()
+        return native.to_pyarrow() if isinstance(native, ibis.Table) else native.to_arrow_table()
 
     def _sorted(self, name: str) -> IbisSource:
         return IbisSource(self._table, order_by=name)

@@ -79,6 +79,12 @@ class PolarsLazySource(QuerySource):
     def _fetch_rows(self, frame: nw.LazyFrame[Any], keys: Sequence[str] = ()) -> list[Row]:
         return list(frame.to_native().collect(engine="streaming").to_dicts())
 
+    def _fetch_table(self, frame: nw.LazyFrame[Any]) -> pa.Table:
+        return frame.to_native().collect(engine="streaming").to_arrow()
+
+    def _number_rows(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        return nw.from_native(frame.to_native().with_row_index("o0"))
+
     def _sorted(self, name: str) -> PolarsLazySource:
         return PolarsLazySource(nw.from_native(self._native.sort(self._polars.selectors.by_name(name))))
 

@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import reduce
 from typing import Any
 
 import narwhals as nw
@@ -35,6 +36,10 @@ class QuerySource(Source):
         """Run the query of a frame and return its rows; `keys` are its groups."""
 
     @abstractmethod
+    def _fetch_table(self, frame: nw.LazyFrame[Any]) -> pa.Table:
+        """Run the query of a frame and return its rows as a table."""
+
+    @abstractmethod
     def _sorted(self, name: str) -> Source:
         """Return the same rows sorted by a column."""
 
@@ -61,6 +66,18 @@ class QuerySource(Source):
                 for row in self._fetch_rows(answer, keys):
                     rows.setdefault(tuple(row[key] for key in keys), {}).update(row)
         return list(rows.values())
+
+    def aggregate_table(self, query: Query, results: Mapping[str, nw.Expr], keys: Sequence[str]) -> pa.Table:
+        expressions, size = [result.alias(name) for name, result in results.items()], self.require_engine().max_aggregates
+        parts: list[pa.Table] = []
+        with self._translate_errors():
+            groups = self._run(query).group_by(*keys)
+            for start in range(0, len(expressions), size):
+                frame = groups.agg(*expressions[start : start + size])
+                parts.append(self._fetch_table(frame if query.group_limit is None else frame.head(query.group_limit)))
+                if len(parts[0]) == query.group_limit:
+                    return parts[0]
+        return reduce(lambda a, b: a.join(b, list(keys), join_type="inner"), parts)
 
     def sum_squared_differences(self, query: Query, column: str) -> float:
         if self._order_by is None:
@@ -97,8 +114,15 @@ class QuerySource(Source):
         aliases = {f"v{i}": name for i, name in enumerate(query.numbers)} | {f"l{i}": name for i, name in enumerate(query.labels)}
         if self._order_by is not None:
             aliases["o0"] = self._order_by
+        frame = self._select(aliases)
+        if query.is_ordered and self._order_by is None:
+            frame = self._number_rows(frame)
         engine, label_info = self.require_engine(), [self.column_info(name) for name in query.labels]
-        return apply_stages(with_aliases(self._select(aliases), query, label_info, engine), query, engine)
+        return apply_stages(with_aliases(frame, query, label_info, engine), query, engine)
+
+    def _number_rows(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Return a frame with the positions of its rows as the column o0; only some engines have an order without a column."""
+        raise AssertionError(self.label)
 
 
 def enum_values(kind: Any) -> tuple[Level, ...] | None:

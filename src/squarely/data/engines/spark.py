@@ -168,6 +168,9 @@ class SparkSource(QuerySource):
     def _fetch_rows(self, frame: nw.LazyFrame[Any], keys: Sequence[str] = ()) -> list[Row]:
         return [row.asDict() for row in frame.to_native().collect()]
 
+    def _fetch_table(self, frame: nw.LazyFrame[Any]) -> pa.Table:
+        return frame.to_native().toArrow()
+
     def _sorted(self, name: str) -> SparkSource:
         return SparkSource(self._original_frame, is_connect=self._is_connect, order_by=name)
 

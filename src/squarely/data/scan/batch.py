@@ -136,11 +136,12 @@ def decode_batch(source: Source, numbers: Sequence[str], labels: Sequence[str], 
         start=first,
         size=batch.num_rows,
         numbers={name: _decode_numbers(source, name, column, first) for name, column in zip(numbers, columns, strict=False)},
-        labels={name: _decode_categories(source, name, columns[len(numbers) + i]) for i, name in enumerate(labels)},
+        labels={name: decode_categories(source, name, columns[len(numbers) + i]) for i, name in enumerate(labels)},
     )
 
 
-def _decode_categories(source: Source, name: str, column: pa.Array) -> CategoricalColumn:
+def decode_categories(source: Source, name: str, column: pa.Array) -> CategoricalColumn:
+    """Decode a column of labels, or raise a DataError for one without labels."""
     error = unsupported_column_error(source.label, name, str(column.type)) if kind_of(column.type) == "other" else None
     if error is not None and not has_times(column.type):
         raise error

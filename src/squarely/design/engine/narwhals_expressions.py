@@ -132,6 +132,8 @@ def _leaf_to_narwhals(condition: Comparison | IsIn, query: Query, source: Source
     values = _comparable_values(condition, info)
     if info.kind == "boolean":  # Postgres casts no boolean to a double
         label = nw.when(label).then(nw.lit(1.0)).when(~label).then(nw.lit(0.0))
+    elif info.kind == "time":
+        label = label.cast(nw.String)
     found = nw.any_horizontal(*(label == value for value in values), ignore_nulls=False).fill_null(value=False)
     return ~found if condition.is_negated else found, has_value
 
@@ -203,7 +205,7 @@ def require_digits(names: Collection[str], source: Source, who: str) -> int:
 
 def _comparable_values(condition: IsIn, info: ColumnInfo) -> tuple[str | float, ...]:
     values = values_in_type(condition, np.dtype(info.narrow_type) if info.narrow_type else None)
-    if info.kind == "text" and not all(isinstance(value, str) for value in values):
+    if info.kind in ("text", "time") and not all(isinstance(value, str) for value in values):
         raise DataError(
             f"where= compares {condition.name.name!r}, which holds text, with {values[0]!r}. Compare it with a text in quotes, as "
             f"in == '{values[0]}'."

@@ -10,7 +10,7 @@ from scipy.linalg import solve_triangular
 
 from squarely.exact.factorization import Factorization, make_factorization
 from squarely.exact.rank import Dependency
-from squarely.moments import EngineGram, Moments
+from squarely.moments import EngineGram, EngineSolution, Moments
 from squarely.numerics import ROUNDOFF, Array, Pair, qr_r
 
 
@@ -46,6 +46,12 @@ class EngineProblem:
     def unit_error(self) -> float:
         """The relative error, at worst, of a solve with R."""
         return min(1.0, (len(self.R) * ROUNDOFF + self.rounding) * self.condition**2)
+
+    def to_solution(self, b: Pair) -> EngineSolution:
+        """Return the solution for the coefficients b (q,) of W."""
+        a = np.zeros(len(self.engine_gram.gram))
+        a[self.selected], a[-1] = -(b[0] + b[1]), 1.0
+        return EngineSolution(engine_gram=self.engine_gram, selected=self.selected, R=self.R, residuals=a)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)

@@ -181,9 +181,10 @@ def _solution(problem: EngineProblem, client: EngineClient, record: EngineRecord
     made = problem.engine_gram.columns
     place = made.shifts[-1], made.units[-1], problem.engine_gram.gram[0, -1] / moments.weight
     scans, expressions = record.scans + client.scans, record.expressions + client.expressions
+    record = replace(record, scans=scans, expressions=expressions, solution=problem.to_solution(refined.b))
     remarks = moments.remarks if client.engine.ordered else (*moments.remarks, UNORDERED.format(record.engine))
     return make_solution(
-        replace(moments, engine_record=replace(record, scans=scans, expressions=expressions), remarks=remarks),
+        replace(moments, engine_record=record, remarks=remarks),
         factor,
         replace(refined, b=to_scaled(problem, total), scans=moments.design.scans + scans),
         params=params,

@@ -18,7 +18,6 @@ from squarely.inference.covariance.options import (
     HC,
     CovarianceOptions,
     require_group_columns,
-    require_readable_rows,
 )
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.serial_correlation.driscoll_kraay import driscoll_kraay_covariance
@@ -36,7 +35,6 @@ def estimate_covariance(solution: Solution, source: Source, options: CovarianceO
     if options == CLASSICAL:
         return None
     require_group_columns(options, source)
-    require_readable_rows(options, source)
     if options.kind == "nonrobust":
         estimate = _classical_covariance(solution, options)
     elif options.kind in HC:

@@ -11,7 +11,9 @@ from squarely.exact import Solution
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root
+from squarely.inference.engine_rows import is_in_engine, require_rows_of_fit, whiten_rows_in_engine
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows, is_leverage_one
+from squarely.moments import sum_adjusted_scores
 from squarely.numerics import ROUNDOFF, Array
 
 _FORMULAS = {
@@ -32,7 +34,10 @@ _ALIGNMENT_TOLERANCE = 1e-8  # of a row of A: its part along a row with a levera
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class _Sums:
-    """The meat (q, q) of some rows, their smallest 1 - h, and the whitened rows (q, r) with h = 1, with their positions (r,)."""
+    """The meat (q, q) of some rows, their smallest 1 - h, and the whitened rows (q, r) with h = 1, with their positions (r,).
+
+    From an engine they come as a basis of their span, without positions.
+    """
 
     meat: Array
     margin: float
@@ -55,6 +60,32 @@ def hc_covariance(solution: Solution, source: Source, options: CovarianceOptions
     determines have no standard error.
     """
     n, q, df, kind = solution.moments.nobs, len(solution.factor.columns), solution.df_resid, options.kind
+    sums = _sum_in_engine(solution, source, kind) if is_in_engine(solution, source) else _sum_rows(solution, source, kind)
+    meat = sums.meat * (n / df if kind == "HC1" else 1.0)
+    undefined, notes = None, [_note(options, df)]
+    if sums.singular.shape[1]:
+        A = covariance_root(solution)
+        undefined = (np.abs(A @ sums.singular) > _ALIGNMENT_TOLERANCE * np.linalg.norm(A, axis=1)[:, None]).any(axis=1)
+        numbers = ", ".join(f"{source.row_number(int(i)):,}" for i in sums.positions[:3].tolist())
+        # In partitions, positions count from their own beginning, and an engine gives none.
+        which = f"Row {numbers}" if numbers and not source.partitioned else "A row"
+        notes.append(
+            f"{which} alone determines a coefficient, so nothing shows its error: the standard errors that need it are NaN. "
+            "Use HC1, or leave the row out."
+        )
+    return RobustCovariance(cov_type=kind, meat=meat, df=df, undefined=undefined, margin=sums.margin, rank=q, notes=tuple(notes))
+
+
+def _sum_in_engine(solution: Solution, source: Source, kind: str) -> _Sums:
+    rows = whiten_rows_in_engine(solution, source)
+    power = {"HC0": 0.0, "HC1": 0.0, "HC2": 0.5, "HC3": 1.0}.get(kind)
+    sums, margin, basis = sum_adjusted_scores(rows, source, power=power, nobs=solution.moments.nobs)
+    require_rows_of_fit(solution, source, rows, sums.n, sums.gradient)
+    return _Sums(meat=sums.meat, margin=margin, singular=basis, positions=np.empty(0, dtype=np.int64))
+
+
+def _sum_rows(solution: Solution, source: Source, kind: str) -> _Sums:
+    n, q, df = solution.moments.nobs, len(solution.factor.columns), solution.df_resid
 
     def step(rows: WhitenedRows) -> _Sums:
         squares = rows.residuals * rows.residuals
@@ -72,19 +103,7 @@ def hc_covariance(solution: Solution, source: Source, options: CovarianceOptions
         singular &= np.einsum("jm,jm->m", rows.V, rows.V) > 64 * q * ROUNDOFF  # a level of one row decides its effect alone
         return _Sums(meat=meat, margin=margin, singular=rows.V[:, singular], positions=rows.positions[singular])
 
-    sums = fold_whitened_rows(solution, source, step, _Sums.__add__)
-    meat = sums.meat * (n / df if kind == "HC1" else 1.0)
-    undefined, notes = None, [_note(options, df)]
-    if len(sums.positions):
-        A = covariance_root(solution)
-        undefined = (np.abs(A @ sums.singular) > _ALIGNMENT_TOLERANCE * np.linalg.norm(A, axis=1)[:, None]).any(axis=1)
-        numbers = ", ".join(f"{source.row_number(int(i)):,}" for i in sums.positions[:3].tolist())
-        which = "A row" if source.partitioned else f"Row {numbers}"  # in partitions, positions count from their own beginning
-        notes.append(
-            f"{which} alone determines a coefficient, so nothing shows its error: the standard errors that need it are NaN. "
-            "Use HC1, or leave the row out."
-        )
-    return RobustCovariance(cov_type=kind, meat=meat, df=df, undefined=undefined, margin=sums.margin, rank=q, notes=tuple(notes))
+    return fold_whitened_rows(solution, source, step, _Sums.__add__)
 
 
 def _note(options: CovarianceOptions, df: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, get_args
 
-from squarely.data import Source, is_aggregate_only, require_columns
+from squarely.data import Source, require_columns
 from squarely.errors import DataError, OptionError, show_value, suggest_name
 from squarely.types import Correction
 
@@ -57,15 +57,6 @@ def require_group_columns(options: CovarianceOptions, source: Source) -> None:
                 require_columns(source, [name])
             except DataError as error:
                 raise DataError(f"{option}={str(name)!r} is not a column. {error}") from None
-
-
-def require_readable_rows(options: CovarianceOptions, source: Source) -> None:
-    """Raise an OptionError if the covariance needs the rows, and they stay in a database without an order."""
-    if options.kind not in ("nonrobust", "HAC") and is_aggregate_only(source) and not source.ordered:  # `require_order` is for HAC
-        raise OptionError(
-            f"Robust standard errors (vcov={options.kind!r}) read the rows, which stay in {source.require_engine().name}: give ols "
-            "order_by= a column that sorts them, or write them to a Parquet file and fit that."
-        )
 
 
 def require_order(options: CovarianceOptions, source: Source, *, has_frequencies: bool) -> None:

@@ -56,16 +56,35 @@ class EngineGram:
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class EngineSolution:
+    """The least squares solution in columns that an engine makes.
+
+    Attributes
+    ----------
+    engine_gram : how W is made.
+    selected : (q,) the positions of the selected columns in W.
+    R : (q, q) with R'R = W'W for these.
+    residuals : (k + 1,) a, such that the residuals are W a.
+    """
+
+    engine_gram: EngineGram
+    selected: np.ndarray
+    R: Array
+    residuals: Array
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class EngineRecord:
     """The name of an engine, how often it read all rows, and how many sums it was asked for.
 
-    `engine_gram` has the columns that it summed, to ask it again; None for a loaded fit.
+    `engine_gram` has the columns that it summed, to ask it again, and `solution` what was solved; None for a loaded fit.
     """
 
     engine: str
     scans: int
     expressions: int
     engine_gram: EngineGram | None = None
+    solution: EngineSolution | None = None
 
 
 def gram_in_engine(columns: EngineColumns, client: EngineClient, *, first: int | None = None) -> EngineGram:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import narwhals as nw
 import numpy as np
 
-from squarely.data import Engine, Query, Stage
+from squarely.data import Engine, Query
 from squarely.errors import changed_error
 from squarely.moments.engine.client import EngineClient
 from squarely.moments.engine.gram import EngineGram
@@ -50,17 +50,17 @@ def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) ->
     DataError : these are not the rows of the first scan.
     """
     n, w = float(engine_gram.gram[0, 0]), engine_gram.weights
-    stages, combination = _combination_expression(engine_gram, a, client.engine)
+    cells, combination = combination_expression(engine_gram, a, client.engine)
     r_mean, y_mean = float(engine_gram.gram[0] @ a) / n, float(engine_gram.gram[0, -1]) / n
     has_frequencies = engine_gram.columns.design.formula.has_frequencies
     is_rooted = w is not None and not has_frequencies
     r1 = nw.col("r0") * w.sqrt() if w is not None and not has_frequencies else nw.col("r0") - r_mean
-    query = engine_gram.query.with_stages(*stages, {"r0": combination}, {"r1": r1}, {"r2": nw.col("r1") * nw.col("r1")})
+    query = engine_gram.query.with_stages(cells, {"r0": combination}, {"r1": r1}, {"r2": nw.col("r1") * nw.col("r1")})
 
     def weigh(x: nw.Expr) -> nw.Expr:
         return x if w is None else x * w
 
-    y = nw.col(next(block.carrier for block in engine_gram.blocks if block.members[-1] == len(engine_gram.gram) - 1)) - y_mean
+    y = nw.col(response_carrier(engine_gram)) - y_mean
     r1, r2 = nw.col("r1"), nw.col("r2")
     powers = {"r1": r1, "r2": r2, "r3": r2 * r1, "r4": r2 * r2}
     plain = {
@@ -97,10 +97,14 @@ def combination_sums(engine_gram: EngineGram, client: EngineClient, a: Array) ->
     )
 
 
-def _combination_expression(engine_gram: EngineGram, a: Array, engine: Engine) -> tuple[list[Stage], nw.Expr]:
-    """Return the expression of W a: a block contributes its carrier times a number, which depends on the cell with categories."""
+def combination_expression(engine_gram: EngineGram, a: Array, engine: Engine) -> tuple[Mapping[str, nw.Expr], nw.Expr]:
+    """Return the expression of W a: a block contributes its carrier times a number, which depends on the cell with categories.
+
+    The expression uses the columns of a stage before it, which are the same for each `a`.
+    """
     cell_positions: dict[str, nw.Expr] = {}
     terms: list[nw.Expr] = []
+    is_double = False
     for i, block in enumerate(engine_gram.blocks):
         weights = block.weights @ a[block.members]
         if not weights.any():
@@ -114,15 +118,23 @@ def _combination_expression(engine_gram: EngineGram, a: Array, engine: Engine) -
             cell_positions[f"o{i}"] = _cell_position(keys, engine)
             term = engine.map_values(nw.col(f"o{i}"), [float(cell) for cell in range(len(weights))], weights.tolist())
         terms.append(term * nw.col(block.carrier) if block.carrier else term)
+        is_double = is_double or bool(block.carrier)
+    if not is_double:
+        terms.append(nw.col(response_carrier(engine_gram)) * 0.0)  # literals alone are decimals in Postgres
     # The response is the last term and goes first: the others are subtracted from it, so partial sums shrink.
-    total = terms[-1] + _sum_by_halves(terms[:-1]) if len(terms) > _MAX_NESTED_TERMS else sum(terms[:-1], terms[-1])
-    return [cell_positions], total
+    total = terms[-1] + sum_by_halves(terms[:-1]) if len(terms) > _MAX_NESTED_TERMS else sum(terms[:-1], terms[-1])
+    return cell_positions, total
 
 
-def _sum_by_halves(terms: Sequence[nw.Expr]) -> nw.Expr:
+def response_carrier(engine_gram: EngineGram) -> str:
+    """Return the alias of the response."""
+    return next(block.carrier for block in engine_gram.blocks if block.members[-1] == len(engine_gram.gram) - 1)
+
+
+def sum_by_halves(terms: Sequence[nw.Expr]) -> nw.Expr:
     """Add terms by halves: a parser cannot nest hundreds of sums."""
     half = len(terms) // 2
-    return terms[0] if len(terms) == 1 else _sum_by_halves(terms[:half]) + _sum_by_halves(terms[half:])
+    return terms[0] if len(terms) == 1 else sum_by_halves(terms[:half]) + sum_by_halves(terms[half:])
 
 
 def _cell_position(keys: Sequence[GroupKey], engine: Engine) -> nw.Expr:

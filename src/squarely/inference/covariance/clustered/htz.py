@@ -11,7 +11,8 @@ import numpy as np
 
 from squarely.data import Source
 from squarely.exact import Solution
-from squarely.inference.covariance.clustered.cluster_sums import ClusterTable, read_clusters
+from squarely.inference.covariance.clustered.cluster_scores import read_cluster_products
+from squarely.inference.covariance.clustered.cluster_sums import ClusterTable
 from squarely.inference.covariance.clustered.satterthwaite import adjust_clusters, adjust_scores, stack_clusters
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.numerics import Array
@@ -72,5 +73,4 @@ def _read(solution: Solution, source: Source, robust: RobustCovariance) -> Itera
     if robust.products is not None:
         sums = np.hstack([np.zeros((len(robust.products), len(robust.meat))), robust.products])
         return [ClusterTable((), np.ones(len(sums), dtype=np.int64), sums)]
-    (groups,) = read_clusters(solution, source, [tuple(robust.cov_kwds["cluster"])], products="plain")
-    return groups
+    return read_cluster_products(solution, source, tuple(robust.cov_kwds["cluster"]), "plain")

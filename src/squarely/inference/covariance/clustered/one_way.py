@@ -8,7 +8,8 @@ from squarely.data import Source
 from squarely.errors import DataError, pluralize
 from squarely.exact import Solution
 from squarely.inference.covariance.clustered.absorbed_parameters import count_parameters
-from squarely.inference.covariance.clustered.cluster_sums import ClusterGroups, Products, Way, read_clusters
+from squarely.inference.covariance.clustered.cluster_scores import read_cluster_products, sum_cluster_scores
+from squarely.inference.covariance.clustered.cluster_sums import ClusterCounts, ClusterGroups, Way
 from squarely.inference.covariance.clustered.htz import HotellingDegrees
 from squarely.inference.covariance.clustered.satterthwaite import SingularClusters, adjust_scores
 from squarely.inference.covariance.clustered.weighted_cr2 import adjust_weighted_scores
@@ -46,18 +47,20 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     n, q, formula = solution.moments.nobs, len(solution.factor.columns), solution.moments.design.formula
     is_weighted = kind == "CR2" and formula.weights is not None and not formula.has_frequencies
     parameters, nested = count_parameters(solution, source, options)
-    products: Products = "none" if kind in ("CR0", "CR1") else "weighted" if is_weighted else "plain"
-    (groups,) = read_clusters(solution, source, [(name,)], products)
-    adjusted, htz = None, None
-    if products != "none":
+    adjusted, htz, kept = None, None, None
+    if kind in ("CR0", "CR1"):
+        ((meat, counts),) = sum_cluster_scores(solution, source, [(name,)])
+    else:
+        groups = read_cluster_products(solution, source, (name,), "weighted" if is_weighted else "plain")
         A, power = covariance_root(solution), -0.5 if kind == "CR2" else -1.0
         if kind == "CR2" and not is_weighted and 0 < len(slopes := slope_constraints(solution)) <= _MOST_SLOPES:
             htz = HotellingDegrees(slopes @ A)
         add_clusters = None if htz is None else htz.add
         adjusted = adjust_weighted_scores(groups, q) if is_weighted else adjust_scores(groups, A, power, add_clusters)
+        meat, counts = adjusted.meat, groups.cluster_counts
+        kept = _keep_products(groups, q) if adjusted.df is not None else None
     htz_df, df_t = htz.finish() if htz else None, adjusted.df if adjusted else None
-    meat = adjusted.meat if adjusted else sum_scores(groups, q)
-    G = require_clusters(groups, (name,), source)
+    G = require_clusters(counts, (name,), source)
     usual = kind == "CR1" and options.correction == "usual"
     factor = G / (G - 1) * (n - 1) / (n - parameters) if usual else (G - 1) / G if kind == "CR3" else 1.0
     how = (
@@ -71,7 +74,7 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     words = _ELSEWHERE if solution.moments.design.absorbed is None else _ELSEWHERE_ABSORBED
     elsewhere = words["CR0" if how == "no factor" and kind == "CR1" else kind].format(name_in_r(name))
     notes = [
-        f"Standard errors are robust to heteroscedasticity and to correlation within {name} ({kind}, {groups.cluster_counts}), "
+        f"Standard errors are robust to heteroscedasticity and to correlation within {name} ({kind}, {counts}), "
         f"{how}; {tests}. The same numbers: {elsewhere}.",
         *(nested if usual else []),
         *describe_few(solution, options, G, min(q, G - 1)),
@@ -92,7 +95,7 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
         meat=factor * meat,
         df=G - 1,
         df_t=df_t,
-        products=_keep_products(groups, q, G) if df_t is not None else None,
+        products=kept,
         htz_df=htz_df,
         undefined=undefined,
         margin=adjusted.margin if adjusted else 1.0,
@@ -102,30 +105,22 @@ def cluster_covariance(solution: Solution, source: Source, options: CovarianceOp
     )
 
 
-def _keep_products(groups: ClusterGroups, q: int, count: int) -> Array | None:
+def _keep_products(groups: ClusterGroups, q: int) -> Array | None:
     """Return the products of each cluster, as triangles (G, q(q+1)/2), unless they are many."""
-    if count * q * (q + 1) // 2 > MOST_PRODUCTS:
+    if groups.cluster_counts.clusters * q * (q + 1) // 2 > MOST_PRODUCTS:
         return None
     return np.concatenate([table.sums[:, q:] for table in groups])
 
 
-def sum_scores(groups: ClusterGroups, q: int) -> Array:
-    """Return the meat (q, q), the sum over clusters of s s'."""
-    meat = np.zeros((q, q))
-    for table in groups:
-        meat += table.sums.T @ table.sums
-    return meat
-
-
-def require_clusters(groups: ClusterGroups, way: Way, source: Source) -> int:
+def require_clusters(counts: ClusterCounts, way: Way, source: Source) -> int:
     """Return the number of clusters, or raise a DataError for one, which has no covariance."""
-    if groups.cluster_counts.clusters < 2:
+    if counts.clusters < 2:
         name = " and ".join(map(repr, way))
         raise DataError(
             f"{name} of {source.label} has one value in all rows of the fit, and clusters need at least two. "
             "Name another column, or use vcov='HC3' if the rows are independent."
         )
-    return groups.cluster_counts.clusters
+    return counts.clusters
 
 
 def describe_few(solution: Solution, options: CovarianceOptions, clusters: int, rank: int) -> list[str]:

@@ -10,8 +10,9 @@ from squarely.data import Source
 from squarely.errors import pluralize
 from squarely.exact import Solution
 from squarely.inference.covariance.clustered.absorbed_parameters import count_parameters
-from squarely.inference.covariance.clustered.cluster_sums import ClusterCounts, Way, read_clusters
-from squarely.inference.covariance.clustered.one_way import describe_few, name_in_r, require_clusters, sum_scores
+from squarely.inference.covariance.clustered.cluster_scores import sum_cluster_scores
+from squarely.inference.covariance.clustered.cluster_sums import ClusterCounts, Way
+from squarely.inference.covariance.clustered.one_way import describe_few, name_in_r, require_clusters
 from squarely.inference.covariance.options import CovarianceOptions
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root
@@ -44,21 +45,19 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
     ------
     DataError : a column has one value, or a label cannot be used.
     """
-    n, q, absorbed = solution.moments.nobs, len(solution.factor.columns), solution.moments.design.absorbed
+    n, absorbed = solution.moments.nobs, solution.moments.design.absorbed
     parameters, nested = count_parameters(solution, source, options)
     first, second = options.cluster
     ways: list[Way] = [(first,), (second,), (first, second)]
-    parts = read_clusters(solution, source, ways)
-    meats = [sum_scores(groups, q) for groups in parts]
-    counts = [require_clusters(groups, way, source) for groups, way in zip(parts, ways, strict=True)]
+    meats, clusters = zip(*sum_cluster_scores(solution, source, ways), strict=True)
+    counts = [require_clusters(each, way, source) for each, way in zip(clusters, ways, strict=True)]
     how = "none" if options.kind == "CR0" else options.correction
     used = {"usual": counts, "min": [min(counts[:2])] * 3, "none": []}[how]
     factors = [G / (G - 1) * (n - 1) / (n - parameters) for G in used] or [1.0] * 3
     meat = factors[0] * meats[0] + factors[1] * meats[1] - factors[2] * meats[2]
-    gross = float(np.linalg.eigvalsh(sum((f * part for f, part in zip(factors, meats, strict=True)), np.zeros((q, q))))[-1])
+    gross = float(np.linalg.eigvalsh(sum((f * part for f, part in zip(factors, meats, strict=True)), np.zeros_like(meat)))[-1])
     projected, fewest = _project_on_semidefinite(meat), min(counts[:2])
-    clusters = [groups.cluster_counts for groups in parts]
-    notes = [_note(options, how, clusters, projected, is_absorbed=absorbed is not None)]
+    notes = [_note(options, how, list(clusters), projected, is_absorbed=absorbed is not None)]
     notes += [*(nested if how != "none" else []), *describe_few(solution, options, fewest, projected.rank)]
     if projected.eigenvalue is not None:
         notes.append(_describe_negative_eigenvalue(covariance_root(solution), meat, projected))

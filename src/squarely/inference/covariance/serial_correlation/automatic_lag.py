@@ -8,7 +8,9 @@ import numpy as np
 
 from squarely.data import Source
 from squarely.exact import Solution, data_unit_matrix
+from squarely.inference.engine_rows import has_windows, require_rows_of_fit, whiten_rows_in_engine
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows, whitening_matrix
+from squarely.moments import sum_lagged_products
 from squarely.numerics import Array
 
 _BARTLETT = 1.1447  # the constant of the Bartlett kernel
@@ -57,17 +59,27 @@ def choose_bandwidth(solution: Solution, source: Source) -> float:
     """
     n = solution.moments.n
     lags = min(default_lags(n), n - 1)
-    c = _sum_of_columns(solution)
-
-    def step(rows: WhitenedRows) -> Autocovariances:
-        return Autocovariances.of_rows(np.dot(c, rows.V) * rows.residuals, lags)
-
-    products = fold_whitened_rows(solution, source, step, Autocovariances.__add__).products
+    products = _sum_lagged_products(solution, source, lags)
     if not products[0] > 0:
         return 0.0
     s = products[1:] / products[0]
     s0, s1 = 1 + 2 * float(s.sum()), 2 * float(np.arange(1, lags + 1) @ s)
     return _BARTLETT * ((s1 / s0) ** 2 * n) ** (1 / 3) if s0 else float(n)
+
+
+def _sum_lagged_products(solution: Solution, source: Source, lags: int) -> Array:
+    """Return the sums (lags + 1,) of f_t f_(t-j) for the f of `choose_bandwidth`."""
+    c = _sum_of_columns(solution)
+    if has_windows(solution, source):
+        engine_rows = whiten_rows_in_engine(solution, source)
+        n, gradient, products = sum_lagged_products(engine_rows, source, c, lags)
+        require_rows_of_fit(solution, source, engine_rows, n, gradient)
+        return products
+
+    def step(rows: WhitenedRows) -> Autocovariances:
+        return Autocovariances.of_rows(np.dot(c, rows.V) * rows.residuals, lags)
+
+    return fold_whitened_rows(solution, source, step, Autocovariances.__add__).products
 
 
 def _sum_of_columns(solution: Solution) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial, reduce
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,11 @@ import numpy as np
 from squarely.data import Source, parses_as_number, require_one_spelling
 from squarely.errors import DataError, OptionError, pluralize, show_value
 from squarely.exact import Solution
-from squarely.inference.covariance.clustered.cluster_sums import merge_sums, sum_batch
+from squarely.inference.covariance.clustered.cluster_scores import sum_groups
 from squarely.inference.covariance.options import CovarianceOptions, require_order
 from squarely.inference.covariance.robust import RobustCovariance, describe_rank
 from squarely.inference.covariance.serial_correlation.automatic_lag import default_lags
 from squarely.inference.covariance.serial_correlation.moving_sums import MovingSums
-from squarely.inference.scan import fold_whitened_batches
 
 _FEW_PERIODS = 10
 _PIECE = 8_192  # periods whose sums are accumulated at once: the rounding of moving sums does not grow with the periods
@@ -35,9 +34,7 @@ def driscoll_kraay_covariance(solution: Solution, source: Source, options: Covar
     """
     require_order(options, source, has_frequencies=solution.moments.design.formula.has_frequencies)
     name, n, q = str(options.time), solution.moments.nobs, len(solution.factor.columns)
-
-    (of_periods,) = fold_whitened_batches(solution, source, partial(sum_batch, [(name,)], "none", True), merge_sums, groups=[name])
-    table = of_periods.to_table()
+    table = sum_groups(solution, source, name)
     T = len(table.counts)
     if T < 2:
         raise DataError(

@@ -11,7 +11,10 @@ from squarely.inference.covariance.options import CovarianceOptions, require_ord
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.serial_correlation.automatic_lag import choose_bandwidth
 from squarely.inference.covariance.serial_correlation.moving_sums import MovingSums
+from squarely.inference.engine_rows import has_windows, require_rows_of_fit, whiten_rows_in_engine
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
+from squarely.moments import sum_windows
+from squarely.numerics import Array
 
 
 def hac_covariance(solution: Solution, source: Source, options: CovarianceOptions) -> RobustCovariance:
@@ -33,19 +36,29 @@ def hac_covariance(solution: Solution, source: Source, options: CovarianceOption
     if lags >= n:
         raise OptionError(f"lags={lags:,} needs more than {pluralize(n, 'row')}. Give fewer, or leave lags out.")
 
-    def step(rows: WhitenedRows) -> MovingSums:
-        return MovingSums.of_rows(rows.scores, lags)
-
-    sums = fold_whitened_rows(solution, source, step, MovingSums.__add__)
     factor = n / solution.df_resid if options.correction == "usual" else 1.0
     return RobustCovariance(
         cov_type="HAC",
-        meat=factor * sums.bartlett(),
+        meat=factor * _sum_bartlett(solution, source, lags),
         df=solution.df_resid,
         rank=q,
         cov_kwds={"lags": lags, **cov_kwds, "correction": factor},
         notes=_describe(solution, options, lags),
     )
+
+
+def _sum_bartlett(solution: Solution, source: Source, lags: int) -> Array:
+    """Return the sum (q, q) of products of scores with Bartlett weights."""
+    if has_windows(solution, source):
+        rows = whiten_rows_in_engine(solution, source)
+        found = sum_windows(rows, source, lags)
+        require_rows_of_fit(solution, source, rows, found.n, found.gradient)
+        return found.meat / (lags + 1)
+
+    def step(rows: WhitenedRows) -> MovingSums:
+        return MovingSums.of_rows(rows.scores, lags)
+
+    return fold_whitened_rows(solution, source, step, MovingSums.__add__).bartlett()
 
 
 def _describe(solution: Solution, options: CovarianceOptions, lags: int) -> tuple[str, ...]:
