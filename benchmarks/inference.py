@@ -375,7 +375,7 @@ WORK = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", nargs="*", metavar="I1 I2 ... I11", help="which to run; the default is all")
+    parser.add_argument("which", nargs="*", metavar="I1 I2 ... I12", help="which to run; the default is all")
     parser.add_argument(
         "--rows", type=int, default=FILE_ROWS, help="the rows of the files of I5 and I6; 20,000,000 take 3 GB of disk"
     )
