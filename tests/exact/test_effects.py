@@ -198,7 +198,7 @@ def test_a_fit_without_rows_has_what_its_means_give(fit, tmp_path):
 
 
 def test_rows_that_have_changed_are_refused():
-    rows = ROWS.copy()
+    rows = {name: ROWS[name].to_numpy().copy() for name in "xy"}
     fit = sq.ols("y ~ log(x)", rows)
     rows["x"] += 1
     with pytest.raises(DataError, match="has changed since it was first read"):

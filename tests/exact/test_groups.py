@@ -200,6 +200,21 @@ def test_numbers_as_plain_values():
     }  # fmt: skip
 
 
+def test_a_column_of_groups_with_the_name_of_another_column():
+    frame = sq.ols("y ~ x", rows().rename(columns={"g": "term"}), by="term").frame()
+    assert list(frame.columns[:3]) == ["by_term", "term", "estimate"]
+    assert set(frame["by_term"]) == {"äb", "c d", "it's"}
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_values_beyond_the_range_of_squares(size):
+    data = rows().assign(x=lambda d: d["x"] * size)
+    with pytest.raises(DataError, match=r"'x' of the data frame are .*leave the range of double precision"):
+        sq.ols("y ~ x", data, by="g")
+    with pytest.raises(DataError, match=r"'x' of the data frame are .*leave the range of double precision"):
+        sq.rolling("y ~ x", data, window=50)
+
+
 def test_absorbed_effects_are_refused():
     data = rows()
     for call in (

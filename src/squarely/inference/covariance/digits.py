@@ -9,7 +9,7 @@ import numpy as np
 from squarely.exact import Solution
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root, expand_selected
-from squarely.inference.scan import whitening_matrix
+from squarely.inference.scan import residual_error, whitening_matrix
 from squarely.numerics import ROUNDOFF, Array
 
 _POWERS = {"HC2": 0.5, "HC3": 1.0, "HC4": 2.0, "CR2": 0.5, "CR3": 1.0}  # of 1 - h by which a residual is divided, at most
@@ -40,7 +40,7 @@ def digits_of_errors(solution: Solution, robust: RobustCovariance | None) -> Arr
     else:
         residual_norm = math.sqrt(solution.ssr) / float(solution.moments.design.scales[-1])
         rows = float(np.linalg.norm(R)) * residual_norm / robust.margin**power
-    rounding = solution.fitted_error / robust.margin**power + q * ROUNDOFF * float(np.linalg.norm(W)) * rows
+    rounding = residual_error(solution) / robust.margin**power + q * ROUNDOFF * float(np.linalg.norm(W)) * rows
     largest = math.sqrt(max(float(np.linalg.eigvalsh(M)[-1]) if robust.gross is None else robust.gross, 0.0))
     errors = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", A, M, A), 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
