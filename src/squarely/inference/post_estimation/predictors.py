@@ -13,5 +13,4 @@ def predictors_of(fit: CoefficientStatistics) -> tuple[list[str], list[str]]:
     expressions += [numeric.expression for numeric in fit.design.formula.offsets]
     numbers = [part.name for part in column_names(*expressions)]
     labels = [f.name.name for f in factors if isinstance(f, Categorical)]
-    labels += [name for effect in fit.design.formula.effects for name in effect]
     return list(dict.fromkeys(numbers)), list(dict.fromkeys(labels))

@@ -17,7 +17,6 @@ from squarely.inference.post_estimation.diagnostics.collinearity import variance
 from squarely.inference.post_estimation.diagnostics.row_order.ordering import has_order, read_column_ordering, require_readable_rows
 from squarely.inference.post_estimation.diagnostics.row_tests import RowTest, run_row_tests
 from squarely.inference.post_estimation.diagnostics.test_result import Test, describe_distribution, sentence, write_p
-from squarely.inference.post_estimation.fixed_effects.refusal import require_no_effects
 from squarely.reprs import short_repr
 from squarely.show import Page, Table
 
@@ -92,7 +91,6 @@ class Diagnostics:
 
 def diagnose(fit: CoefficientStatistics, *, order_by: str | None = None, white: bool = True) -> Diagnostics:
     """Run all tests that apply; the public method documents it."""
-    require_no_effects(fit, "diagnostics()")
     require_readable_rows(fit)
     if isinstance(fit.source, DetachedSource):
         fit.source.read([])

@@ -24,7 +24,6 @@ from squarely.inference.post_estimation.diagnostics.test_result import (
     remedy,
     sentence,
 )
-from squarely.inference.post_estimation.fixed_effects.refusal import require_no_effects
 from squarely.inference.scan import WhitenedRows
 from squarely.numerics import Array
 
@@ -37,7 +36,6 @@ def breusch_godfrey(fit: CoefficientStatistics, nlags: object = None, *, order_b
 
     It regresses the residuals on the columns and the lagged residuals, which are zero before the first row.
     """
-    require_no_effects(fit, "Breusch-Godfrey")
     ordering = order_of_time(fit, "Breusch-Godfrey", order_by)
     lags = read_lags("nlags", nlags, fit, spent=lambda lags: fit.rank + lags)
     q, n = len(fit.solution.factor.columns), fit.solution.moments.n
@@ -86,7 +84,6 @@ def durbin_watson(fit: CoefficientStatistics, alternative: str = "greater", *, o
     `alternative` is of the correlation of neighboring errors: "greater" than zero, "less" or "two-sided".
     """
     require_one_of("alternative", alternative, ("greater", "less", "two-sided"))
-    require_no_effects(fit, "The test of Durbin and Watson")
     ordering = order_of_time(fit, "Durbin-Watson", order_by)
     is_exact, ssr = fit.solution.moments.n < EXACT_BELOW, float(fit.solution.ssr / fit.design.scales[-1] ** 2)
     if fit.solution.moments.n - fit.rank < 2:

@@ -84,6 +84,7 @@ _OF_ROWS: Mapping[str, Callable[[CoefficientStatistics, object], list[Panel]]] =
 def _line_or_coefficients(fit: CoefficientStatistics, kind: str | None) -> Panel:
     """Draw the line of a model that has one, or else its coefficients."""
     numbers, labels = predictors_of(fit)
+    labels += [name for effect in fit.design.formula.effects for name in effect]
     has_line = len(numbers) == 1 and not labels
     if kind == "line" and not has_line:
         names = [*numbers, *labels]
