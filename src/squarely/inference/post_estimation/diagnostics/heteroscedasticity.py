@@ -81,7 +81,9 @@ def white(fit: CoefficientStatistics, *, special: bool = False) -> RowTest:
             "taken. Use special=True, which takes the fitted values and their squares."
         )
     else:
-        step = partial(_pair_products, variance=variance, places=tuple(columns[columns > 0].tolist()))
+        # The first whitened column is the constant, if X begins with it and W is triangular; otherwise it is among all of them.
+        first = int(columns[0] == 0 and fit.solution.inverse_root is None)
+        step = partial(_pair_products, variance=variance, first=first, scale=float(np.sqrt(fit.nobs)))
     says = _spread_sentences(fit, "changes with the columns, their squares or products")
 
     def finish(products: Array) -> Test:
@@ -204,9 +206,12 @@ def _fitted_products(rows: WhitenedRows, *, variance: float, center: float, scal
     return cross_products(np.array([f, f * f][:powers]), rows.residuals**2 - variance, rows.frequencies)
 
 
-def _pair_products(rows: WhitenedRows, *, variance: float, places: tuple[int, ...]) -> Array:
-    """Return the cross-products of [1, z, z_i z_j, squared residuals less their mean]; the columns z (c, m) are centered."""
-    z = rows.table[list(places)] / root_weights(rows)
+def _pair_products(rows: WhitenedRows, *, variance: float, first: int, scale: float) -> Array:
+    """Return the cross-products of [1, z, z_i z_j, squared residuals less their mean].
+
+    The columns z are whitened: they and their products span what those of X do, and are far from depending on each other.
+    """
+    z = rows.V[first:] * (scale / root_weights(rows))
     table = np.empty((len(z) * (len(z) + 3) // 2, z.shape[1]))
     table[: len(z)] = z
     start = len(z)
