@@ -29,7 +29,7 @@ from statsmodels.stats import diagnostic
 import squarely as sq
 from exact_data import SEED, columns, written
 from measure import added_megabytes, faster, head, in_turns, machine, memory, refused, within
-from squarely.exact.residuals import scan_residuals
+from squarely.exact.residuals import ResidualScan, scan_all_residuals
 
 PACKAGES = ["numpy", "scipy", "pandas", "pyarrow", "duckdb", "polars", "statsmodels"]
 ROWS, WIDTH, ROWS_PER_CLUSTER = 1_000_000, 10, 50
@@ -286,14 +286,13 @@ def hc3_of_a_file(name, work):
     fit, robust = sq.ols(FORMULA, files[n]), sq.ols(FORMULA, files[n], vcov="HC3")
     assert robust.solution.scans == fit.solution.scans
     solution = fit.solution
+    scan = ResidualScan(moments=solution.moments, columns=solution.factor.columns, b=solution.scaled_params, extended=False)
     took = in_turns(
         {
             "ols": lambda: sq.ols(FORMULA, files[n]),
             "HC3": lambda: sq.ols(FORMULA, files[n], vcov="HC3"),
             "scan": lambda: fit.vcov("HC3"),
-            "residuals": lambda: scan_residuals(
-                solution.moments, fit.source, solution.factor.columns, solution.scaled_params, extended=False
-            ),
+            "residuals": lambda: scan_all_residuals([scan], fit.source),
         },
         3,
         clock=time.process_time,
