@@ -20,12 +20,13 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
+from statsmodels.regression.rolling import RollingOLS
 from statsmodels.stats import diagnostic
 
 import squarely as sq
 from exact_data import SEED, columns, written
 from measure import added_megabytes, faster, head, in_turns, machine, memory, refused, within
-from squarely.exact.residuals import scan_residuals
+from squarely.exact.residuals import ResidualScan, scan_all_residuals
 
 PACKAGES = ["numpy", "scipy", "pandas", "pyarrow", "statsmodels"]
 ROWS, WIDTH, ROWS_PER_CLUSTER = 1_000_000, 10, 50
@@ -45,7 +46,7 @@ class Work:
         self.X = np.column_stack([np.ones(n), *(self.data[name] for name in NAMES)])
         self.folder, self.file, self.file_rows = Path(folder), Path(folder) / "rows.parquet", file_rows
         pd.DataFrame(self.data).to_parquet(self.file)
-        self.rows = f"{n:,} x {WIDTH}"
+        self.rows, self.group_rows = f"{n:,} x {WIDTH}", 10 * n
 
     def ours(self, data=None, **options):
         return sq.ols(FORMULA, self.data if data is None else data, **options)
@@ -252,14 +253,13 @@ def hc3_of_a_file(name, work):
     fit, robust = sq.ols(FORMULA, files[n]), sq.ols(FORMULA, files[n], vcov="HC3")
     assert robust.solution.scans == fit.solution.scans
     solution = fit.solution
+    scan = ResidualScan(moments=solution.moments, columns=solution.factor.columns, b=solution.scaled_params, extended=False)
     took = in_turns(
         {
             "ols": lambda: sq.ols(FORMULA, files[n]),
             "HC3": lambda: sq.ols(FORMULA, files[n], vcov="HC3"),
             "scan": lambda: fit.vcov("HC3"),
-            "residuals": lambda: scan_residuals(
-                solution.moments, fit.source, solution.factor.columns, solution.scaled_params, extended=False
-            ),
+            "residuals": lambda: scan_all_residuals([scan], fit.source),
         },
         3,
         clock=time.process_time,
@@ -271,19 +271,62 @@ def hc3_of_a_file(name, work):
     memory(name, f"{text}, HC3, over the process before, against {few:,.0f} MB for {n // 4:,} rows", many, most=1.2 * few)
 
 
+def groups(name, work):
+    """A fit of each of 100,000 groups of 100 rows, against statsmodels on a sample of the groups."""
+    n = work.group_rows
+    sample, rng = min(500, n // 100), np.random.default_rng(SEED)
+    data = pd.DataFrame({"g": np.repeat(np.arange(n // 100), 100), **{f"x{j}": rng.normal(size=n) for j in range(1, 4)}})
+    data["y"] = data["x1"] * (data["g"] % 7) - data["x2"] + rng.normal(size=n)
+    few = data[data["g"] < sample]
+
+    def loop():
+        arrays = ((part["y"].to_numpy(), part[["x1", "x2", "x3"]].to_numpy()) for _, part in few.groupby("g"))
+        fits = [sm.OLS(y, sm.add_constant(X)).fit() for y, X in arrays]
+        return np.array([[fit.params, fit.bse, fit.tvalues, fit.pvalues] for fit in fits])
+
+    def ours(vcov="nonrobust"):
+        return sq.ols("y ~ x1 + x2 + x3", data, by="g", vcov=vcov).frame()
+
+    estimates = ours()[["estimate", "std_err"]].to_numpy()[: 4 * sample].reshape(sample, 4, 2)
+    np.testing.assert_allclose(estimates, loop()[:, :2].transpose(0, 2, 1), rtol=1e-8)
+    took = _in_turns({"ours": ours, "HC3": lambda: ours("HC3"), "theirs": loop})
+    text = f"{n // 100:,} groups of 100 rows x 3"
+    faster(name, text, took["ours"], (f"statsmodels, from {sample}", took["theirs"] * n / 100 / sample), least=50)
+    within(name, f"{text}, HC3", took["HC3"], ("classical", took["ours"]))
+
+
+def windows(name, work):
+    """Rolling windows of 250 rows, against statsmodels."""
+    n, window = work.group_rows // 100, 250
+    rng = np.random.default_rng(SEED)
+    data = pd.DataFrame({f"x{j}": rng.normal(size=n) for j in range(1, 4)})
+    data["y"] = data["x1"] - data["x2"] + rng.normal(size=n)
+    X = sm.add_constant(data[["x1", "x2", "x3"]])
+
+    def ours():
+        return sq.rolling("y ~ x1 + x2 + x3", data, window=window).params
+
+    def theirs():
+        return RollingOLS(data["y"], X, window=window).fit().params.iloc[window - 1 :]
+
+    np.testing.assert_allclose(ours(), theirs(), rtol=1e-8, atol=1e-8)
+    took = _in_turns({"ours": ours, "theirs": theirs})
+    faster(name, f"{n:,} x 3, windows of {window}", took["ours"], ("statsmodels RollingOLS", took["theirs"]))
+
+
 def _in_turns(works):
     return in_turns(works, 5, clock=time.process_time)
 
 
 WORK = {
     "I1": hc3, "I2": clusters, "I3": serial_correlation, "I4": small, "I5": many_clusters, "I6": hc3_of_a_file, "I7": diagnostics,
-    "I8": fixed_effects,
+    "I8": fixed_effects, "I9": groups, "I10": windows,
 }  # fmt: skip
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", nargs="*", metavar="I1 I2 ... I8", help="which to run; the default is all")
+    parser.add_argument("which", nargs="*", metavar="I1 I2 ... I10", help="which to run; the default is all")
     parser.add_argument(
         "--rows", type=int, default=FILE_ROWS, help="the rows of the files of I5 and I6; 20,000,000 take 3 GB of disk"
     )

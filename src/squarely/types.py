@@ -31,6 +31,7 @@ AuxiliaryColumns = Literal["columns", "fitted"]
 ResetType = Literal["fitted", "exog"]
 At = Literal["mean"] | Mapping[str, Any]
 Slope = Literal["dydx", "eyex", "eydx", "dyex"]
+PlotKind = Literal["line", "coefficients", "effects", "residuals", "qq", "scale", "leverage", "diagnostics", "added", "component"]
 Below = Literal["se", "t", "p", "ci"]
 TableFormat = Literal["text", "html", "markdown", "latex", "csv"]
 TableRow = Literal[

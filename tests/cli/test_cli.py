@@ -104,6 +104,13 @@ def test_plot_writes_a_figure_and_is_checked_before_the_fit(run, tmp_path):
     several = run("ols", "mpg ~ weight + C(origin)", CARS, "--json", "--plot", str(tmp_path / "b.png"))
     assert json.loads(several.out)["nobs"] == 398
     assert (tmp_path / "b.png").exists()
+    kind = run("ols", "mpg ~ weight + C(origin)", CARS, "--plot", str(tmp_path / "d.png"), "--plot-kind", "diagnostics")
+    assert kind.returncode == 0
+    assert (tmp_path / "d.png").stat().st_size > (tmp_path / "b.png").stat().st_size
+    for flags, says in ((["--plot-kind", "qq"], "--plot-kind qq has no file"), (["--plot-kind", "q"], "--plot-kind q is not")):
+        refused = run("ols", FORMULA, "absent.csv", *flags)
+        assert refused.returncode == 2
+        assert says in refused.err
     for name, says in (("fit.xyz", "matplotlib has no format"), ("absent/fit.png", "does not exist")):
         refused = run("ols", FORMULA, "absent.csv", "--plot", str(tmp_path / name))
         assert refused.returncode == 2

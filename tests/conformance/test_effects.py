@@ -44,6 +44,7 @@ def estimates(fit):
         fit.effects("g", at={"z": [-1, 0.5]}, by="dose"),
         fit.margins(at={"x": [2, 3]}, by=["g", "area"]),
         fit.margins(at="mean", by="g"),
+        fit.effects("x", slope="dyex", by=["area", "g"]),
     ]
     return np.concatenate([frame[["estimate", "se", "pvalue"]].to_numpy().ravel() for frame in frames])
 
@@ -84,5 +85,7 @@ def test_means_suffice_where_rows_stay_in_their_engine(engine, folder):
     ):
         columns = ["estimate", "se"]
         assert_close(read(fit)[columns].to_numpy(), read(rows)[columns].to_numpy(), rtol=1e-8)
-    with pytest.raises(DataError, match=r"^This averages over 'area' in the rows of .*, which stay in their engine\. Give"):
+    with pytest.raises(
+        DataError, match=r"^This averages over groups of 'area' in the rows of .*, which stay in their engine\. Leave"
+    ):
         fit.effects("x", by="area")

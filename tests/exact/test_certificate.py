@@ -531,6 +531,7 @@ def test_advice_that_is_no_better_is_not_given():
     assert "Give lr=0.5" in short
 
 
+@pytest.mark.diverges
 def test_a_rate_that_is_advised_is_below_the_limit_beside_it():
     x = np.linspace(0, 103, 100)
     data = {"x": x, "y": 0.7 * x + 0.4 + np.random.default_rng(0).normal(size=100)}

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import squarely as sq
@@ -65,6 +66,8 @@ def test_all_tests_are_those_alone(fit):
     assert found.frame.columns.tolist() == ["statistic", "df", "pvalue", "says"]
     for name, test in alone.items():
         assert found[name].as_dict() == test.as_dict()
+    with pytest.raises(OptionError, match=r"There is no test 'white' among these diagnostics\. Did you mean 'White'\?"):
+        found["white"]
     assert found["Jarque-Bera"].statistic == fit.normality.jarque_bera
     assert "White" not in fit.diagnostics(white=False).frame.index
     assert_close(found["Durbin-Watson"].statistic, fit.durbin_watson, rtol=1e-12)
@@ -158,11 +161,22 @@ def test_a_fit_without_residuals_has_nothing_to_test(response):
     assert "nan" in str(found.summary())
 
 
+def test_absorbed_effects_are_refused():
+    fit = sq.ols("mpg ~ weight + displacement | origin", CARS)
+    for method in ROW_TESTS:
+        with pytest.raises(OptionError, match=r"absorbed fixed effects does not have\. Write the effects as categories"):
+            getattr(fit, method)()
+    cars = pd.read_csv(CARS)[["origin", "weight", "displacement"]]
+    within = cars - cars.groupby("origin").transform("mean").assign(origin=0)
+    r = within["weight"].corr(within["displacement"])
+    assert_close(fit.vif()["GVIF"], [1 / (1 - r**2)] * 2, rtol=1e-10)
+
+
 def test_few_rows_have_the_tests_that_they_have_rows_for():
     fit = sq.ols("y ~ x", {"x": [1.0, 2, 3, 5], "y": [1.0, 3, 2, 5]})
     found = fit.diagnostics()
     assert "Breusch-Pagan" in found.frame.index
-    assert "RESET is left out: RESET adds 2 columns, and 2 degrees of freedom are left. Add rows." in found.notes
+    assert "RESET is left out: RESET adds 2 columns, which takes all 2 degrees of freedom. Add rows." in found.notes
     assert all(0 <= test.pvalue <= 1 or math.isnan(test.pvalue) for test in found)
 
 

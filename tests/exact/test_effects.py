@@ -198,7 +198,7 @@ def test_a_fit_without_rows_has_what_its_means_give(fit, tmp_path):
 
 
 def test_rows_that_have_changed_are_refused():
-    rows = ROWS.copy()
+    rows = {name: ROWS[name].to_numpy().copy() for name in "xy"}
     fit = sq.ols("y ~ log(x)", rows)
     rows["x"] += 1
     with pytest.raises(DataError, match="has changed since it was first read"):
@@ -297,6 +297,29 @@ def test_elasticities_are_of_numbers(fit):
     zero = sq.ols("y ~ x - 1", {"x": [0.0, 1, 2, 3], "y": [0.5, 1, 2, 4]})
     with pytest.raises(DataError, match=r"^slope='eyex' is relative to the prediction, which is zero in some rows\."):
         zero.effects("x", slope="eyex")
+
+
+@pytest.mark.parametrize("terms", ["log(x)", "x * a + z", "x + I(x ** 2) + a:z", "log(x) * a"])
+def test_effects_beside_absorbed_effects_are_those_beside_dummies(terms):
+    rows = ROWS.assign(y=ROWS["y"] + np.sqrt(ROWS["firm"]))
+    absorbed, dummies = sq.ols(f"y ~ {terms} | firm", rows), sq.ols(f"y ~ {terms} + C(firm)", rows)
+    names = [name for name in ("x", "z", "a") if name in absorbed.effects().variable.unique()]
+    assert names[0] == "x"
+    for options in ({}, {"by": "a"}, {"by": "firm"}, {"at": {"x": [2, 3]}}, {"slope": "dyex"}):
+        variable = [name for name in names if name not in options.get("at", {}) and not (name == "a" and "slope" in options)]
+        one, other = (fit.effects(variable or "x", **options) for fit in (absorbed, dummies))
+        assert_close(one[["estimate", "se", "pvalue"]], other[["estimate", "se", "pvalue"]], rtol=1e-8, atol=1e-12)
+
+
+def test_averages_of_predictions_beside_absorbed_effects_are_refused():
+    rows = ROWS.assign(size=ROWS["firm"] ** 2)
+    fit = sq.ols("y ~ x + size | firm", rows)
+    message = r"which have no standard errors with absorbed fixed effects\. Use effects, or write C\(firm\) before the '\|'"
+    for read in (lambda: fit.margins(), lambda: fit.effects("x", slope="eyex"), lambda: fit.plot("effects")):
+        with pytest.raises(OptionError, match=message):
+            read()
+    with pytest.warns(UserWarning, match=r"^1 estimate is NaN, .*: size dy/dx\. Dropped columns: size is absorbed by firm\.$"):
+        assert fit.effects().estimate.isna().tolist() == [False, True]
 
 
 def test_the_figure_has_a_panel_for_each_predictor(fit):

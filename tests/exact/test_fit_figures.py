@@ -427,7 +427,11 @@ def test_fits_can_be_named_and_equal_fits_are_numbered():
         (lambda fit: sq.plot_coefficients(fit, names="a"), OptionError, "names='a' does not name 1 fit"),
         (lambda fit: sq.plot_coefficients(fit, fit, names=["a", "a"]), OptionError, "a different text for each"),
         (lambda fit: sq.plot_coefficients(fit, fit, names=["a"]), OptionError, "does not name 2 fits"),
-        (lambda fit: fit.plot("hist"), OptionError, "kind='hist' is not understood. Use 'line', 'coefficients', 'residuals'"),
+        (
+            lambda fit: fit.plot("hist"),
+            OptionError,
+            "kind='hist' is not understood. Use 'line', 'coefficients', 'effects', 'residuals'",
+        ),
         (lambda fit: fit.plot("line"), OptionError, "'weight' and 'origin', of which 'origin' has categories"),
         (lambda fit: fit.plot(ax=3), InputError, "ax is 'int'"),
         (lambda fit: fit.plot().save("figure"), OptionError, "ends in .png, .svg or .pdf"),

@@ -87,6 +87,14 @@ def test_a_predictor_that_the_effects_absorb_is_dropped_and_named(effects):
     assert_close(fit.params[["x", "z"]], sq.ols(f"y ~ x + z | {effects}", panel()).params, rtol=1e-11)
 
 
+def test_absorbed_predictors_are_one_note():
+    fit = sq.ols("y ~ x + C(industry) + size | firm", panel())
+    assert (
+        "Dropped, because firm absorbs them: C(industry)[T.1], C(industry)[T.2], C(industry)[T.3], C(industry)[T.4], size."
+        in fit.notes
+    )
+
+
 def test_a_predictor_that_others_and_the_effects_make_is_dropped_and_named():
     data = panel().assign(born=lambda rows: rows["age"] - rows["x"])
     fit = sq.ols("y ~ x + born + z | year", data)
@@ -260,3 +268,65 @@ def test_a_preview_counts_the_scan_of_the_effects():
     plan = sq.preview("y ~ x | firm + year", panel())
     assert [purpose for purpose, _ in plan.passes] == ["fixed effects", "cross-products", "residuals"]
     assert sq.ols("y ~ x | firm + year", panel()).solution.scans == 3
+
+
+def test_influence_is_that_of_dummies():
+    data = panel()
+    fit, peer = sq.ols("y ~ x + z | firm + year", data), sq.ols("y ~ C(firm) + C(year) + x + z", data)
+    mine, theirs = (each.get_influence().summary_frame() for each in (fit, peer))
+    assert_close(mine, theirs[mine.columns], rtol=1e-8, atol=1e-9)
+    assert_close(fit.outlier_test(k=3), peer.outlier_test(k=3), rtol=1e-8)
+    assert_close(fit.augment().filter(regex=r"^\."), peer.augment().filter(regex=r"^\."), rtol=1e-8, atol=1e-9)
+
+
+def test_what_is_computed_of_the_columns_of_x_alone_is_that_of_dummies():
+    data = panel()
+    fit, peer = sq.ols("y ~ x + z | firm + year", data), sq.ols("y ~ C(firm) + C(year) + x + z", data)
+    for name in ("standardized", "partial_r2"):
+        assert_close(getattr(fit, name)(), getattr(peer, name)()[["x", "z"]], rtol=1e-9)
+    for name in ("het_arch", "acorr_ljungbox"):
+        mine, theirs = (getattr(each, name)(3) for each in (fit, peer))
+        assert_close([mine.statistic, mine.pvalue], [theirs.statistic, theirs.pvalue], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda fit: fit.diagnostics(),
+        lambda fit: fit.het_breuschpagan(),
+        lambda fit: fit.het_white(),
+        lambda fit: fit.het_goldfeldquandt(),
+        lambda fit: fit.acorr_breusch_godfrey(2),
+        lambda fit: fit.durbin_watson_test(),
+        lambda fit: fit.linear_reset(),
+        lambda fit: fit.linear_harvey_collier(),
+        lambda fit: fit.linear_rainbow(),
+        lambda fit: fit.effects("x"),
+        lambda fit: fit.margins(),
+        lambda fit: fit.plot("effects"),
+        lambda fit: fit.ridge(1.0),
+        lambda fit: fit.lasso(1.0),
+        lambda fit: fit.elastic_net(1.0),
+        lambda fit: fit.without("x"),
+    ],
+)
+def test_what_needs_the_columns_of_the_effects_is_refused(call):
+    with pytest.raises(
+        OptionError, match=r"needs the columns of the fixed effects, which 'y ~ x \| firm' absorbs\. Write few levels"
+    ):
+        call(sq.ols("y ~ x | firm", panel()))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda data: sq.ols("y ~ x | firm", data, by="year"),
+        lambda data: sq.rolling("y ~ x | firm", data, window=50),
+        lambda data: sq.expanding("y ~ x | firm", data),
+        lambda data: sq.ols("y + z ~ x | firm", data),
+        lambda data: sq.sweep("y ~ x | firm", data, lr=[0.1]),
+    ],
+)
+def test_many_fits_and_training_do_not_absorb_effects(call):
+    with pytest.raises(OptionError, match=r"has fixed effects after '\|', which ols absorbs and .* does not"):
+        call(panel())

@@ -198,3 +198,31 @@ def test_numbers_as_plain_values():
         "g": "b", "nobs": 20, "dropped": "", "reason": "y is constant (0.1).",
         "params": 0, "bse": 0, "tvalues": 0, "pvalues": 0, "rsquared": 0,
     }  # fmt: skip
+
+
+def test_a_column_of_groups_with_the_name_of_another_column():
+    frame = sq.ols("y ~ x", rows().rename(columns={"g": "term"}), by="term").frame()
+    assert list(frame.columns[:3]) == ["by_term", "term", "estimate"]
+    assert set(frame["by_term"]) == {"äb", "c d", "it's"}
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_values_beyond_the_range_of_squares(size):
+    data = rows().assign(x=lambda d: d["x"] * size)
+    with pytest.raises(DataError, match=r"'x' of the data frame are .*leave the range of double precision"):
+        sq.ols("y ~ x", data, by="g")
+    with pytest.raises(DataError, match=r"'x' of the data frame are .*leave the range of double precision"):
+        sq.rolling("y ~ x", data, window=50)
+
+
+def test_absorbed_effects_are_refused():
+    data = rows()
+    for call in (
+        lambda: sq.ols("y ~ x | g", data, by="k"),
+        lambda: sq.ols("y + w ~ x | g", data),
+        lambda: sq.rolling("y ~ x | g", data, window=50),
+        lambda: sq.ols("y ~ x + z | g", data).without("z"),
+        lambda: sq.ols("y ~ x + z | g", data).update(data.head(3)),
+    ):
+        with pytest.raises(OptionError, match="fixed effects"):
+            call()

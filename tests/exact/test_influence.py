@@ -163,6 +163,18 @@ def test_a_dropped_column_has_no_change(frame):
     assert_close(ours.drop(columns="dfb_I(3 * weight)"), frame, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(("effects", "dummies"), [("f", "C(f)"), ("f + t", "C(f) + C(t)")])
+def test_absorbed_effects_are_dummies(effects, dummies):
+    r = np.random.default_rng(1)
+    data = pd.DataFrame({"x": r.normal(size=300), "f": r.integers(0, 20, 300), "t": r.integers(0, 6, 300)})
+    data["y"] = data["x"] + data["f"] / 3 + r.normal(size=300)
+    data.loc[5, "f"] = 99  # alone in its level
+    ours, theirs = (sq.ols(f"y ~ x {more}", data).get_influence() for more in (f"| {effects}", f"+ {dummies}"))
+    assert ours.notes == theirs.notes != ()
+    frame = ours.summary_frame()
+    assert_close(frame, theirs.summary_frame()[frame.columns], rtol=1e-9, atol=1e-12)
+
+
 def test_a_robust_fit_has_the_same_influence_and_says_so(fit, frame):
     influence = fit.vcov("HC3").get_influence()
     pd.testing.assert_frame_equal(influence.summary_frame(), frame)

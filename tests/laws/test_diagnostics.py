@@ -44,6 +44,14 @@ def test_any_cut_of_the_rows_gives_the_same(seed, sizes, weights):
     assert_close(numbers(other), numbers(one), rtol=1e-9, atol=1e-12)
 
 
+@settings(max_examples=8)
+@given(seeds, st.floats(0.01, 100))
+def test_equal_weights_are_no_weights(seed, weight):
+    data = table(seed)
+    one, other = sq.ols(FORMULA, data), sq.ols(FORMULA, {**data, "w": np.full(120, weight)}, weights="w")
+    assert_close(numbers(other), numbers(one), rtol=1e-8, atol=1e-12)
+
+
 @settings(max_examples=15)
 @given(seeds, st.floats(1e-4, 1e4), st.floats(-1e3, 1e3))
 def test_units_of_a_column_and_of_the_response_do_not_matter(seed, c, shift):

@@ -185,6 +185,27 @@ def test_white_special_and_breusch_pagan_against_fitted_are_auxiliary_regression
                                auxiliary.fvalue, auxiliary.f_pvalue], rtol=1e-8)  # fmt: skip
 
 
+def test_auxiliary_regressions_of_a_fit_without_an_intercept_have_a_constant(rows):
+    fit = sq.ols("y ~ x + z - 1", rows)
+    X = np.column_stack([rows["x"], rows["z"]])
+    theirs = sm.OLS(rows["y"], X).fit()
+    x, z, target, n = *X.T, theirs.resid**2, len(X)
+    for test, columns in ((fit.het_breuschpagan(), [x, z]), (fit.het_white(), [x, z, x * x, x * z, z * z])):
+        auxiliary = sm.OLS(target, sm.add_constant(np.column_stack(columns))).fit()
+        lm = n * auxiliary.rsquared
+        expected = [lm, stats.chi2.sf(lm, len(columns)), auxiliary.fvalue, auxiliary.f_pvalue]
+        assert_close([*test], expected, rtol=1e-8)
+    center = X - X.mean(axis=0)
+    distance = np.einsum("ij,jk,ik->i", center, np.linalg.inv(np.cov(X.T)), center)
+    nearest = np.argsort(distance, kind="stable")[: n // 2]
+    part = sm.OLS(rows["y"][nearest], X[nearest]).fit()
+    F = (theirs.ssr - part.ssr) / (n - n // 2) / part.mse_resid
+    assert_close(fit.linear_rainbow(use_distance=True).statistic, F, rtol=1e-8)
+    larger = sm.OLS(rows["y"], np.column_stack([X, theirs.fittedvalues**2, theirs.fittedvalues**3])).fit()
+    test = fit.linear_reset()
+    assert_close([test.statistic, test.pvalue], larger.compare_f_test(theirs)[:2], rtol=1e-8)
+
+
 @pytest.mark.parametrize("order_by", [None, "x", "g"])
 def test_ranges_of_rows_are_fitted_separately(both, order_by, rows):
     fit, theirs = both

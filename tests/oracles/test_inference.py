@@ -36,7 +36,6 @@ HYPOTHESES = (
 CLUSTERS = ("cl.ca.n", "cl.ca.F", "cl.ca.w.CR2", "cl.ca.joint", "cl2.inn.n", "cl2.sal.raw")
 FIXED_EFFECTS = ("fe.", "pf.fe", "lm.fe")
 PREDICTIONS = ("pred.", "sm.pred")
-EFFECTS = ("contrast", "slope.", "mean.", "me.", "emm.", "grid.", "trends", "partialR2", "std")
 PENALTIES = ("ridge.", "lasso.", "enet", "sk.")
 INFLUENCE = ("infl.", "sm.influence", "sm.cooks", "sm.outlier")
 DIAGNOSTICS = (
@@ -45,18 +44,10 @@ DIAGNOSTICS = (
     "sm.arch", "sm.gq", "sm.vif",
 )  # fmt: skip
 MANY_FITS = ("by.", "multi", "na.")
+EFFECTS = ("contrast", "slope.", "mean.", "me.", "emm.", "grid.", "trends", "partialR2", "std")
 ELSEWHERE = (
-    "freq.",
-    *PENALTIES,
-    *HYPOTHESES,
-    *CLUSTERS,
-    *PREDICTIONS,
-    *INFLUENCE,
-    *DIAGNOSTICS,
-    *MANY_FITS,
-    *FIXED_EFFECTS,
-    *EFFECTS,
-)
+    "freq.", *PENALTIES, *HYPOTHESES, *CLUSTERS, *PREDICTIONS, *INFLUENCE, *DIAGNOSTICS, *MANY_FITS, *FIXED_EFFECTS, *EFFECTS,
+)  # fmt: skip
 # Conventions that squarely does not have: R's AIC counts sigma, HC4m and HC5.
 REFUSED = {
     "ols.prestige.fit": "AIC and BIC of R count sigma", "hc.prestige.HC4m": "not offered", "hc.prestige.HC5": "not offered",

@@ -1,10 +1,11 @@
 """Numbers of textbooks and manuals, as printed: each must be that of squarely, rounded to the places that are printed.
 
-Sources: Stock and Watson, Introduction to Econometrics, chapters 4 to 9 (California schools, HC1); Greene, Econometric Analysis,
-chapter on heteroscedasticity (credit cards); Baltagi and Pinnoi 1995 and the vignette of plm (Produc); James et al., An
-Introduction to Statistical Learning, lab of chapter 3 (Boston); Fox and Weisberg, An R Companion (Duncan), and the help page of
-car's Anova (Moore); the help page of R's npk; R's summary of lm (stackloss, airquality, cars, women, mtcars). Three numbers of the
-books are rounded twice or truncated in their last place: they are here as Stata prints them, or with a place less.
+Sources: Stock and Watson, Introduction to Econometrics, chapters 4 to 9 (California schools, HC1); Greene, Econometric
+Analysis, chapter on heteroscedasticity (credit cards); Baltagi, Econometric Analysis of Panel Data (Grunfeld); Baltagi and
+Pinnoi 1995 and the vignette of plm (Produc); James et al., An Introduction to Statistical Learning, lab of chapter 3 (Boston);
+Fox and Weisberg, An R Companion (Duncan), and the help page of car's Anova (Moore); the help page of R's npk; R's summary of lm
+(stackloss, airquality, cars, women, mtcars). Three numbers of the books are rounded twice or truncated in their last place:
+they are here as Stata prints them, or with a place less.
 """
 
 import functools
@@ -24,6 +25,9 @@ DATA = Path(__file__).parents[1] / "data"
 def read(name):
     if name == "ccard":
         return statsmodels.datasets.ccard.load_pandas().data
+    if name == "grunfeld":  # the ten firms of Grunfeld and Griliches
+        data = statsmodels.datasets.grunfeld.load_pandas().data
+        return data[data["firm"] != "American Steel"]
     folder = "inference" if (DATA / "inference" / f"{name}.csv").exists() else "r"
     data = pd.read_csv(DATA / folder / f"{name}.csv")
     if name == "caschools":
@@ -63,6 +67,7 @@ COEFFICIENTS = [
      "-237.15 221.09 -3.0818 3.4477 27.941 95.672 234.35 92.08 -14.997 7.1995"),
     ("produc", "log(gsp) ~ log(pcap) + log(pc) + log(emp) + unemp", None,
      "1.643 0.058 0.155 0.017 0.309 0.010 0.594 0.014 -0.007 0.001"),
+    ("grunfeld", "invest ~ value + capital", None, "-42.714 9.512 0.1156 0.0058 0.2307 0.0255"),
     ("boston", "medv ~ lstat", None, "34.55384 0.56263 -0.95005 0.03873"),
     ("boston", "medv ~ lstat + age", None, "33.22276 0.73085 -1.03207 0.04819 0.03454 0.01223"),
     ("boston", "medv ~ lstat + I(lstat**2)", None, "42.862007 0.872084 -2.332821 0.123803 0.043547 0.003745"),
@@ -83,6 +88,12 @@ def test_coefficients_and_standard_errors(data, formula, vcov, printed):
     found = [value for pair in zip(fit.params, fit.bse, strict=True) for value in pair]
     wrong = [(text, value) for text, value in zip(printed.split(), found, strict=True) if not as_printed(value, text)]
     assert wrong == []
+
+
+def test_fixed_effects_of_firms_as_dummies():
+    fit = sq.ols("invest ~ value + capital + C(firm)", read("grunfeld"))
+    found = [fit.params["value"], fit.bse["value"], fit.params["capital"], fit.bse["capital"]]
+    assert all(map(as_printed, found, ["0.1101", "0.0119", "0.3101", "0.0174"]))
 
 
 def test_fixed_effects_of_states_as_dummies():

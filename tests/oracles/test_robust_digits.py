@@ -10,7 +10,7 @@ from tests.support.checks import exact_normal_equations_of, nist, nist_columns
 from tests.support.exact_reference import as_decimal, root, true_digits
 
 N, LAGS = 24, 2
-GROUPS = np.arange(N) // 3
+GROUPS, CROSSED = np.arange(N) // 3, np.arange(N) % 7
 KINDS = ("HC0", "HC1", "HC2", "HC3", "HC4", "CR1", "CR3", "HAC", "DK")
 
 
@@ -53,6 +53,10 @@ def exact_variances(data, g, kind):
         return [sum(C[i][j] ** 2 * e[i] ** 2 * hc_factor(kind, h[i], n, k) for i in range(n)) for j in terms]
     if kind == "HAC":
         return [Fraction(n, n - k) * bartlett([C[i][j] * e[i] for i in range(n)]) for j in terms]
+    if kind == "two-way":
+        pairs = np.array([first * n + second for first, second in zip(g.tolist(), CROSSED[:n].tolist(), strict=True)])
+        parts = [exact_variances(data, labels, "CR1") for labels in (g, CROSSED[:n], pairs)]
+        return [first + second - both for first, second, both in zip(*parts, strict=True)]
     clusters = [[i for i in range(n) if g[i] == label] for label in sorted(set(g.tolist()))]
     sums = [cluster_scores(C, X, e, rows, adjusted=kind == "CR3") for rows in clusters]
     G = len(clusters)
@@ -89,14 +93,17 @@ def cluster_scores(C, X, e, rows, *, adjusted):
     return [sum(C[i][j] * v for i, v in zip(rows, u, strict=True)) for j in range(len(C[0]))]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", DESIGNS)
+CASES = [(name, kind) for name in DESIGNS for kind in KINDS]
+CASES += [(name, "two-way") for name in ("leverage", "collinear", "plain")]  # indefinite ones have eigenvalues set to zero
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
 def test_robust_standard_errors_have_the_digits_that_are_claimed(name, kind):
     data = DESIGNS[name]
     g = groups_of(name, len(data["y"]))
-    fit = sq.ols(f"y ~ {' + '.join(each for each in data if each != 'y')}", {**data, "g": g})
+    fit = sq.ols(f"y ~ {' + '.join(each for each in data if each != 'y')}", {**data, "g": g, "h": CROSSED[: len(g)]})
     options = {"CR": {"cluster": "g"}, "HA": {"lags": LAGS}, "DK": {"lags": LAGS, "time": "g"}}.get(kind[:2], {})
-    robust = fit.vcov(kind, **options)
+    robust = fit.vcov(cluster=["g", "h"]) if kind == "two-way" else fit.vcov(kind, **options)
     if kind == "CR3" and name == "leverage":  # the cluster with that row determines the coefficient up to rounding
         assert robust.bse.isna().all()
         assert robust.digits_bse.isna().all()

@@ -47,6 +47,8 @@ EFFECTS = [
     _effects("a number for a column", "variable=3 is not the name of a column. Write one, such as 'x'.", 3, python_only=NO_OBJECTS),
     _effects("limits at the level of 5 %", "alpha=0.95 would give limits at the level of 5 %. For 95 % limits write alpha=0.05.",
              options={"alpha": 0.95}, python_only="the command line prints limits at 95 %"),
+    _margins("average predictions beside absorbed effects", "margins() gives average predictions, which have no standard errors",
+             "y ~ x | origin"),
     _margins("at= of a column that the formula lacks", "The formula 'y ~ x' has no column 'z'. Known names: 'x'.", "y ~ x",
              options={"at": {"z": 1}}, raises=DataError),
     _margins("at= of an unknown level", "at= sets 'origin' to 'moon', which is not a level of the fit. Known names: 'europe',",

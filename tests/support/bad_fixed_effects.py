@@ -33,6 +33,8 @@ FIXED_EFFECTS = [
          "nothing is left to measure the errors with. Absorb a column with fewer levels.", DataError),
     _row("a predictor that they absorb", "y ~ size | firm", "No column is left to fit: size is absorbed by firm. Name a",
          DataError),
+    _row("a response that they absorb", "size ~ x | firm", "The response 'size' of <data> does not vary within the levels of firm, "
+         "so nothing is left to explain. Leave these effects out", DataError),
     _row("CR2", "y ~ x | firm", "vcov='CR2' needs the leverages of whole clusters, and those of absorbed effects are not summed. "
          "Use vcov='CR1', or write few levels as C(...)", OptionError, options={"vcov": "CR2", "cluster": "year"}),
     _row("training", "y ~ x | firm", "has fixed effects after '|', which ols absorbs and training does not. Use ols, or write few "

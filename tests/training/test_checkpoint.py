@@ -110,7 +110,7 @@ def test_every_scheduler_goes_on_to_the_same_bits(name, cut, tmp_path):
         {"average": 3, "batch_size": 100},
         {"stop": "loss", "patience": 2, "min_delta": 0.002, "epochs": 60, "lr": 0.02},
         {"stop": "validation", "patience": 2, "validation": CARS, "batch_size": 64, "lr": 0.2, "epochs": 100},
-        {"stop": "20 se", "lr": 0.5, "epochs": 500},
+        {"stop": "2 se", "lr": 0.1, "epochs": 500},
         {"loss": "huber", "clip_grad_norm": 0.1, "batch_size": 64, "replacement": True},
         {"metrics": ["r2", "mae"], "shuffle": False, "batch_size": 97, "gradient": "closed"},
         {"engine": "moments", "optimizer": "lbfgs"},

@@ -396,6 +396,17 @@ def test_sgd_that_does_something_else_has_no_theory(options):
     assert (group.kind, group.maximize, group.dampening) == ("sgd", bool(options.get("maximize")), options.get("dampening", 0.0))
 
 
+@pytest.mark.parametrize("options", [{"momentum": 1.0}, {"momentum": 1.5}, {"momentum": 1.0, "nesterov": True}], ids=str)
+@pytest.mark.parametrize("batch_size", [None, 100])
+def test_a_momentum_of_one_or_more_has_no_theory_and_a_note(options, batch_size):
+    run = sq.train(
+        "mpg ~ weight", CARS, optimizer=lambda p: torch.optim.SGD(p, lr=1e-3, **options), batch_size=batch_size, epochs=5
+    )
+    assert run.theory.lr_limit is None
+    assert run.status == "epochs used up"
+    assert f"A momentum of {options['momentum']:g} keeps the steps from getting smaller: use one below 1" in run.notes[-1]
+
+
 def test_the_groups_of_an_optimiser_are_read_from_the_real_one():
     def made(parameters):
         weight, bias = sorted(parameters, key=lambda parameter: -parameter.ndim)

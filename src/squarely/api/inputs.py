@@ -247,6 +247,16 @@ def _open_loader(inputs: ModelInputs, loader: Iterable[object]) -> tuple[Formula
     return formula_of(source.names, source.response, intercept=bias), source
 
 
+def require_no_effects(formula: Formula, what: str) -> None:
+    """Raise an OptionError for something that does not absorb fixed effects, if the formula has some."""
+    if formula.effects:
+        columns = " + ".join(f"C({name})" for name in formula.label_columns)
+        raise OptionError(
+            f"The formula {formula.text!r} has fixed effects after '|', which ols absorbs and {what} does not. Use ols, or write "
+            f"few levels as columns: + {columns}."
+        )
+
+
 def open_training(inputs: ModelInputs, seed: int, contexts: ExitStack, processes: int = 1) -> tuple[Formula, Source, Source | None]:
     """Return the formula, the rows to train on and the rows to validate on: a fraction of the rows, or other data.
 
@@ -257,11 +267,7 @@ def open_training(inputs: ModelInputs, seed: int, contexts: ExitStack, processes
             f"loader= has no shards for {processes} processes. Give a formula and data, or X= and y=, or train in one process."
         )
     formula, source = open_inputs(inputs)
-    if formula.effects:
-        raise OptionError(
-            f"The formula {formula.text!r} has fixed effects after '|', which ols absorbs and training does not. Use ols, "
-            f"or write few levels as columns: + {' + '.join(f'C({name})' for name in formula.label_columns)}."
-        )
+    require_no_effects(formula, "training")
     source = contexts.enter_context(parse_once(inputs, formula, source, processes))
     return formula, *_split_validation(inputs, formula, source, seed)
 

@@ -15,6 +15,7 @@ from squarely.api.inputs import (
     parse_row_filter,
     require_complete,
     require_covariance,
+    require_no_effects,
     sort_rows,
 )
 from squarely.data import Source, pass_counter
@@ -50,6 +51,7 @@ def fit_by_groups(inputs: ModelInputs, by: object, *, collinear: str, precision:
         raise OptionError("by= reads the rows, and fold='aggregates' leaves them where they are. Leave fold= out.")
     require_group_covariance(inputs.covariance)
     formula, source = open_inputs(inputs)
+    require_no_effects(formula, "by=")
     source = sort_rows(inputs, source)
     formula = replace(formula, groups=read_group_columns(by, formula, source))
     with parse_once(inputs, formula, source) as stored:
@@ -67,6 +69,7 @@ def fit_several_responses(inputs: ModelInputs, *, collinear: str, precision: str
     if inputs.fold == "aggregates":
         raise OptionError("Several responses read the rows, and fold='aggregates' leaves them where they are. Leave fold= out.")
     formula, source = open_inputs(replace(inputs, formula=texts[0]))
+    require_no_effects(formula, "a fit of several responses")
     source = sort_rows(inputs, source)
     require_rows_here(source, "Several responses read")
     require_covariance(inputs.covariance, source, formula)
@@ -180,6 +183,7 @@ _NO_ARRAYS: dict[str, Any] = {"X": None, "y": None, "intercept": True}
 
 def _fit_windows(inputs: ModelInputs, fit: Callable[[Design, Source], WindowFits]) -> WindowFits:
     formula, source = open_inputs(inputs)
+    require_no_effects(formula, "a fit of windows")
     source = sort_rows(inputs, source)
     require_ordered_rows(source)
     with parse_once(inputs, formula, source) as stored:

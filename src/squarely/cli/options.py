@@ -77,11 +77,16 @@ def choice(literal: Any, help: str, panel: str) -> Any:  # noqa: A002
 
 if TYPE_CHECKING:
     from squarely.types import Collinear, Duplicates, Fold, Missing, Precision, RankDeficient, Unseen
+
+    PlotKind = types.PlotKind | None
 else:  # to typer these are texts, which `squarely` checks, so that every error has one style
     Missing = Annotated[str, choice(types.Missing, "Drop and count rows with missing values, or refuse them.", DATA)]
     Collinear = Annotated[str, choice(types.Collinear, "Drop and name columns that others span, or refuse them.", DATA)]
     Precision = Annotated[str, choice(types.Precision, "The arithmetic of the refinement.", COMPUTATION)]
     Fold = Annotated[str, choice(types.Fold, "Sum up rows in batches, or by aggregates in an engine.", COMPUTATION)]
+    _KINDS = list(get_args(types.PlotKind))
+    _PLOT_KIND = typer.Option(help=f"What --plot draws: {', '.join(_KINDS)}.", metavar="<name>", rich_help_panel=OUTPUT)
+    PlotKind = Annotated[str | None, _PLOT_KIND]
     Unseen = Annotated[str, choice(types.Unseen, "What to do with a level that the fit does not have.", DATA)]
     RankDeficient = Annotated[
         str, choice(types.RankDeficient, "What to do with a row that breaks the dependency of a dropped column.", DATA)

@@ -219,8 +219,9 @@ def unsupported_column_error(label: str, name: str, kind: str) -> DataError:
     decode = ", bytes for example with .str.decode('utf-8')" if is_binary else ""
     if any(word in kind for word in ("struct", "STRUCT", "OBJECT")):
         decode = ", objects for example with pandas.json_normalize"
+    groups = "" if "duration" in kind.lower() else "; cluster= and time= of ols take it as it is"
     advice = (
-        "Convert it to a number with a unit, such as the year or the days since the first date, or to text for categories."
+        f"Convert it to a number with a unit, such as the year or the days since the first date, or to text for categories{groups}."
         if temporal
         else f"Convert it to numbers or text first{decode}."
     )

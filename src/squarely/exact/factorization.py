@@ -6,12 +6,14 @@ shows which columns the earlier ones span, up to the rounding of the stored valu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from squarely.data import Source
+from squarely.design import Block, Design, IndicatorColumn, scaled_blocks
 from squarely.errors import DataError, changed_error, join_words
 from squarely.exact.condition_number import MOST_SINGULAR_VALUES, condition_of, condition_of_cosines, condition_of_scaled
 from squarely.exact.rank import (
@@ -210,3 +212,28 @@ def require_same_rows(source: Source, moments: Moments, n: int, sums: Array) -> 
         raise changed_error(
             source.label, f"{moments.n:,} complete rows", f"{n:,}" + (" with other values" if n == moments.n else "")
         )
+
+
+def sum_columns(table: Array) -> Array:
+    """Sum the columns of a table [1, ...] (k, m); weighted rows have the roots of their weights in the first, not ones."""
+    total: Array = table.sum(axis=1) if (table[0] == 1.0).all() else np.dot(table, table[0])
+    return total
+
+
+def sum_block(design: Design, block: Block, size: int) -> Array:
+    """Sum the scaled columns [1, x, y] of a block (k + 1,), with its weights, in pieces of at most `size` rows."""
+    layout, total = design.layout, np.zeros(len(design.columns) + 2)
+    dense, grouped = np.append(0, layout.dense + 1), layout.grouped + 1
+    for piece in scaled_blocks(design, block, size):
+        total[dense] += sum_columns(piece.Z)
+        total[grouped] += sum_by_group(piece.indicators, piece.Z[0], len(grouped))
+    return total
+
+
+def sum_by_group(indicators: Sequence[IndicatorColumn], r: Array, g: int) -> Array:
+    """Sum r (m,) times the indicators, by group: (g,)."""
+    total = np.zeros(g)
+    for column in indicators:
+        weights = r if column.values is None else r * column.values
+        total += np.bincount(column.places + 1, weights, g + 1)[1:]
+    return total

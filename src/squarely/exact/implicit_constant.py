@@ -11,7 +11,7 @@ from scipy.linalg import solve_triangular
 from squarely.data import Source
 from squarely.exact.factorization import Factorization
 from squarely.exact.rank import growth_of_rounding
-from squarely.exact.residuals import scan_residuals
+from squarely.exact.residuals import ResidualScan, scan_all_residuals
 from squarely.moments import Moments
 from squarely.numerics import ROUNDING, ROUNDOFF, Array, Pair, two_sum
 
@@ -84,7 +84,8 @@ def span_of(moments: Moments, source: Source, factor: Factorization) -> tuple[Sp
 
     def scan(hi: Array, lo: Array) -> tuple[float, Array]:
         b = np.concatenate([[-1.0], hi]), np.concatenate([[0.0], lo])
-        sums, _ = scan_residuals(moments, source, columns, b, extended=True, response=0.0)
+        of_ones = ResidualScan(moments=moments, columns=columns, b=b, extended=True, response=0.0)
+        sums = scan_all_residuals([of_ones], source)[0][0]
         return sums.squares, (sums.gradient + sums.gradient_low)[1:]
 
     return span_by_scans(moments, factor, scan)

@@ -46,12 +46,18 @@ def nearly_constant_columns(moments: Moments) -> np.ndarray:
 def constant_columns(moments: Moments, source: Source) -> tuple[np.ndarray, np.ndarray]:
     """Return which columns (k + 1,) are constant up to rounding, which whole numbers do not have, and which of these are zero.
 
-    Columns that fixed effects absorb are zero.
+    Columns that fixed effects absorb are zero. A response that they absorb is a DataError.
     """
     if moments.design.absorbed is not None:
         lengths = np.sqrt(np.diag(moments.gram))
         negligible = lengths <= _NEGLIGIBLE_NOISE * absorption_noise(moments.design)
-        negligible[[0, -1]] = False
+        if negligible[-1]:
+            effects = " and ".join(moments.design.absorbed.names)
+            raise DataError(
+                f"The response {moments.design.response!r} of {source.label} does not vary within the levels of {effects}, so "
+                "nothing is left to explain. Leave these effects out, or absorb a column with fewer levels."
+            )
+        negligible[0] = False
         return negligible, negligible
     found, zero = canceled_columns(moments.design, _ends(moments.design, source))
     return found | _columns_near_means(moments, source), zero

@@ -13,7 +13,6 @@ from squarely.data import Source, scan_purpose
 from squarely.design import (
     Block,
     Design,
-    IndicatorColumn,
     ScaledBlock,
     dense_table,
     fold_response_blocks,
@@ -22,7 +21,7 @@ from squarely.design import (
     take_indicators,
 )
 from squarely.errors import DataError
-from squarely.exact.factorization import SIX_DIGITS, require_same_rows
+from squarely.exact.factorization import SIX_DIGITS, require_same_rows, sum_by_group, sum_columns
 from squarely.moments import Moments, fold_in_threads, rows_per_block
 from squarely.numerics import (
     SLICED_ROWS,
@@ -78,10 +77,9 @@ class ResidualSums:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ResidualScan:
-    """What a scan of residuals needs: coefficients b (q,) of some columns, as double-double.
+    """What a scan of the residuals of `response` times the response needs: coefficients b (q,) of some columns.
 
-    `extended` computes residuals and X'r in double-double, otherwise in plain doubles. The residuals are those of the response
-    times `response`.
+    `extended` computes residuals and X'r in double-double, otherwise in plain doubles.
     """
 
     __repr__ = short_repr
@@ -91,14 +89,6 @@ class ResidualScan:
     b: Pair
     extended: bool
     response: float = 1.0
-
-
-def scan_residuals(
-    moments: Moments, source: Source, columns: np.ndarray, b: Pair, *, extended: bool, response: float = 1.0
-) -> tuple[ResidualSums, Array]:
-    """Scan the rows once; see `ResidualScan` and `scan_all_residuals`."""
-    scan = ResidualScan(moments=moments, columns=columns, b=b, extended=extended, response=response)
-    return scan_all_residuals([scan], source)[0]
 
 
 @scan_purpose("residuals")
@@ -251,24 +241,8 @@ class _Coefficients:
 
     def sum_columns(self, piece: ScaledBlock) -> Array:
         """Sum every column of a block, with its weights: [1, dense x, y, grouped]."""
-        grouped = _sum_by_group(piece.indicators, piece.Z[0], len(self.grouped[0]))
+        grouped = sum_by_group(piece.indicators, piece.Z[0], len(self.grouped[0]))
         return np.concatenate([sum_columns(piece.Z), grouped])
-
-
-def sum_columns(table: Array) -> Array:
-    """Sum the columns of a table [1, ...] (k, m); weighted rows have the roots of their weights in the first, not ones."""
-    total: Array = table.sum(axis=1) if (table[0] == 1.0).all() else np.dot(table, table[0])
-    return total
-
-
-def sum_block(design: Design, block: Block, size: int) -> Array:
-    """Sum the scaled columns [1, x, y] of a block (k + 1,), with its weights, in pieces of at most `size` rows."""
-    layout, total = design.layout, np.zeros(len(design.columns) + 2)
-    dense, grouped = np.append(0, layout.dense + 1), layout.grouped + 1
-    for piece in scaled_blocks(design, block, size):
-        total[dense] += sum_columns(piece.Z)
-        total[grouped] += _sum_by_group(piece.indicators, piece.Z[0], len(grouped))
-    return total
 
 
 def _coefficients(design: Design, columns: np.ndarray, b: Pair, response: float = 1.0) -> _Coefficients:
@@ -282,15 +256,6 @@ def _coefficients(design: Design, columns: np.ndarray, b: Pair, response: float 
     return _Coefficients(dense=(hi[:d], lo[:d]), grouped=(hi[d:], lo[d:]), places=places, selected_places=at, response=response)
 
 
-def _sum_by_group(indicators: Sequence[IndicatorColumn], r: Array, g: int) -> Array:
-    """Sum r (m,) times the indicators, by group: (g,)."""
-    total = np.zeros(g)
-    for column in indicators:
-        weights = r if column.values is None else r * column.values
-        total += np.bincount(column.places + 1, weights, g + 1)[1:]
-    return total
-
-
 def _plain_residuals(piece: ScaledBlock, b: _Coefficients) -> Array:
     """Return r = y - X b (m,) in plain doubles."""
     r: Array = b.response * piece.Z[-1] - np.dot(b.dense[0] + b.dense[1], piece.Z[:-1])
@@ -302,7 +267,7 @@ def _plain_residuals(piece: ScaledBlock, b: _Coefficients) -> Array:
 def _plain_gradient(piece: ScaledBlock, b: _Coefficients) -> tuple[Array, Pair, float]:
     """Return r = y - X b (m,) and X'r in plain doubles, with a low part of zero."""
     r = _plain_residuals(piece, b)
-    gradient = np.concatenate([np.dot(piece.Z[:-1], r), _sum_by_group(piece.indicators, r, len(b.grouped[0]))])
+    gradient = np.concatenate([np.dot(piece.Z[:-1], r), sum_by_group(piece.indicators, r, len(b.grouped[0]))])
     return r, (gradient, np.zeros_like(gradient)), 0.0
 
 

@@ -103,7 +103,7 @@ class CoefficientStatistics(Statistics):
     def digits(self) -> pd.Series:
         """Decimal digits of each coefficient that can be trusted, against the exact solution for the stored doubles.
 
-        A coefficient that is tiny beside its standard error has few digits, and needs none.
+        A coefficient that is tiny compared with its standard error has few digits, and needs none.
         """
         return self._label_params(self.solution.digits)
 

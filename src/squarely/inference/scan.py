@@ -197,7 +197,7 @@ def _whiten(
         )
         if design.formula.has_frequencies:
             roots = table[0]
-            rows = replace(rows, V=V / roots, residuals=residuals / roots, table=table / roots, frequencies=roots**2)
+            rows = replace(rows, V=V / roots, residuals=residuals / roots, table=table / roots, frequencies=np.rint(roots**2))
         elif design.formula.weights is not None:
             rows = replace(rows, weights=table[0] ** 2)
         if design.absorbed is not None:
@@ -212,9 +212,18 @@ def _needs_extended(solution: Solution) -> bool:
     design = solution.moments.design
     if solution.precision != "extended" or design.absorbed is not None:
         return solution.precision == "extended"
+    return not _double_error(solution) <= _TWELVE_DIGITS * np.sqrt(solution.ssr) / design.scales[-1]
+
+
+def _double_error(solution: Solution) -> float:
+    """Return the norm of the errors of residuals in double, in the scaled unit of the response."""
     lengths = np.sqrt(np.diag(solution.moments.gram))
-    terms = float(lengths[solution.factor.columns] @ np.abs(solution.scaled_params[0]) + lengths[-1])
-    return not 4 * ROUNDOFF * terms <= _TWELVE_DIGITS * np.sqrt(solution.ssr) / design.scales[-1]
+    return 4 * ROUNDOFF * float(lengths[solution.factor.columns] @ np.abs(solution.scaled_params[0]) + lengths[-1])
+
+
+def residual_error(solution: Solution) -> float:
+    """Return the norm of the errors of the residuals of whitened rows, in the scaled unit of the response."""
+    return solution.fitted_error + (0.0 if _needs_extended(solution) else _double_error(solution))
 
 
 def _require_complete(

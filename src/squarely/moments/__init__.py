@@ -28,7 +28,7 @@ from squarely.moments.gather import (
 from squarely.moments.gpu import fold_on_device
 from squarely.moments.gradient_noise import expected_noise, fold_gradient_noise, noise_cost
 from squarely.moments.merge import CANCELLATION, MergedMoments, SignedMoments, absent_levels, has_same_moments, merge_moments
-from squarely.moments.moments import Moments
+from squarely.moments.moments import Moments, require_value_range
 from squarely.moments.qr import fold_qr
 from squarely.moments.serialize import (
     MAX_SAVED_COLUMNS,

@@ -88,6 +88,11 @@ def require_range(design: Design, source: Source, gram: Array) -> None:
     _require_weight_range(design, source, float(gram[0, 0]))
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = np.abs(design.centers) + design.scales * np.sqrt(np.diag(gram)[1:] / gram[0, 0])
+    require_value_range(design, source, sizes)
+
+
+def require_value_range(design: Design, source: Source, sizes: Array) -> None:
+    """Raise a DataError for the first column of sizes (k,), such as its root mean square, beyond what doubles can square."""
     for name, size in zip(design.labels, sizes.tolist(), strict=True):
         if not size < _LARGEST_VALUE or 0.0 < size < 1 / _LARGEST_VALUE:
             magnitude = f"near {size:.1g}" if np.isfinite(size) else "too large"

@@ -77,7 +77,7 @@ class Panel:
     height: float = 4.4
 
 
-def draw(panels: Sequence[Panel], ax: Any = None, *, columns: int | None = None) -> Any:
+def draw(panels: Sequence[Panel], ax: Any = None) -> Any:
     """Draw panels in rows of some columns, by default in one, and return the Figure.
 
     With the user's axes, one or several, draw into them and return them.
@@ -85,11 +85,12 @@ def draw(panels: Sequence[Panel], ax: Any = None, *, columns: int | None = None)
     module = _import_figure()
     if ax is not None:
         return _draw_into(panels, ax)
-    lines = [panels[i : i + (columns or len(panels))] for i in range(0, len(panels), columns or len(panels))]
+    across = len(panels) if len(panels) < 4 else 2 if len(panels) == 4 else 3
+    lines = [panels[i : i + across] for i in range(0, len(panels), across)]
     width = max(sum(map(_width, line)) for line in lines) if len(panels) > 1 else 1.25 * _width(panels[0])
     heights = [max(panel.height for panel in line) for line in lines]
     figure = module.Figure(width, sum(heights))
-    every = figure.subplots(len(lines), len(lines[0]), squeeze=False, height_ratios=heights).flat
+    every = figure.subplots(len(lines), across, squeeze=False, height_ratios=heights).flat
     for axes, panel in zip_longest(every, panels):
         if panel is None:
             axes.remove()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 import squarely
+from squarely import types
 from squarely._version import __version__
 from squarely.cli.command_group import Command, CommandGroup, context_settings
 from squarely.cli.decorators import under_torchrun, with_progress
@@ -34,6 +35,7 @@ from squarely.cli.options import (
     Json,
     Missing,
     Plot,
+    PlotKind,
     Precision,
     RankDeficient,
     Read,
@@ -47,7 +49,7 @@ from squarely.cli.options import (
 from squarely.cli.output import print_columns, print_json, print_text, show
 from squarely.cli.predictions import Interval, Keep, PredictionFile, Weights, predict_columns, read_limits
 from squarely.cli.topics import list_topics, read_topic
-from squarely.errors import OptionError
+from squarely.errors import OptionError, require_one_of
 
 app = typer.Typer(
     name="squarely",
@@ -111,6 +113,7 @@ def ols(
     fold: Fold = "auto",
     save: Annotated[Path | None, typer.Option(help="Save the fit as JSON, for squarely predict.", rich_help_panel=OUTPUT)] = None,
     plot: Plot = None,
+    plot_kind: PlotKind = None,
     dry_run: DryRun = False,
     test: Tests = None,
     as_json: Json = False,
@@ -124,6 +127,7 @@ def ols(
                 raise OptionError(f"--dry-run makes no fit, so {flag} has nothing to {flag[2:]}. Leave out one of them.")
         show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold, **options), as_json=as_json)
         return
+    _check_plot_kind(plot_kind, plot)
     options |= {"collinear": collinear, "precision": precision, "fold": fold}
     fit = squarely.ols(formula, data, where=where, read=read, missing=missing, **options)
     if isinstance(fit, squarely.Fits):
@@ -133,8 +137,15 @@ def ols(
     if save is not None:
         fit.save(save)
     if plot is not None:
-        fit.plot().save(plot)
+        fit.plot(plot_kind).save(plot)
     show(fit, as_json=as_json, tests=[fit.f_test(each) for each in test or ()])
+
+
+def _check_plot_kind(kind: PlotKind, plot: Path | None) -> None:
+    if kind is not None:
+        require_one_of("plot_kind", kind, get_args(types.PlotKind))
+        if plot is None:
+            raise OptionError(f"plot_kind={kind!r} has no file to draw to. Give plot='fit.png' with it.")
 
 
 @app.command(cls=Command, epilog="Example: squarely preview cars.csv --delimiter ';'")

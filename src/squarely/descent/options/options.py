@@ -30,9 +30,10 @@ class ParameterGroup:
     @property
     def descent(self) -> Descent | None:
         """The recurrence of its updates in `theory`, None if there is none."""
-        if self.kind != "sgd" or self.maximize or (self.momentum and self.dampening):
+        momentum = self.momentum or 0.0
+        if self.kind != "sgd" or self.maximize or (momentum and self.dampening) or not momentum < 1:  # from 1 on none converges
             return None
-        return Descent(lr=self.lr, momentum=self.momentum or 0.0, nesterov=self.nesterov, weight_decay=self.weight_decay or 0.0)
+        return Descent(lr=self.lr, momentum=momentum, nesterov=self.nesterov, weight_decay=self.weight_decay or 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

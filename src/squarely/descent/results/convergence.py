@@ -121,6 +121,8 @@ def _describe_shortfall(
     rate = f" at lr={options.rate:g}" if is_constant else ""
     still = "" if _is_at_noise(run_theory, options, distance) else "still "
     away = f"After {taken}{rate} the coefficients are {still}{distance:.2g} standard errors from least squares."
+    if endless := [group.momentum for group in options.parameter_groups if (group.momentum or 0.0) >= 1]:
+        return f"{away} A momentum of {endless[0]:g} keeps the steps from getting smaller: use one below 1, such as 0.9."
     if not options.is_full_batch:
         return f"{away} {_advise_batches(run_theory, options, distance)}"
     if options.scheduler is None and options.average is None and options.descent is not None and run_theory.lr_limit is not None:

@@ -30,7 +30,7 @@ from squarely.design.formula.where_mask import mask_of
 from squarely.design.learning.pilot import centers_from_pilot
 from squarely.design.learning.plan import DesignPlan, LearningTask, describe_pass, no_rows_error, plan_design
 from squarely.design.learning.quantiles import Search, start_search
-from squarely.design.matrix.model_matrix import EvaluatedBatch, evaluate_batch
+from squarely.design.matrix.evaluated_batch import EvaluatedBatch, evaluate_batch
 from squarely.errors import DataError, pluralize
 from squarely.numerics import Array, dd_add, dd_divide, dd_multiply, dd_sum, low_part, qr_r
 

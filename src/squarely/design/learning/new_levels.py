@@ -12,7 +12,7 @@ from squarely.design.formula.factors import Categorical
 from squarely.design.formula.where_mask import mask_of
 from squarely.design.learning.pilot import centers_from_pilot
 from squarely.design.learning.plan import require_named
-from squarely.design.matrix.model_matrix import evaluate_batch
+from squarely.design.matrix.evaluated_batch import evaluate_batch
 from squarely.design.merging.union import union_of
 
 _LevelsByFactor = dict[str, ObservedLevels]

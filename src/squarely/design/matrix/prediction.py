@@ -18,9 +18,9 @@ from squarely.design.formula.expression import column_names, evaluate
 from squarely.design.formula.factors import Numeric
 from squarely.design.matrix.block import PartialBlock, take_indicators
 from squarely.design.matrix.dependencies import ALLOW_HINT, Check, join_texts
+from squarely.design.matrix.evaluated_batch import evaluate_batch
 from squarely.design.matrix.model_matrix import (
     dense_columns,
-    evaluate_batch,
     iter_blocks,
     level_codes,
     offset_of,

@@ -9,7 +9,7 @@ import numpy as np
 from squarely.exact import Solution
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.root import covariance_root, expand_selected
-from squarely.inference.scan import whitening_matrix
+from squarely.inference.scan import residual_error, whitening_matrix
 from squarely.numerics import ROUNDOFF, Array
 
 _POWERS = {"HC2": 0.5, "HC3": 1.0, "HC4": 2.0, "CR2": 0.5, "CR3": 1.0}  # of 1 - h by which a residual is divided, at most
@@ -26,6 +26,9 @@ def digits_of_errors(solution: Solution, robust: RobustCovariance | None) -> Arr
       the residuals. For HC no sum cancels, and |R| t is the norm of the rows z r;
     * 2 p (q u + e) / (1 - h), because leverages h are rounded, and residuals are divided by (1 - h)^p. The smallest 1 - h, or
       eigenvalue of I - P_g, also enlarges the second and the third.
+
+    For two columns of clusters M is a difference of parts. M^(1/2) above is then a root of their sum, and the error is larger by
+    at most its |a'M^(1/2)| / s.
     """
     if robust is None or robust.cov_type == "nonrobust" or solution.has_hidden_residuals:
         return solution.digits_bse
@@ -37,11 +40,13 @@ def digits_of_errors(solution: Solution, robust: RobustCovariance | None) -> Arr
     else:
         residual_norm = math.sqrt(solution.ssr) / float(solution.moments.design.scales[-1])
         rows = float(np.linalg.norm(R)) * residual_norm / robust.margin**power
-    rounding = solution.fitted_error / robust.margin**power + q * ROUNDOFF * float(np.linalg.norm(W)) * rows
-    largest = math.sqrt(max(float(np.linalg.eigvalsh(M)[-1]), 0.0))
+    rounding = residual_error(solution) / robust.margin**power + q * ROUNDOFF * float(np.linalg.norm(W)) * rows
+    largest = math.sqrt(max(float(np.linalg.eigvalsh(M)[-1]) if robust.gross is None else robust.gross, 0.0))
     errors = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", A, M, A), 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.linalg.norm(A, axis=1) * (e * largest + rounding) / errors
+        lengths = np.linalg.norm(A, axis=1)
+        relative = lengths * (e * largest + rounding) / errors
+        relative *= 1.0 if robust.gross is None else lengths * largest / errors
         relative = relative + 2 * power * (q * ROUNDOFF + e) / robust.margin
         digits = np.clip(-np.log10(relative), 0.0, 15.0) + 0.0  # no -0.0
     undefined = errors == 0 if robust.undefined is None else robust.undefined | (errors == 0)

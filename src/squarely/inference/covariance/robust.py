@@ -32,6 +32,7 @@ class RobustCovariance:
     products : (G, q(q+1)/2) the sums of v v' of each cluster under CR2, if they are few: tests have their own degrees of freedom.
     undefined : (q,) the coefficients whose standard error the rows do not show; None if there are none.
     margin : the smallest 1 - h by which residuals were divided, or eigenvalue of I - P_g of a cluster: digits depend on it.
+    gross : the largest eigenvalue of the sum of the parts, if the meat is a difference of them: two columns of clusters.
     rank : the rank of the meat at most: no more constraints are tested at once.
     notes : sentences for the summary, the first of which says what the standard errors are robust to.
     """
@@ -47,6 +48,7 @@ class RobustCovariance:
     products: Array | None = None
     undefined: np.ndarray | None = None
     margin: float = 1.0
+    gross: float | None = None
     rank: int
     notes: tuple[str, ...] = ()
 

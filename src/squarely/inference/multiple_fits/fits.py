@@ -80,8 +80,9 @@ class Fits(Mapping[Any, Any]):
     def frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return a row for each key and coefficient, and one row for a group that failed, with its reason.
 
-        The columns are those of the key, then `term`, `estimate`, `std_err`, `t`, `p`, the limits `ci_lower` and `ci_upper` at
-        level 1 - alpha, and `n`, `rsquared`, `dropped` (the columns that a group drops) and `reason`, which are of the group.
+        The columns are those of the key (with "by_" before a name that is also one of the others), then `term`, `estimate`,
+        `std_err`, `t`, `p`, the limits `ci_lower` and `ci_upper` at level 1 - alpha, and `n`, `rsquared`, `dropped` (the columns
+        that a group drops) and `reason`, which are of the group.
 
         Raises
         ------
@@ -103,7 +104,8 @@ class Fits(Mapping[Any, Any]):
             "ci_lower": low, "ci_upper": high, "n": e.nobs[group], "rsquared": e.rsquared[group],
             "dropped": dropped[group], "reason": reasons[group],
         }  # fmt: skip
-        return to_frame({**self._key_columns(group), **numbers})
+        keys = {f"by_{name}" if name in numbers else name: labels for name, labels in self._key_columns(group).items()}
+        return to_frame({**keys, **numbers})
 
     def summary(self) -> Page:
         """Return a page with the coefficients of the first groups, and why others have none."""

@@ -10,6 +10,7 @@ import numpy as np
 from squarely.data import LabelPlaces, Labels, RowAccount, Source, concat_labels, encode_labels, scan_purpose
 from squarely.design import Block, Design, fold_blocks
 from squarely.errors import DataError
+from squarely.moments import require_value_range
 from squarely.numerics import Array
 
 _MOST_CELLS = 2**28  # of products of all groups, 2 GB
@@ -143,18 +144,32 @@ def read_group_moments(design: Design, source: Source) -> tuple[GroupMoments | N
     """
 
     def work(block: Block) -> _Total:
-        return block.account, _sum_groups(sort_by_group(block)) if block.size else None
+        with np.errstate(over="ignore", invalid="ignore"):  # sums that are not finite are reported at the end
+            return block.account, _sum_groups(sort_by_group(block)) if block.size else None
 
     start: _Total = RowAccount(), None
     account, moments = fold_blocks(design, source, work, _merge, start)
-    return moments and moments.trim(), account
+    if moments is not None:
+        moments.trim()
+        k = moments.means.shape[1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            deviations = np.sqrt(moments.products[:, _diagonal(k)] / moments.weights[:, None])
+            require_value_range(design, source, (np.abs(moments.means) + deviations).max(axis=0))
+    return moments, account
+
+
+def _diagonal(k: int) -> np.ndarray:
+    """Return where the squares (k,) are in an upper triangle by rows."""
+    i = np.arange(k)
+    return np.asarray(i * k - i * (i - 1) // 2)
 
 
 _Total = tuple[RowAccount, GroupMoments | None]
 
 
 def _merge(a: _Total, b: _Total) -> _Total:
-    return a[0] + b[0], a[1].merge(b[1]) if a[1] and b[1] else a[1] or b[1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return a[0] + b[0], a[1].merge(b[1]) if a[1] and b[1] else a[1] or b[1]
 
 
 def _sum_groups(rows: GroupedRows) -> GroupMoments:

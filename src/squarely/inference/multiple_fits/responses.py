@@ -36,7 +36,7 @@ def fit_responses(
     moments = [replace(each, remarks=(*each.remarks, *remarks)) for each in gather_response_moments(designs, stored)]
     solutions = solve_responses(moments, stored, collinear=collinear, precision=precision)
     fits = {solution.moments.design.response: _infer(solution, stored, source, options) for solution in solutions}
-    text = f"{' + '.join(fits)} ~{formulas[0].text.partition('~')[2]}"
+    text = f"{' + '.join(fits)} ~ {formulas[0].text.partition('~')[2].strip()}"
     return Fits(text, ["response"], estimates_of(fits), fits.__getitem__, options.kind)
 
 

@@ -17,6 +17,7 @@ from squarely.inference.coefficients import require_alpha
 from squarely.inference.multiple_fits.window_estimates import WindowEstimates, describe_failure, estimate_windows
 from squarely.inference.multiple_fits.window_sums import OrderedRows, expanding_sums, read_ordered_rows, rolling_sums
 from squarely.inference.statistics import confidence_limits, p_values, t_values
+from squarely.moments import require_value_range
 from squarely.numerics import Array
 from squarely.reprs import public_dir
 from squarely.show import Band, Curve, KeyValueTable, Page, Panel, Table, draw
@@ -283,6 +284,7 @@ def _read_rows(design: Design, source: Source) -> OrderedRows:
     rows = read_ordered_rows(design, source)
     if not len(rows.columns):
         raise no_rows_error(source, rows.account, [*design.columns_read[0], *design.columns_read[1]], design.where)
+    require_value_range(design, source, np.abs(rows.columns).max(axis=0))
     return rows
 
 

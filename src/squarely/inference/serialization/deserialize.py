@@ -196,6 +196,7 @@ def _read_covariance(written: Mapping[str, Any], q: int) -> RobustCovariance:
         products=as_optional(written.get("products"), lambda rows: _read_products(rows, q)),
         undefined=undefined,
         margin=_read_margin(written.get("margin", 1.0)),  # earlier versions lack it
+        gross=as_optional(written.get("gross"), as_size),
         rank=rank,
         notes=as_texts(written["notes"]),
     )

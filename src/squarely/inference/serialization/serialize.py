@@ -78,7 +78,7 @@ RESIDUAL_KEYS = {
 }  # fmt: skip
 _COVARIANCE_KEYS = {
     "type": "cov_type", "df": "df", "kwds": "cov_kwds", "df_t": "df_t", "htz_df": "htz_df", "products": "products",
-    "undefined": "undefined", "margin": "margin", "rank": "rank", "notes": "notes",
+    "undefined": "undefined", "margin": "margin", "gross": "gross", "rank": "rank", "notes": "notes",
 }  # fmt: skip
 
 

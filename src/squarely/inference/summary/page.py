@@ -110,8 +110,7 @@ def _list_notes(statistics: Statistics, solution: Solution, robust: RobustCovari
         notes.append(
             f"{' and '.join(offsets)} enters with a coefficient of one; R-squared and F are those of {design.response} less it."
         )
-    because = "the columns before it span it" if design.absorbed is None else "the effects and the columns before it span it"
-    notes += [f"Dropped, because {because}: {sentence}." for sentence in solution.factor.dependencies]
+    notes += _describe_dropped(solution)
     if statistics.constant_response:
         undefined = ", and R-squared is undefined" if statistics.k_constant else ""
         notes.append(f"The response {design.response} is constant: there is nothing to explain{undefined}.")
@@ -135,6 +134,19 @@ def _list_notes(statistics: Statistics, solution: Solution, robust: RobustCovari
             f"it is {solution.factor.condition:.3g}; the digits above say what that costs."
         )
     return notes
+
+
+def _describe_dropped(solution: Solution) -> list[str]:
+    """Say which columns were dropped and why, those that fixed effects absorb in one sentence."""
+    absorbed, sentences = solution.moments.design.absorbed, solution.factor.dependencies
+    if absorbed is None:
+        return [f"Dropped, because the columns before it span it: {sentence}." for sentence in sentences]
+    end = f" is absorbed by {' and '.join(absorbed.names)}"
+    names = [sentence.removesuffix(end) for sentence in sentences if sentence.endswith(end)]
+    others = [sentence for sentence in sentences if not sentence.endswith(end)]
+    notes = [f"Dropped, because {join_words(absorbed.names)} {'absorbs' if len(absorbed.names) == 1 else 'absorb'} "
+             f"{'it' if len(names) == 1 else 'them'}: {listed(names)}."] if names else []  # fmt: skip
+    return [*notes, *(f"Dropped, because the effects and the columns before it span it: {sentence}." for sentence in others)]
 
 
 def _describe_effects(solution: Solution) -> list[str]:

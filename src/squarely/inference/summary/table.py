@@ -50,8 +50,8 @@ def _count_places(x: float, error: float) -> int:
     if not _SMALL <= abs(x) < _LARGE:
         return 0
     own = 3 - _magnitude(x) if abs(x) < _LEAST_SHOWN else 0
-    beside = 1 - _magnitude(error) if 0 < error < _LEAST_SHOWN else 0
-    return max(own, beside if beside <= _MAX_DIGITS else 0)
+    by_error = 1 - _magnitude(error) if 0 < error < _LEAST_SHOWN else 0
+    return max(own, by_error if by_error <= _MAX_DIGITS else 0)
 
 
 def _count_digits(x: float, error: float) -> int:

@@ -55,6 +55,7 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
     used = {"usual": counts, "min": [min(counts[:2])] * 3, "none": []}[how]
     factors = [G / (G - 1) * (n - 1) / (n - parameters) for G in used] or [1.0] * 3
     meat = factors[0] * meats[0] + factors[1] * meats[1] - factors[2] * meats[2]
+    gross = float(np.linalg.eigvalsh(sum((f * part for f, part in zip(factors, meats, strict=True)), np.zeros((q, q))))[-1])
     projected, fewest = _project_on_semidefinite(meat), min(counts[:2])
     clusters = [groups.cluster_counts for groups in parts]
     notes = [_note(options, how, clusters, projected, is_absorbed=absorbed is not None)]
@@ -65,6 +66,7 @@ def two_way_covariance(solution: Solution, source: Source, options: CovarianceOp
         cov_type=options.kind,
         meat=projected.meat,
         df=fewest - 1,
+        gross=gross,
         rank=projected.rank,
         cov_kwds={
             "cluster": [first, second],

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from squarely.data import DetachedSource, to_frame
-from squarely.errors import DataError
+from squarely.errors import DataError, OptionError, show_value, suggest_name
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.diagnostics import heteroscedasticity as spread
 from squarely.inference.post_estimation.diagnostics import specification as form
@@ -17,6 +17,7 @@ from squarely.inference.post_estimation.diagnostics.collinearity import variance
 from squarely.inference.post_estimation.diagnostics.row_order.ordering import has_order, read_column_ordering, require_readable_rows
 from squarely.inference.post_estimation.diagnostics.row_tests import RowTest, run_row_tests
 from squarely.inference.post_estimation.diagnostics.test_result import Test, describe_distribution, sentence, write_p
+from squarely.inference.post_estimation.fixed_effects.refusal import require_no_effects
 from squarely.reprs import short_repr
 from squarely.show import Page, Table
 
@@ -54,8 +55,11 @@ class Diagnostics:
         return len(self.tests)
 
     def __getitem__(self, name: str) -> Test:
-        """Return a test by its name."""
-        return next(test for test in self.tests if test.name == name)
+        """Return a test by its name, or raise an OptionError that has the names."""
+        tests = {test.name: test for test in self.tests}
+        if name not in tests:
+            raise OptionError(f"There is no test {show_value(name)} among these diagnostics. {suggest_name(name, tests)}")
+        return tests[name]
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -88,11 +92,12 @@ class Diagnostics:
 
 def diagnose(fit: CoefficientStatistics, *, order_by: str | None = None, white: bool = True) -> Diagnostics:
     """Run all tests that apply; the public method documents it."""
+    require_no_effects(fit, "diagnostics()")
     require_readable_rows(fit)
     if isinstance(fit.source, DetachedSource):
         fit.source.read([])
     if order_by is not None:
-        read_column_ordering(fit, "The order of a column", order_by)
+        read_column_ordering(fit, "order_by=", order_by)
     notes: list[str] = []
     has_neighbors = has_order(fit) if order_by is None else not fit.source.partitioned
     if not has_neighbors:

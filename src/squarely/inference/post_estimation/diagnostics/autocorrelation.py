@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from squarely.errors import require_one_of
+from squarely.errors import DataError, require_one_of
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.diagnostics.auxiliary_regression import explain_residuals
 from squarely.inference.post_estimation.diagnostics.quadratic_forms import probability_below_zero
@@ -24,6 +24,7 @@ from squarely.inference.post_estimation.diagnostics.test_result import (
     remedy,
     sentence,
 )
+from squarely.inference.post_estimation.fixed_effects.refusal import require_no_effects
 from squarely.inference.scan import WhitenedRows
 from squarely.numerics import Array
 
@@ -36,6 +37,7 @@ def breusch_godfrey(fit: CoefficientStatistics, nlags: object = None, *, order_b
 
     It regresses the residuals on the columns and the lagged residuals, which are zero before the first row.
     """
+    require_no_effects(fit, "Breusch-Godfrey")
     ordering = order_of_time(fit, "Breusch-Godfrey", order_by)
     lags = read_lags("nlags", nlags, fit, spent=lambda lags: fit.rank + lags)
     q, n = len(fit.solution.factor.columns), fit.solution.moments.n
@@ -84,12 +86,15 @@ def durbin_watson(fit: CoefficientStatistics, alternative: str = "greater", *, o
     `alternative` is of the correlation of neighboring errors: "greater" than zero, "less" or "two-sided".
     """
     require_one_of("alternative", alternative, ("greater", "less", "two-sided"))
+    require_no_effects(fit, "The test of Durbin and Watson")
     ordering = order_of_time(fit, "Durbin-Watson", order_by)
-    is_exact = fit.solution.moments.n < EXACT_BELOW
+    is_exact, ssr = fit.solution.moments.n < EXACT_BELOW, float(fit.solution.ssr / fit.design.scales[-1] ** 2)
+    if fit.solution.moments.n - fit.rank < 2:
+        raise DataError("Durbin-Watson needs at least two rows more than the fit has coefficients. Add rows.")
     says = _sentences(fit, 1)
 
     def finish(sums: Any) -> Test:
-        statistic, *tails = (_exact_tails if is_exact else _normal_tails)(sums)
+        statistic, *tails = _exact_tails(sums) if is_exact else _normal_tails(sums, ssr)
         pvalue = {"greater": tails[0], "less": tails[1], "two-sided": 2 * min(tails)}[alternative]
         return Test(
             name="Durbin-Watson",
@@ -161,19 +166,18 @@ def _exact_tails(pieces: tuple[Array, ...]) -> tuple[float, float, float]:
 
 def _neighbor_products(rows: WhitenedRows) -> LaggedProducts:
     table = np.vstack([rows.V, rows.residuals])
-    return LaggedProducts.of_rows(table, table, (0, 1, 2))
+    return LaggedProducts.of_rows(table, table, (1, 2))
 
 
-def _normal_tails(sums: LaggedProducts) -> tuple[float, float, float]:
+def _normal_tails(sums: LaggedProducts, ssr: float) -> tuple[float, float, float]:
     """Return the statistic, and the tails of the normal distribution with the mean and the variance of it.
 
     They follow from the traces of M A and (M A)^2, where e'A e is the sum of squared differences: A has 2 on the diagonal, 1 at
     its ends, and -1 beside it.
     """
     n, q, e0, e1 = sums.n, len(sums.head) - 1, float(sums.head[-1, 0]), float(sums.tail[-1, -1])
-    first, second = sums.products[1:, :q, :q]
-    ssr = float(sums.products[0, q, q])
-    statistic = divide(2 * (ssr - float(sums.products[1, q, q])) - e0**2 - e1**2, ssr)
+    first, second = sums.products[:, :q, :q]
+    statistic = divide(2 * (ssr - float(sums.products[0, q, q])) - e0**2 - e1**2, ssr)
     (v0, v1), (y, z) = sums.head[:q].T, sums.tail[:q].T  # the first two and the last two rows
     VAV = 2 * np.eye(q) - np.outer(v0, v0) - np.outer(z, z) - first - first.T
     ends = 4 * (v0 @ v0 + z @ z) - 2 * (v0 @ v1 + y @ z)

@@ -24,6 +24,7 @@ from squarely.inference.post_estimation.diagnostics.test_result import (
     require_residuals,
     sentence,
 )
+from squarely.inference.post_estimation.fixed_effects.refusal import require_no_effects
 from squarely.inference.scan import WhitenedRows
 from squarely.numerics import Array
 
@@ -132,6 +133,7 @@ def goldfeld_quandt(
     Source: doi:10.1080/01621459.1965.10480811. A fit that loses rank in its rows has more degrees of freedom.
     """
     require_one_of("alternative", alternative, ("increasing", "decreasing", "two-sided"))
+    require_no_effects(fit, "Goldfeld-Quandt")
     ordering = read_ordering(fit, "Goldfeld-Quandt", order_by)
     first_end, second_start = _halves(fit.solution.moments.n, split, drop)
     n = fit.solution.moments.n
@@ -181,7 +183,8 @@ def _variance(fit: CoefficientStatistics) -> float:
 
 
 def require_slopes(fit: CoefficientStatistics, name: str) -> None:
-    """Raise a DataError if the model is a constant alone."""
+    """Raise a DataError if the model is a constant alone, and an OptionError if it has absorbed fixed effects."""
+    require_no_effects(fit, name)
     if not fit.df_model:
         raise DataError(f"The fit has no columns beside the constant, so {name} has nothing to test against. Add a predictor.")
 

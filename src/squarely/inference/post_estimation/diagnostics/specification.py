@@ -58,7 +58,7 @@ def reset(fit: CoefficientStatistics, power: object = 3, *, test_type: str = "fi
         require_columns(df, "RESET")
         df_denom = fit.df_resid - df
         if df_denom <= 0:
-            raise DataError(f"RESET adds {pluralize(df, 'column')}, and {fit.df_resid:,} degrees of freedom are left. Add rows.")
+            raise DataError(f"RESET adds {pluralize(df, 'column')}, which takes all {fit.df_resid:,} degrees of freedom. Add rows.")
         f = f_form(divide(gain / df, (float(sums[-1, -1]) - gain) / df_denom), df, df_denom)
         return Test(
             name="RESET",

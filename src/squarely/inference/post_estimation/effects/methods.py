@@ -94,7 +94,7 @@ class Effects(CoefficientStatistics):
     def standardized(self) -> pd.Series:
         """Return the coefficients b sd(x) / sd(y), for columns and a response of standard deviation one; without the intercept.
 
-        With an offset, y is the response less the offset.
+        With an offset, y is the response less the offset. With absorbed fixed effects, deviations are those within the effects.
 
         Examples
         --------

@@ -54,6 +54,8 @@ def effects(
     require_alpha(alpha)
     require_one_of("slope", slope, tuple(_SLOPES))
     variables = find_variables(fit, variable)
+    if slope in ("eyex", "eydx"):
+        _require_predictions(fit, f"slope={slope!r} is relative to predictions")
     if slope != "dydx":
         variables = _numbers_among(fit, variables, variable, slope)
     points, groups = read_settings(fit, at, by)
@@ -79,6 +81,16 @@ def effects(
     return _make_frame(fit, averages.by, averages.compute(requests), rows, page, alpha=alpha)
 
 
+def _require_predictions(fit: CoefficientStatistics, what: str) -> None:
+    """Raise an OptionError for a fit with absorbed fixed effects, whose predictions have no standard errors."""
+    if fit.design.absorbed is not None:
+        first = fit.design.absorbed.names[0]
+        raise OptionError(
+            f"{what}, which have no standard errors with absorbed fixed effects. Use effects, or write C({first}) before the '|' "
+            "if it has few levels."
+        )
+
+
 def _numbers_among(fit: CoefficientStatistics, variables: Sequence[str], named: object, slope: str) -> list[str]:
     """Return the numbers among variables, or raise an OptionError for a category that the user has named."""
     numbers = [name for name in variables if coding_of(fit, name) is None]
@@ -91,6 +103,7 @@ def _numbers_among(fit: CoefficientStatistics, variables: Sequence[str], named: 
 def margins(fit: CoefficientStatistics, at: object, by: object, *, alpha: float) -> pd.DataFrame:
     """Return average predictions; the public method documents them."""
     require_alpha(alpha)
+    _require_predictions(fit, "margins() gives average predictions")
     points, groups = read_settings(fit, at, by)
     averages = Averages(fit.solution, fit.source, groups)
     points, means = _set_means(averages, points, [Request(point=point) for point in points])

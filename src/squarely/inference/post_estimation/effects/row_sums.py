@@ -69,6 +69,8 @@ def sum_from_moments(moments: Moments, wanted: RowSum) -> Array | None:
     if wanted.derived or wanted.settings or wanted.others or any(place == DATA_COLUMN for _, _, place in wanted.parts):
         return None
     design = moments.design
+    if design.absorbed is not None and (wanted.parts or wanted.cells):  # the columns have lost the means of its levels
+        return None
     center = center_of(design, wanted.parts)
     for size in range(len(wanted.cells) + 1):
         for left in combinations(wanted.cells, size):

@@ -52,9 +52,15 @@ def coding_of(fit: CoefficientStatistics, column: str) -> ContrastCoding | None:
     return next((coding for coding in fit.design.categories.values() if coding.column == column), None)
 
 
+def predictors_in_columns(fit: CoefficientStatistics) -> tuple[list[str], list[str]]:
+    """Return the predictors that columns of X follow from, numbers and categories: all but absorbed fixed effects."""
+    numbers, labels = predictors_of(fit)
+    return numbers, [name for name in labels if coding_of(fit, name) is not None]
+
+
 def find_variables(fit: CoefficientStatistics, variable: object) -> list[str]:
     """Return the columns of the data that a user names, or all predictors."""
-    numbers, labels = predictors_of(fit)
+    numbers, labels = predictors_in_columns(fit)
     every = list(dict.fromkeys([*numbers, *labels]))
     if variable is None:
         if not every:
@@ -83,7 +89,7 @@ def find_column(fit: CoefficientStatistics, name: str) -> str:
     DataError : it is the response, or the formula does not have it.
     """
     design = fit.design
-    numbers, labels = predictors_of(fit)
+    numbers, labels = predictors_in_columns(fit)
     plain = name.strip("` ")
     if plain in (*numbers, *labels):
         return plain
@@ -98,11 +104,13 @@ def find_column(fit: CoefficientStatistics, name: str) -> str:
             f"{plain!r} is an expression, and effects are of a column of the data. Write {inside[0] if inside else plain!r}: its "
             "effect goes through every expression that has it."
         )
+    if any(plain in effect for effect in design.formula.effects):
+        raise DataError(f"{plain!r} is an absorbed fixed effect, without coefficients. fit.fixed_effects() has its estimates.")
     raise DataError(f"The formula {design.formula.text!r} has no column {plain!r}. {suggest_name(plain, [*numbers, *labels])}")
 
 
 def _list_predictors(fit: CoefficientStatistics) -> str:
-    return listed(repr(name) for names in predictors_of(fit) for name in names) or "there are none"
+    return listed(repr(name) for names in predictors_in_columns(fit) for name in names) or "there are none"
 
 
 def read_settings(fit: CoefficientStatistics, at: object, by: object) -> tuple[list[Setting], tuple[str, ...]]:
@@ -132,7 +140,7 @@ def _read_by(fit: CoefficientStatistics, by: object) -> tuple[str, ...]:
     names = () if by is None else (by,) if isinstance(by, str) else by
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise OptionError(f"by={show_value(by)} is not the name of a column. Write by='g', or by=['g', 'h'] for several.")
-    numbers, labels = predictors_of(fit)
+    numbers, labels = predictors_in_columns(fit)
     found = []
     for name in names:
         factor = fit.design.factors.get(name)
@@ -145,7 +153,7 @@ def _read_by(fit: CoefficientStatistics, by: object) -> tuple[str, ...]:
 
 def _reference_grid(fit: CoefficientStatistics, by: Sequence[str]) -> list[Setting]:
     """Return the points of emmeans' reference grid: numbers at means, categories with equal weights or, in `by`, each level."""
-    numbers, labels = predictors_of(fit)
+    numbers, labels = predictors_in_columns(fit)
     for name in by:
         if name not in labels:
             values = "Set values of it in at=, or leave" if name in numbers else "Leave"
@@ -190,7 +198,7 @@ def _read_values(fit: CoefficientStatistics, column: str, values: object) -> lis
     if not found:
         raise OptionError(f"at= has no value for {column!r}. {_AT}")
     _require_few(len(found))
-    numbers, labels = predictors_of(fit)
+    numbers, labels = predictors_in_columns(fit)
     return [_read_value(fit, column, value, is_number=column in numbers, is_label=column in labels) for value in found]
 
 

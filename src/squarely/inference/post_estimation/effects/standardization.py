@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def standardized(fit: CoefficientStatistics) -> pd.Series:
     """Return b sd(x) / sd(y); the public method documents it."""
-    first, deviations = int(fit.design.intercept), np.sqrt(fit.solution.moments.variances)
+    first, moments, absorbed = int(fit.design.intercept), fit.solution.moments, fit.design.absorbed
+    deviations = np.sqrt(moments.variances) if absorbed is None else absorbed.sizes / np.sqrt(moments.weight)
     with np.errstate(divide="ignore", invalid="ignore"):
         values = fit.solution.params[first:] * deviations[:-1] / (np.nan if fit.constant_response else deviations[-1])
     return to_series(values, list(fit.design.names[first:]), "standardized")

@@ -143,7 +143,7 @@ def _have_different_units(rows: Sequence[str], estimates: Sequence[_Estimates]) 
 
 
 def _intervals(each: _Estimates, rows: Sequence[str], k: int, count: int, *, is_scaled: bool, label: str) -> Intervals:
-    """Return the intervals of the k-th of some fits; a single fit has numbers beside them instead of a legend."""
+    """Return the intervals of the k-th of some fits; a single fit has numbers next to them instead of a legend."""
     shift = _SPREAD * ((k + 0.5) / count - 0.5)
     found = [(i + shift, each[name]) for i, name in enumerate(rows) if name in each]
     factors = [e.deviation if is_scaled else 1.0 for _, e in found]

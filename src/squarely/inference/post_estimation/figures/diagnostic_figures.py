@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from scipy.special import ndtri
 
+from squarely.errors import pluralize
 from squarely.inference.coefficients import CoefficientStatistics
 from squarely.inference.post_estimation.figures.line_figure import describe_fit
 from squarely.inference.post_estimation.figures.planes import (
@@ -97,8 +98,10 @@ def _notes(fit: CoefficientStatistics, rows: RowsInPlanes, kind: str, *, is_firs
         yield f"{fit.design.formula.text}: {describe_fit(fit)}"
     if kind in _SAYS:
         yield _SAYS[kind]
-    if rows.largest.one_count and (is_first or kind == "leverage"):
-        yield f"Rows with a leverage of one, {rows.largest.one_count:,.0f}, have no standardized residual."
+    if is_first and (ones := int(rows.largest.one_count)):
+        yield f"{pluralize(ones, 'row')} with a leverage of one {'has' if ones == 1 else 'have'} no standardized residual."
+    if is_first and not fit.ssr > 0:
+        yield "The residuals are zero, or rounding hides them: they are not standardized."
 
 
 def _residual_panel(fit: CoefficientStatistics, rows: PanelRows, note: str) -> Panel:

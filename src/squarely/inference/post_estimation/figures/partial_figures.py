@@ -57,7 +57,7 @@ def added_variable_panels(fit: CoefficientStatistics, term: object) -> list[Pane
             x_label=f"{name} | others",
             y_label=f"{fit.design.response} | others",
             marks=[line, *row_marks(each)],
-            note=_note(fit, f"Coefficient {slope:.4g}, t = {t:.4g}.", len(rows)),
+            note=_note(fit, f"Coefficient {slope:.4g}, t = {t:.4g}.".replace("-", "−"), len(rows)),
             y_limits=each.y_limits,
             height=_HEIGHT,
         )
@@ -84,7 +84,7 @@ def _require_few(count: int, what: str, names: Mapping[str, object]) -> None:
     if count > _MOST_PANELS:
         raise OptionError(
             f"There are {count:,} {what}, and a figure has at most {_MOST_PANELS} panels. Name one, such as "
-            f"term={next(iter(names))!r}."
+            f"term={next(iter(names))!r}, or draw kind='coefficients'."
         )
     if not count:
         raise OptionError("The model has no slope to draw. Fit one with a predictor.")
@@ -95,8 +95,12 @@ def component_panels(fit: CoefficientStatistics, term: object) -> list[Panel]:
 
     Raises
     ------
-    OptionError : there is no such predictor, it is in a term with others, or the model has too many.
+    OptionError : there is no such predictor, it is in a term with others, the model has too many, or fixed effects are absorbed.
     """
+    if fit.design.absorbed is not None:
+        raise OptionError(
+            "Components need the predictors as they are, and absorbed fixed effects are taken out of them. Draw kind='added'."
+        )
     parts = _parts_of(fit, term)
     solution, design = fit.solution, fit.design
     columns, b = solution.factor.columns, solution.scaled_params[0]

@@ -17,7 +17,7 @@ from squarely.inference.post_estimation.influence.measures import RowInfluence, 
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array
 
-LARGEST = 20  # rows by Cook's distance, which are drawn one by one
+_LARGEST = 20  # rows by Cook's distance, which are drawn one by one, and a tenth of the rows at most, but three
 _LABELED = 3  # of these
 _MARGIN = 0.06  # of the range of y
 _MOST_GROUPS, _ROWS_PER_GROUP = 20, 12  # of neighboring rows whose mean is drawn
@@ -147,6 +147,7 @@ def read_planes(fit: CoefficientStatistics, coordinates: Coordinates, cells: Seq
     """
     n, model = fit.solution.moments.n, influence_model(fit.solution)
     usual = next(most for rows, most in GRID.items() if n <= rows)
+    k = min(_LARGEST, max(_LABELED, n // 10))
     numbers = [0 if n <= MOST_POINTS else each or usual for each in cells]
 
     def step(rows: WhitenedRows) -> RowsInPlanes:
@@ -154,11 +155,11 @@ def read_planes(fit: CoefficientStatistics, coordinates: Coordinates, cells: Seq
         values = coordinates(rows, measured)
         further = np.concatenate([np.stack(each) for each in values])
         planes = [_count(np.stack(each), rows.frequencies, most) for each, most in zip(values, numbers, strict=True)]
-        return RowsInPlanes(planes=planes, largest=largest_of(rows, model, "cooks_d", LARGEST, further))
+        return RowsInPlanes(planes=planes, largest=largest_of(rows, model, "cooks_d", k, further))
 
     def merge(a: RowsInPlanes, b: RowsInPlanes) -> RowsInPlanes:
         planes = [_merge(*pair) for pair in zip(a.planes, b.planes, strict=True)]
-        return RowsInPlanes(planes=planes, largest=merge_largest(a.largest, b.largest, LARGEST))
+        return RowsInPlanes(planes=planes, largest=merge_largest(a.largest, b.largest, k))
 
     def shift(rows: RowsInPlanes, by: int) -> RowsInPlanes:
         return replace(rows, largest=shift_largest(rows.largest, by))

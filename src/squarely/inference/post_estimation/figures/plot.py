@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from squarely.errors import OptionError, join_words, require_one_of, short_traceback, show_value
 from squarely.inference.coefficients import CoefficientStatistics
@@ -16,6 +16,7 @@ from squarely.inference.post_estimation.figures.partial_figures import added_var
 from squarely.inference.post_estimation.influence.influence import require_rows
 from squarely.inference.post_estimation.predictors import predictors_of
 from squarely.show import Panel, draw
+from squarely.types import PlotKind
 
 
 class Figures(CoefficientStatistics):
@@ -24,19 +25,19 @@ class Figures(CoefficientStatistics):
     __slots__ = ()
 
     @short_traceback
-    def plot(self, kind: str | None = None, ax: Any = None, *, term: str | None = None) -> Any:
+    def plot(self, kind: PlotKind | None = None, ax: Any = None, *, term: str | None = None) -> Any:
         """Draw the fit and return a matplotlib figure, or draw into your axes `ax` and return these.
 
         * "line": a model of one numeric predictor: rows, fitted curve, and bands at 95 %, of which the confidence band is for the
           mean and the prediction band for a new row. It is the default where the model has one.
         * "coefficients": the coefficients with their limits at 95 %, otherwise the default.
+        * "effects": the predictions along each number, and the contrasts of each category, with the others at their means.
         * "residuals": residuals against fitted values; "qq": standardized residuals against normal quantiles; "scale": the root of
           their absolute values against fitted values; "leverage": against the leverage, with contours of Cook's distance. All four
           are "diagnostics", as in R.
         * "added": for each coefficient, or those of `term`, the response over its column, both without what the other columns
           explain (added-variable plots).
         * "component": for each numeric predictor, or `term`, what it contributes plus the residual.
-        * "effects": the predictions along each number, and the contrasts of each category, with the others at their means.
 
         All but "coefficients" read the rows once. More than 10,000 rows are counted in the cells of a grid, in the memory of a
         batch, and the 20 rows with the largest Cook's distances are drawn beside them. A fit without rows has a line all the same.
@@ -61,17 +62,15 @@ class Figures(CoefficientStatistics):
 def plot_fit(fit: CoefficientStatistics, kind: str | None, ax: Any, term: object = None) -> Any:
     """Draw a fit; the public method documents it."""
     if kind is not None:
-        require_one_of("kind", kind, KINDS)
+        require_one_of("kind", kind, get_args(PlotKind))
     if term is not None and kind not in ("added", "component"):
         raise OptionError(f"term={show_value(term)} is for kind='added' and kind='component'. Leave it out, or give one of them.")
     if kind == "effects":
-        panels = effects_panels(fit)
-    elif kind in _OF_ROWS:
-        require_rows(fit.source)
-        panels = _OF_ROWS[str(kind)](fit, term)
-    else:
-        panels = [_line_or_coefficients(fit, kind)]
-    return draw(panels, ax, columns=2 if len(panels) in {2, 4} else 3)
+        return draw(effects_panels(fit), ax)
+    if kind not in _OF_ROWS:
+        return draw([_line_or_coefficients(fit, kind)], ax)
+    require_rows(fit.source)
+    return draw(_OF_ROWS[str(kind)](fit, term), ax)
 
 
 _OF_ROWS: Mapping[str, Callable[[CoefficientStatistics, object], list[Panel]]] = {
@@ -80,7 +79,6 @@ _OF_ROWS: Mapping[str, Callable[[CoefficientStatistics, object], list[Panel]]] =
     "added": added_variable_panels,
     "component": component_panels,
 }
-KINDS = ("line", "coefficients", "effects", *_OF_ROWS)
 
 
 def _line_or_coefficients(fit: CoefficientStatistics, kind: str | None) -> Panel:

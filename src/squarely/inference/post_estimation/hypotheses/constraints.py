@@ -94,26 +94,26 @@ def independent_constraints(constraints: Constraints, solution: Solution) -> Con
     lengths = np.linalg.norm(L, axis=1)
     unit, values = L / np.where(lengths > 0, lengths, 1.0)[:, None], constraints.v / np.where(lengths > 0, lengths, 1.0)
     tolerance = ROUNDING * max(1.0, np.sqrt(len(L) / 8)) * ROUNDOFF
-    kept: list[int] = []
+    independent: list[int] = []
     for i in range(len(L)):
-        weights = np.linalg.lstsq(unit[kept].T, unit[i], rcond=None)[0] if kept else np.zeros(0)
+        weights = np.linalg.lstsq(unit[independent].T, unit[i], rcond=None)[0] if independent else np.zeros(0)
         size = 1 + np.abs(weights).sum()
-        if np.linalg.norm(unit[i] - weights @ unit[kept]) > tolerance * size and lengths[i] > 0:
-            kept.append(i)
+        if np.linalg.norm(unit[i] - weights @ unit[independent]) > tolerance * size and lengths[i] > 0:
+            independent.append(i)
             continue
-        needed = [j for j, weight in zip(kept, weights.tolist(), strict=True) if abs(weight) > tolerance * size]
-        rest = values[i] - weights @ values[kept]
-        if abs(rest) > tolerance * (abs(values[i]) + np.abs(weights) @ np.abs(values[kept])):
+        needed = [j for j, weight in zip(independent, weights.tolist(), strict=True) if abs(weight) > tolerance * size]
+        rest = values[i] - weights @ values[independent]
+        if abs(rest) > tolerance * (abs(values[i]) + np.abs(weights) @ np.abs(values[independent])):
             others = " and ".join(repr(constraints.texts[j]) for j in needed)
             raise DataError(
                 f"The constraint {constraints.texts[i]!r} contradicts {others or 'what the fit estimates'}. Leave one of them out."
             )
-    if not kept:
+    if not independent:
         raise DataError(
             f"The hypothesis {', '.join(constraints.texts)!r} holds for any coefficients, so it tests nothing. Name a coefficient "
             "that is estimated: that of a reference level is zero."
         )
-    return constraints.take(kept)
+    return constraints.take(independent)
 
 
 def _from_text(constraints: Sequence[Constraint], p: int) -> Constraints:

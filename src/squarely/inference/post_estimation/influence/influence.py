@@ -98,7 +98,7 @@ class Influence:
 
         def batches() -> Iterator[Mapping[str, np.ndarray]]:
             nonlocal written
-            nothing = RowInfluence(model=self.model, h=np.empty(0), u=np.empty(0), V=np.empty((self.model.rank, 0)))
+            nothing = RowInfluence(model=self.model, h=np.empty(0), u=np.empty(0), V=np.empty((len(self.model.root), 0)))
             yield {"row": np.empty(0, dtype=np.int64), **self._columns(nothing)}  # the names, even if there is no row
             for pieces in iter_whitened_rows(fit.solution, source):
                 numbers = source.row_numbers(np.concatenate([rows.positions for rows in pieces]))

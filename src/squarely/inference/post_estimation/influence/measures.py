@@ -13,10 +13,9 @@ import numpy as np
 from squarely.data import Source
 from squarely.exact import Solution
 from squarely.inference.covariance.root import covariance_root
-from squarely.inference.scan import WhitenedRows, fold_whitened_rows
+from squarely.inference.scan import WhitenedRows, fold_whitened_rows, is_leverage_one
 from squarely.numerics import ROUNDOFF, Array
 
-_ROUNDING_OF_LEVERAGE = 64 * ROUNDOFF  # times the number of coefficients: a leverage this close to one is one
 _ROUNDING_OF_SHARE = 8 * ROUNDOFF  # times coefficients over 1 - h: the error of the share of a row in the residual squares
 
 
@@ -26,7 +25,7 @@ class InfluenceModel:
 
     Attributes
     ----------
-    rank, df : the number of coefficients that were not dropped, q, and the residual degrees of freedom.
+    rank, df : the number of coefficients that were not dropped, absorbed effects included, and the residual degrees of freedom.
     ssr : the sum of squared residuals in the squared scaled unit of the response; NaN if it is zero or rounding hides it.
     scale : the scaled unit of the response.
     root : A (q, q) with A A' = (X'X)^-1, in data units for changes in the scaled unit of the response.
@@ -46,10 +45,10 @@ class InfluenceModel:
 
 def influence_model(solution: Solution) -> InfluenceModel:
     """Return what the measures of all rows have in common."""
-    rank, scale = len(solution.factor.columns), float(solution.moments.design.scales[-1])
+    rank, scale = len(solution.factor.columns) + solution.absorbed_rank, float(solution.moments.design.scales[-1])
     return InfluenceModel(
         rank=rank,
-        df=solution.moments.nobs - rank,
+        df=solution.df_resid,
         ssr=math.nan if solution.has_hidden_residuals or not solution.ssr else float(solution.ssr) / scale**2,
         scale=scale,
         root=covariance_root(solution),
@@ -80,7 +79,7 @@ class RowInfluence:
     @cached_property
     def is_one(self) -> np.ndarray:
         """Which rows (m,) have a leverage of one."""
-        return np.asarray(1 - self.h <= _ROUNDING_OF_LEVERAGE * self.model.rank)
+        return is_leverage_one(self.h, self.model.rank)
 
     @cached_property
     def rest(self) -> Array:

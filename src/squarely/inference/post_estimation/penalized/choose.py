@@ -11,6 +11,7 @@ import numpy as np
 
 from squarely.errors import DataError, OptionError, join_words, pluralize, show_value
 from squarely.inference.coefficients import CoefficientStatistics
+from squarely.inference.post_estimation.fixed_effects.refusal import require_no_effects
 from squarely.inference.post_estimation.penalized.cross_validation import fold_grams, require_folds, validation_errors
 from squarely.inference.post_estimation.penalized.elastic_net import ElasticNet
 from squarely.inference.post_estimation.penalized.penalized import Penalized
@@ -33,6 +34,7 @@ class PenaltyOptions:
 
 def fit_ridge(fit: CoefficientStatistics, options: PenaltyOptions) -> Penalized:
     """Return the ridge fit; the public method documents it."""
+    require_no_effects(fit, "A penalized fit")
     columns = _columns_of(fit, options)
     ridge = Ridge.of(columns, fit.ssr, fit.nobs)
     chosen_by, alphas = _read_path(options, ridge.default_alphas)
@@ -57,6 +59,7 @@ def fit_elastic_net(fit: CoefficientStatistics, l1_ratio: object, options: Penal
         raise OptionError(
             f"l1_ratio={show_value(l1_ratio)} is not a number above 0 and at most 1. 1 is lasso, and 0 is ridge: fit.ridge()."
         )
+    require_no_effects(fit, "A penalized fit")
     columns, ratio = _columns_of(fit, options), float(l1_ratio)
     net = ElasticNet(columns=columns, l1_ratio=ratio)
     chosen_by, alphas = _read_path(options, net.default_alphas)

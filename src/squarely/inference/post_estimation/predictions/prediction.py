@@ -134,7 +134,7 @@ class LazyPrediction:
     notes: tuple[str, ...]
 
     def summary_frame(self, alpha: float = 0.05) -> Any:
-        """Return the columns of `Prediction.summary_frame`, as lazy as the table; a Spark table has them beside its own."""
+        """Return the columns of `Prediction.summary_frame`, as lazy as the table; a Spark table has them next to its own."""
         require_alpha(alpha)
         residual_variance = self.residual_variance
         return self.add_columns(FRAME_COLUMNS, lambda rows: residual_variance.limits(rows, alpha))

@@ -9,6 +9,7 @@ from squarely.data import Source
 from squarely.errors import short_traceback
 from squarely.exact import Solution
 from squarely.inference.coefficients import CoefficientStatistics
+from squarely.inference.post_estimation.fixed_effects.refusal import require_no_effects
 from squarely.inference.post_estimation.updates.more_rows import add_rows
 from squarely.inference.post_estimation.updates.without import leave_out
 from squarely.types import Data, Duplicates
@@ -49,6 +50,7 @@ class Updates(CoefficientStatistics):
         >>> shorter.params.round(4).to_dict(), shorter.nobs
         ({'Intercept': 46.2165, 'weight': -0.0076}, 392)
         """
+        require_no_effects(self, "without()")
         return self._fit_of(leave_out(self.solution, terms, is_robust=self.robust is not None), self.source)
 
     @short_traceback

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from squarely.data import Source, open_new_rows
 from squarely.design import learn_new_levels
+from squarely.errors import OptionError
 from squarely.exact import Solution, solve_least_squares
 from squarely.inference.serialization.merge import detach_source, merge_solutions
 from squarely.moments import gather_moments
@@ -23,6 +24,8 @@ def add_rows(
     The new rows have a solution, too, whose dropped columns they do not determine, and both are merged.
     """
     design = solution.moments.design
+    if design.absorbed is not None:
+        raise OptionError("A fit with absorbed fixed effects cannot take more rows. Fit all rows at once.")
     new_source = open_new_rows(rows, design.formula.names, read)
     moments = gather_moments(learn_new_levels(design, new_source), new_source)
     more = solve_least_squares(moments, new_source, absent=len(design.names) + len(moments.design.names))

@@ -18,6 +18,8 @@ def leave_out(solution: Solution, names: Sequence[str], *, is_robust: bool) -> S
     """Return the solution without some terms, on the same rows; `Fit.without` documents it."""
     moments = solution.moments
     old = moments.design
+    if old.absorbed is not None:
+        raise OptionError("A fit with absorbed fixed effects cannot leave out terms. Fit the shorter formula.")
     if not names:
         raise OptionError("without() names no term. Give one, such as fit.without('x').")
     left_out = [_find_term(old, name) for name in names]

@@ -76,5 +76,6 @@ def read_lags(name: str, value: object, fit: CoefficientStatistics, *, spent: Ca
         raise OptionError(f"{name}={show_value(value)} is not a whole number above 0. Leave it out for min(10, n // 5).")
     lags = max(min(_USUAL_LAGS, n // 5), 1) if value is None else int(float(value))  # type: ignore[arg-type]
     if spent(lags) >= n:
-        raise DataError(f"{pluralize(lags, 'lag')} need more than {pluralize(n, 'row')}. Give fewer lags by {name}=.")
+        needs = "lag needs" if lags == 1 else "lags need"
+        raise DataError(f"{lags:,} {needs} more than {pluralize(n, 'row')} here. Give fewer lags by {name}=, or more rows.")
     return lags

@@ -98,7 +98,12 @@ def require_here(fit: CoefficientStatistics, name: str) -> None:
 
 
 def require_readable_rows(fit: CoefficientStatistics) -> None:
-    """Raise an OptionError if the rows stay in a database without an order."""
+    """Raise an OptionError if the rows stay in a database without an order, or lack their fixed effects."""
+    if fit.design.absorbed is not None:
+        raise OptionError(
+            "Diagnostics regress on all columns of the model, which a fit with absorbed fixed effects does not have. Write the "
+            "effects as categories, such as C(firm)."
+        )
     if is_aggregate_only(fit.source) and not fit.source.ordered:
         raise OptionError(
             f"Diagnostics read the rows, which stay in {fit.source.require_engine().name}. Give ols order_by= a column that sorts "

@@ -50,28 +50,42 @@ class Recursion:
     def advance(self) -> Recursion:
         """Work on the rows that are pending."""
         state = replace(self, pending=())
+        q = len(state.basis)
         for X, y in self.pending:
             at = 0
-            while at < len(y) and state.basis.shape[1] < len(state.basis):
-                state = state._add_row(X[at], float(y[at]))
-                at += 1
-            for start in range(at, len(y), _BLOCK):
-                state = state._add_block(X[start : start + _BLOCK], y[start : start + _BLOCK])
+            while at < len(y) and state.basis.shape[1] < q:
+                known = state._count_spanned(X[at : at + _BLOCK])
+                if known:
+                    state = state._add_block(X[at : at + known], y[at : at + known])
+                    at += known
+                else:
+                    state = state._add_direction(X[at], float(y[at]))
+                    at += 1
+            size = max(_BLOCK, q)
+            for start in range(at, len(y), size):
+                state = state._add_block(X[start : start + size], y[start : start + size])
         return state
 
-    def _add_row(self, x: Array, y: float) -> Recursion:
-        """Add a row that may have a direction that the rows before it lack; then it has no residual."""
+    def _count_spanned(self, X: Array) -> int:
+        """Return how many rows (m, q) come before the first one that the rows before them do not span."""
+        is_new = np.linalg.norm(self._outside(X), axis=1) > _DEPENDENT * np.linalg.norm(X, axis=1)
+        return int(np.argmax(is_new)) if is_new.any() else len(X)
+
+    def _outside(self, X: Array) -> Array:
+        """Return the parts of rows (m, q) outside the span of the rows before them."""
+        rest = X - (X @ self.basis) @ self.basis.T
+        outside: Array = rest - (rest @ self.basis) @ self.basis.T
+        return outside
+
+    def _add_direction(self, x: Array, y: float) -> Recursion:
+        """Add a row with a direction that the rows before it lack: it has no residual."""
         r = self.basis.shape[1]
-        c = self.basis.T @ x
-        rest = x - self.basis @ c
-        rest -= self.basis @ (self.basis.T @ rest)
-        length = float(np.linalg.norm(rest))
-        if length <= _DEPENDENT * float(np.linalg.norm(x)):
-            return self._add_block(x[None], np.array([y]))
+        outside = self._outside(x[None])[0]
+        length = float(np.linalg.norm(outside))
         R = np.zeros((r + 1, r + 2))
         R[:r, :r], R[:r, -1] = self.R[:, :r], self.R[:, -1]
-        R[r, :r], R[r, r], R[r, -1] = c, length, y
-        return replace(self, basis=np.column_stack([self.basis, rest / length]), R=qr_r(R))
+        R[r, :r], R[r, r], R[r, -1] = self.basis.T @ x, length, y
+        return replace(self, basis=np.column_stack([self.basis, outside / length]), R=qr_r(R))
 
     def _add_block(self, X: Array, y: Array) -> Recursion:
         """Add rows (m, q) that the directions of the rows before them span."""
@@ -96,10 +110,11 @@ def fold_recursive_residuals(fit: CoefficientStatistics, name: str, order_by: ob
     OptionError : the rows have no order or are in other processes.
     DataError : too many rows would be sorted in memory.
     """
+    if order_by is not None or fit.source.partitioned:
+        require_sortable(fit, name)
     ordering = read_ordering(fit, name, order_by)
     q = len(fit.solution.factor.columns)
     if ordering.key is not None:
-        require_sortable(fit, name)
         return Recursion.start(q, [sort_rows(fit, ordering)]).advance(), ordering.along
 
     def step(rows: WhitenedRows) -> Recursion:
