@@ -11,6 +11,7 @@ import numpy as np
 from squarely.data import is_aggregate_only, require_columns
 from squarely.errors import DataError, OptionError, show_value
 from squarely.inference.coefficients import CoefficientStatistics
+from squarely.inference.post_estimation.fixed_effects.refusal import require_no_effects
 from squarely.inference.scan import WhitenedRows, fold_whitened_rows
 from squarely.numerics import Array
 
@@ -98,7 +99,8 @@ def require_here(fit: CoefficientStatistics, name: str) -> None:
 
 
 def require_readable_rows(fit: CoefficientStatistics) -> None:
-    """Raise an OptionError if the rows stay in a database without an order."""
+    """Raise an OptionError if the rows stay in a database without an order, or lack their fixed effects."""
+    require_no_effects(fit, "A diagnostic test")
     if is_aggregate_only(fit.source) and not fit.source.ordered:
         raise OptionError(
             f"Diagnostics read the rows, which stay in {fit.source.require_engine().name}. Give ols order_by= a column that sorts "
