@@ -127,7 +127,8 @@ def describe_few(solution: Solution, options: CovarianceOptions, clusters: int, 
     """Say what few clusters mean for tests; `clusters` is the number of the column with fewest."""
     notes = []
     if clusters < _FEW_CLUSTERS and options.kind != "CR2" and options.use_t and options.df is None:
-        own = "; vcov='CR2' has its own degrees of freedom for each coefficient" if len(options.cluster) == 1 else ""
+        has_cr2 = len(options.cluster) == 1 and solution.moments.design.absorbed is None
+        own = "; vcov='CR2' has its own degrees of freedom for each coefficient" if has_cr2 else ""
         degrees = pluralize(clusters - 1, "degree")
         notes.append(f"With {clusters} clusters the t distribution with {degrees} of freedom is a rough guide{own}.")
     return [*notes, *describe_rank(solution, f"{clusters:,} clusters", rank)]
