@@ -5,6 +5,7 @@ Run it in the folder of this file, where wildboottest is installed: python make_
 
 import json
 
+import numpy as np
 import pandas as pd
 import statsmodels.formula.api as smf
 from wildboottest.wildboottest import WildboottestCL
@@ -21,7 +22,7 @@ for name, formula, cluster, params in CASES:
     names = model.exog_names
     for param in params:
         for impose_null in (True, False):
-            R = [float(each == param) for each in names]
+            R = np.array([float(each == param) for each in names])
             test = WildboottestCL(X=model.exog, Y=model.endog, cluster=data[cluster], R=R, B=99_999, seed=1, parallel=False)
             test.get_scores(bootstrap_type="11", impose_null=impose_null, adj=True, cluster_adj=True)
             test.get_weights(weights_type="rademacher")
