@@ -80,9 +80,9 @@ class BootstrapMethods(CoefficientStatistics):
         Examples
         --------
         >>> import squarely as sq
-        >>> fit = sq.ols("mpg ~ weight + horsepower", sq.datasets.cars(), cluster="model_year")
-        >>> test = fit.wild_test("horsepower = -0.03", draws=999)
+        >>> fit = sq.ols("mpg ~ weight + horsepower", sq.datasets.cars(), cluster="cylinders")
+        >>> test = fit.wild_test("horsepower = -0.03")
         >>> round(test.statistic, 3), round(test.pvalue, 3)
-        ()
+        (-0.578, 0.5)
         """
         return wild_test(self, hypothesis, draws=draws, weights=weights, seed=seed, impose_null=impose_null)
