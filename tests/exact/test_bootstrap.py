@@ -87,6 +87,12 @@ def test_a_seed_gives_the_same_numbers_for_each_form_of_the_rows(table, tmp_path
 
 
 @pytest.mark.parametrize("cluster", [None, "firm"])
+def test_labels_count_by_their_text():
+    keys = [random_weights.keys_of_labels(labels).tolist() for labels in ([1, -20], [1.0, -20.0], ["1", "-20"], ["1.0", "-20.0"])]
+    assert all(each == keys[0] for each in keys)
+    assert len(set(random_weights.keys_of_labels(["1", "01", "1.5", "1.05", 10]).tolist())) == 5
+
+
 def test_batches_and_more_draws_change_no_draw(table, monkeypatch, cluster):
     fit = sq.ols("y ~ x + z", table)
     expected = fit.bootstrap(draws=51, seed=4, cluster=cluster).estimates
@@ -118,6 +124,7 @@ def test_functions_and_limits(table):
     assert_close(ratio.conf_int(0.1, "normal").to_numpy(), [[center - half, center + half]], rtol=1e-12)
     both = fit.bootstrap(lambda b: b[["x", "z"]] ** 2, draws=10)
     assert both.names == ("x", "z")
+    assert fit.bootstrap(lambda b: [b["x"], 2 * b["z"]], draws=10).names == ("[0]", "[1]")
     assert fit.bootstrap(lambda b: np.outer(b, b), draws=10).estimates.shape == (10, 3, 3)
     assert plain.as_dict()["estimates"][1]["bse"] == plain.bse["x"]
     assert "Each row has a Poisson weight" in str(plain.summary())
@@ -161,6 +168,7 @@ def test_a_fit_with_clusters_names_them(table):
         ({"seed": -1}, "seed=-1 is not a whole number of at least 0"),
         ({"function": "x"}, "function='x' cannot be called"),
         ({"function": lambda _: "a"}, "The function returns 'a'"),
+        ({"function": lambda _: []}, "The function returns"),
         ({"cluster": ["firm", "x"]}, "is not the name of a column"),
         ({"cluster": "frim"}, "frim"),
     ],

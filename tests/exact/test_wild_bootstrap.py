@@ -118,10 +118,11 @@ def test_the_page_and_the_numbers(table):
         ({"weights": "mammen"}, "weights='mammen' is not known"),
         ({"hypothesis": "x = 0, z = 0"}, "The hypothesis has 2 constraints, and wild_test tests one"),
         ({"hypothesis": "u = 0"}, "u"),
+        ({"hypothesis": "0 * x = 0"}, "x"),
     ],
 )
 def test_options_that_cannot_be_used(table, options, says):
-    with pytest.raises((OptionError, FormulaError), match=says):
+    with pytest.raises((DataError, OptionError, FormulaError), match=says):
         sq.ols("y ~ x + z", table, cluster="firm").wild_test(**({"hypothesis": "x = 0"} | options))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
@@ -18,8 +19,7 @@ _HALF = np.uint64(32)  # bits of a number of 64 bits: it makes two draws
 _POISSON = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(13)]) * 2.0**32  # beyond 12 nothing is left of 32 bits
 _POISSON_LIMITS = np.rint(_POISSON[_POISSON < 2.0**32 - 0.5]).astype(np.uint32)
 _WEBB = np.array([-math.sqrt(1.5), -1.0, -math.sqrt(0.5), math.sqrt(0.5), 1.0, math.sqrt(1.5)])
-
-Weights = Callable[[np.ndarray], Array]  # of uniform numbers of 32 bits
+_WHOLE = re.compile(r"^(-?\d+)\.0+$")  # a whole number that another library writes as 1.0
 
 
 def mix(values: np.ndarray) -> np.ndarray:
@@ -65,8 +65,8 @@ def webb(bits: np.ndarray) -> Array:
 
 
 def keys_of_labels(labels: Iterable[Any]) -> np.ndarray:
-    """Return a key of 64 bits for each label, by its text: 1, 1.0 and "1" have the same."""
-    texts = (str(int(each) if isinstance(each, float) and each.is_integer() else each) for each in labels)
+    """Return a key of 64 bits for each label, by its text: 1, 1.0, "1" and "1.0" have the same."""
+    texts = (re.sub(_WHOLE, r"\1", str(each)) for each in labels)
     digests = b"".join(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 

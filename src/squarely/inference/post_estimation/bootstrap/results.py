@@ -149,12 +149,15 @@ def bootstrap(
 
 def _apply(function: Callable[[Any], Any], params: Array, names: Sequence[str]) -> tuple[Array, Sequence[str]]:
     """Return the value of the function of labeled coefficients, and the names of its parts."""
-    result = function(to_series(params.copy(), list(names)))
+    labeled = to_series(params.copy(), list(names))
+    result = function(labeled)
     try:
         value = np.asarray(result, dtype=float)
     except (TypeError, ValueError) as error:
         raise OptionError(f"The function returns {show_value(result)}. Return a number or an array of numbers.") from error
-    if hasattr(result, "index") and value.ndim == 1:
+    if not value.size:
+        raise OptionError(f"The function returns {show_value(result)}. Return a number or an array of numbers.")
+    if isinstance(result, type(labeled)):
         return value, [str(name) for name in result.index]
     return value, ["function" if not value.ndim else f"[{', '.join(map(str, at))}]" for at in np.ndindex(value.shape)]
 

@@ -19,7 +19,12 @@ from squarely.inference.post_estimation.bootstrap.random_weights import (
     webb,
 )
 from squarely.inference.post_estimation.fixed_effects.refusal import require_no_effects
-from squarely.inference.post_estimation.hypotheses.constraints import constraint_root, differences, read_constraints
+from squarely.inference.post_estimation.hypotheses.constraints import (
+    constraint_root,
+    differences,
+    independent_constraints,
+    read_constraints,
+)
 from squarely.numerics import Array
 from squarely.reprs import short_repr
 from squarely.show import KeyValueTable, Page
@@ -65,12 +70,14 @@ class WildTest:
         left = [("Statistic (t):", f"{self.statistic:#.4g}"), ("P-value:", f"{self.pvalue:#.4g}")]
         right = [("Draws:", f"{self.draws:,}"), ("Weights:", self.weights)]
         draws = (
-            f"All {self.draws:,} sign vectors are taken, so the p-value has no random error" if self.exact else "Draws are random"
+            f"All {self.draws:,} sign vectors are taken, so the p-value is a multiple of {2.0 ** (1 - self.clusters):.4g}"
+            if self.exact
+            else "Draws are random"
         )
         null = "imposes the constraint (WCR)" if self.impose_null else "does not impose the constraint (WCU)"
         note = f"{draws}. The bootstrap draws {self.clusters:,} clusters of {self.cluster}, and {null}."
         if self.exact and self.impose_null:
-            note += " Those that repeat the sample do not count as larger, as in boottest of Stata."
+            note += " Those that repeat the sample do not count as larger, as in wildboottest."
         return Page(f"Wild Cluster Bootstrap Test: {self.hypothesis}", [KeyValueTable(left, right)], notes=[note])
 
     def as_dict(self) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def wild_test(
     if weights not in _WEIGHTS:
         raise OptionError(f"weights={show_value(weights)} is not known. {suggest_name(weights, tuple(_WEIGHTS))}")
     cluster = _cluster_of(fit)
-    constraints = read_constraints(hypothesis, fit.solution)
+    constraints = independent_constraints(read_constraints(hypothesis, fit.solution), fit.solution)
     if len(constraints.v) != 1:
         raise OptionError(
             f"The hypothesis has {pluralize(len(constraints.v), 'constraint')}, and wild_test tests one. Test each alone, or all "
