@@ -86,13 +86,13 @@ def test_a_seed_gives_the_same_numbers_for_each_form_of_the_rows(table, tmp_path
     assert_close(sq.ols("y ~ x + z", given).bootstrap(draws=50, seed=4, cluster=cluster).estimates, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("cluster", [None, "firm"])
 def test_labels_count_by_their_text():
     keys = [random_weights.keys_of_labels(labels).tolist() for labels in ([1, -20], [1.0, -20.0], ["1", "-20"], ["1.0", "-20.0"])]
     assert all(each == keys[0] for each in keys)
     assert len(set(random_weights.keys_of_labels(["1", "01", "1.5", "1.05", 10]).tolist())) == 5
 
 
+@pytest.mark.parametrize("cluster", [None, "firm"])
 def test_batches_and_more_draws_change_no_draw(table, monkeypatch, cluster):
     fit = sq.ols("y ~ x + z", table)
     expected = fit.bootstrap(draws=51, seed=4, cluster=cluster).estimates
