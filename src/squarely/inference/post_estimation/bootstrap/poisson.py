@@ -76,7 +76,7 @@ def _read_clusters(fit: CoefficientStatistics, cluster: str) -> tuple[np.ndarray
     """Return the keys (G,) of the clusters and their sums (G, q + q(q+1)/2)."""
     (groups,) = read_clusters(fit.solution, fit.source, [(cluster,)], "plain")
     tables = list(groups)
-    require_clusters(groups, (cluster,), fit.source)
+    require_clusters(groups.cluster_counts, (cluster,), fit.source)
     keys = np.concatenate([keys_of_labels(table.labels[0].to_pylist()) for table in tables])
     sums = np.concatenate([table.sums for table in tables])
     order = np.argsort(keys, kind="stable")  # an order that no cut of the rows changes
