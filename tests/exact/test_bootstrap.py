@@ -193,3 +193,10 @@ def test_fits_that_cannot_be_drawn(table, tmp_path):
         sq.ols("y ~ x | firm", table).bootstrap(draws=2)
     with pytest.raises(OptionError, match="frequencies= counts several as one"):
         sq.ols("y ~ x", table.assign(f=2), frequencies="f").bootstrap(draws=2)
+
+
+def test_units_of_columns_do_not_matter(table):
+    expected = sq.ols("y ~ x + z", table).bootstrap(draws=30).estimates
+    units = np.array([1e6, 1e6 / 1e-9, 1e6])
+    scaled = table.assign(x=table.x * 1e-9, y=table.y * 1e6)
+    assert_close(sq.ols("y ~ x + z", scaled).bootstrap(draws=30).estimates, expected * units, rtol=1e-9)
