@@ -15,6 +15,7 @@ from pathlib import Path
 
 from squarely.errors import SquarelyError
 from squarely.show import escape_controls
+from tests.support.bad_bootstrap import BOOTSTRAP
 from tests.support.bad_covariances import COVARIANCES
 from tests.support.bad_data import FRAMES, VALUES
 from tests.support.bad_diagnostics import DIAGNOSTICS
@@ -44,7 +45,7 @@ ROWS = [
         "name": NAMES,
         "encoding": ENCODINGS,
         "formula": [*FORMULAS, *FIXED_EFFECTS],
-        "option": [*OPTIONS, *COVARIANCES, *GROUPS, *INFLUENCE, *PENALTIES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
+        "option": [*OPTIONS, *BOOTSTRAP, *COVARIANCES, *GROUPS, *INFLUENCE, *PENALTIES, *SERIAL_CORRELATION, *TABLES, *WEIGHTS],
         "hypothesis": HYPOTHESES,
         "prediction": PREDICTIONS,
         "diagnostic": DIAGNOSTICS,

@@ -15,6 +15,7 @@ from squarely.inference.covariance.estimate import estimate_covariance
 from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions, read_covariance_options
 from squarely.inference.covariance.robust import RobustCovariance
 from squarely.inference.covariance.statsmodels_names import StatsmodelsCovariance
+from squarely.inference.post_estimation.bootstrap.methods import BootstrapMethods
 from squarely.inference.post_estimation.diagnostics.methods import DiagnosticTests
 from squarely.inference.post_estimation.effects.methods import Effects
 from squarely.inference.post_estimation.figures.plot import Figures
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
 class Fit(
+    BootstrapMethods,
     DiagnosticTests,
     Effects,
     Figures,
