@@ -322,7 +322,7 @@ def test_hypotheses(run, tmp_path):
     refused = run("test", str(tmp_path / "fit.json"), "wieght = 0")
     assert (refused.returncode, refused.out) == (2, "")
     assert refused.err.endswith("Did you mean 'weight'?\n    wieght = 0\n    ^^^^^^\n")
-    assert "--test has nothing to test" in run("ols", formula, CARS, "--test", "weight", "--dry-run").err
+    assert "--test has no effect" in run("ols", formula, CARS, "--test", "weight", "--dry-run").err
 
 
 def test_anova(run):

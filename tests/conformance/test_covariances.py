@@ -15,6 +15,7 @@ from tests.support.spark import WARNINGS
 
 N = 240
 EACH_ENGINE = [pytest.param(name, marks=WARNINGS if name.startswith("spark") else ()) for name in ENGINES]
+IBIS = [name for name in ENGINES if name.startswith("ibis")]
 
 
 @functools.cache

@@ -157,11 +157,21 @@ def test_a_file_that_changes_after_the_fit(tmp_path):
     path.write_text("x,y\n1,2\n2,4\n3,7\n")
     with pytest.raises(DataError, match="has changed since it was"):
         _ = fit.resid
-    frame = pd.DataFrame({"x": [1.0, 2, 3, 4], "y": [2.0, 4, 7, 8]})
-    fit = sq.ols("y ~ x", frame)
-    frame["y"] *= 10
+    data = {"x": np.array([1.0, 2, 3, 4]), "y": np.array([2.0, 4, 7, 8])}
+    fit = sq.ols("y ~ x", data)
+    data["y"] *= 10
     with pytest.raises(DataError, match="with other values"):
         _ = fit.fittedvalues
+
+
+def test_a_frame_that_changes_after_the_fit():
+    """pandas copies on write, and a fit keeps the columns that it has read: they are those of the fit."""
+    frame = pd.DataFrame({"x": [1.0, 2, 3, 4], "y": [2.0, 4, 7, 8]})
+    fit = sq.ols("y ~ x", frame)
+    before = fit.fittedvalues
+    frame["y"] *= 10
+    assert fit.fittedvalues.equals(before)
+    assert fit.vcov("HC3").bse.equals(sq.ols("y ~ x", frame.assign(y=frame["y"] / 10), vcov="HC3").bse)
 
 
 @pytest.mark.parametrize(

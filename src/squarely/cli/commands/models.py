@@ -122,9 +122,9 @@ def ols(
 ) -> None:
     """Fit by least squares and print the summary."""
     if dry_run:
-        for flag, value in {"--save": save, "--plot": plot, "--test": test}.items():
+        for flag, value in {"--save": save, "--plot": plot, "--test": test, "--by": options.pop("by", None)}.items():
             if value is not None:
-                raise OptionError(f"--dry-run makes no fit, so {flag} has nothing to {flag[2:]}. Leave out one of them.")
+                raise OptionError(f"--dry-run makes no fit, so {flag} has no effect. Leave out one of them.")
         show(squarely.preview(formula, data, where=where, read=read, precision=precision, fold=fold, **options), as_json=as_json)
         return
     _check_plot_kind(plot_kind, plot)

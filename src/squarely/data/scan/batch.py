@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -142,14 +143,15 @@ def decode_batch(source: Source, numbers: Sequence[str], labels: Sequence[str], 
 
 def decode_categories(source: Source, name: str, column: pa.Array) -> CategoricalColumn:
     """Decode a column of labels, or raise a DataError for one without labels."""
-    error = unsupported_column_error(source.label, name, str(column.type)) if kind_of(column.type) == "other" else None
-    if error is not None and not has_times(column.type):
-        raise error
+    is_time = has_times(column.type)
+    if kind_of(column.type) == "other" and not is_time:
+        raise unsupported_column_error(source.label, name, str(column.type))
     stored = column.storage if is_period(column.type) else column
     dictionary, codes = _encode_integers(stored) or _encode(stored)
-    dictionary = dictionary if error is None else _write_times(dictionary, column.type)
+    dictionary = _write_times(dictionary, column.type) if is_time else dictionary
     narrow = _narrow_type(dictionary.type)
-    values = _PlainLevels(dictionary, narrow, error)
+    make_error = partial(unsupported_column_error, source.label, name, str(column.type)) if is_time else None
+    values = _PlainLevels(dictionary, narrow, make_error)
     gap = np.append(_gap_codes(dictionary), 1)  # the last is for code -1
     if column.null_count == 0 and not gap[:-1].any():
         return CategoricalColumn(values=values, dictionary=dictionary, codes=codes, gaps=None, narrow_type=narrow)
@@ -189,10 +191,13 @@ def _encode_integers(column: pa.Array) -> tuple[pa.Array, np.ndarray] | None:
 
 
 class _PlainLevels(Sequence[Level]):
-    """The values of a dictionary as `to_plain_level` gives them, converted when the first is asked for, or an error for it."""
+    """The values of a dictionary as `to_plain_level` gives them, converted when the first is asked for.
 
-    def __init__(self, dictionary: pa.Array, narrow: np.dtype | None, error: DataError | None) -> None:
-        self._dictionary, self._narrow, self._error = dictionary, narrow, error
+    Or that raises what `make_error` returns: an error that were made before would keep the frames that it passes, and their scan.
+    """
+
+    def __init__(self, dictionary: pa.Array, narrow: np.dtype | None, make_error: Callable[[], DataError] | None) -> None:
+        self._dictionary, self._narrow, self._make_error = dictionary, narrow, make_error
         self._values: list[Level] | None = None
 
     def __len__(self) -> int:
@@ -205,8 +210,8 @@ class _PlainLevels(Sequence[Level]):
         return iter(self._converted())
 
     def _converted(self) -> list[Level]:
-        if self._error is not None:
-            raise self._error
+        if self._make_error is not None:
+            raise self._make_error()
         if self._values is None:
             self._values = [to_plain_level(value, self._narrow) for value in self._dictionary.to_pylist()]
         return self._values

@@ -16,6 +16,7 @@ from squarely.inference.post_estimation.effects.results import effects, margins
 from squarely.inference.post_estimation.effects.settings import MEAN, find_variables
 from squarely.inference.post_estimation.figures.column_ranges import read_ranges
 from squarely.inference.post_estimation.figures.line_figure import ALPHA, describe_fit, ends_without_rows
+from squarely.inference.post_estimation.fixed_effects.refusal import require_no_effects
 from squarely.inference.post_estimation.predictors import predictors_of
 from squarely.show import Band, Curve, Intervals, Level, Mark, Panel
 
@@ -38,6 +39,7 @@ def effects_panels(fit: CoefficientStatistics) -> list[Panel]:
     DataError : there is no predictor, or the fit has no rows and does not have the mean or the ends of a column.
     OptionError : there are too many predictors.
     """
+    require_no_effects(fit, "kind='effects'")
     variables, (numbers, labels) = find_variables(fit, None), predictors_of(fit)
     if len(variables) > _MOST_PANELS:
         raise OptionError(
