@@ -126,6 +126,9 @@ def test_a_fit_without_an_intercept_or_with_a_constant_column(tmp_path):
     assert_close(fit.ridge(5.0, standardize=False).params.to_numpy(), peer.coef_, rtol=1e-9)
     constant = sq.ols("y ~ x0 + c + x1", frame.assign(c=7.0)).ridge(5.0)
     assert constant.params["c"] == 0
+    notes = " ".join(constant.summary().notes)
+    assert "The slope of c is zero, because it is constant." in notes
+    assert "depend on each other" not in notes
     assert_close(constant.params.drop("c").to_numpy(), sq.ols("y ~ x0 + x1", frame).ridge(5.0).params.to_numpy(), rtol=1e-9)
 
 

@@ -80,7 +80,7 @@ def judge_ridge(penalized: Penalized, case: Discrepancy, *, same: bool) -> tuple
 
 
 def _explain_gap(penalized: Penalized, case: Discrepancy, gap: float) -> tuple[Verdict, str]:
-    """Return why a run is not near the ridge fit: another penalty, too few epochs, the noise of batches, or rounding."""
+    """Return why a run is not near the ridge fit: another penalty, too few epochs or too noisy batches, or rounding."""
     run, fit, what = case.run, case.fit, f"The largest gap is {in_standard_errors(gap)}."
     rest = case.resting_point if case.largest_decay else case.optimum
     if rest is None:
@@ -96,11 +96,12 @@ def _explain_gap(penalized: Penalized, case: Discrepancy, gap: float) -> tuple[V
         )
     predicted = predicted_gap_to_ridge(penalized, run, fit)
     expected = math.nan if predicted is None else largest_gap(predicted, fit.standard_errors)
-    if expected > case.tau or (predicted is None and run.options.is_full_batch):
+    if predicted is None or expected > case.tau:
         known = "" if predicted is None else f" Theory predicts {expected:.2g} after these epochs."
-        return "not converged", f"{what}{known} The run goes to the ridge fit: take more epochs."
-    if not run.options.is_full_batch:
-        return "batch noise", f"{what} The noise of its batches keeps it away: use all rows, or a rate that decays."
+        remedy = (
+            "take more epochs" if run.options.is_full_batch else "take more epochs with a rate that decays, or all rows at once"
+        )
+        return "not converged", f"{what}{known} The run goes to the ridge fit: {remedy}."
     if gap <= expected + rounding_gap(case):
         floor: Verdict = "float32 floor" if case.dtype == "float32" else "float64 floor"
         return floor, f"{what} It is the rounding of {case.dtype}."

@@ -105,17 +105,17 @@ class GroupMoments:
     def _grow(self, size: int) -> None:
         if size <= len(self.counts):
             return
-        room = max(size, 2 * len(self.counts))
-        if room * self.products.shape[1] > _MOST_CELLS:
-            room = size
-        if room * self.products.shape[1] > _MOST_CELLS:
+        capacity = max(size, 2 * len(self.counts))
+        if capacity * self.products.shape[1] > _MOST_CELLS:
+            capacity = size
+        if capacity * self.products.shape[1] > _MOST_CELLS:
             raise DataError(
                 f"There are at least {size:,} groups with {self.products.shape[1]:,} products of columns each, which needs more "
                 "than 2 GB. Use fewer columns, or split the rows by where=."
             )
         for name in ("counts", "weights", "means", "products"):
             old = getattr(self, name)
-            new = np.zeros((room, *old.shape[1:]), dtype=old.dtype)
+            new = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
             new[: len(old)] = old
             setattr(self, name, new)
 

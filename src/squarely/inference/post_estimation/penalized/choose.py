@@ -34,7 +34,6 @@ class PenaltyOptions:
 
 def fit_ridge(fit: CoefficientStatistics, options: PenaltyOptions) -> Penalized:
     """Return the ridge fit; the public method documents it."""
-    require_no_effects(fit, "A penalized fit")
     columns = _columns_of(fit, options)
     ridge = Ridge.of(columns, fit.ssr, fit.nobs)
     chosen_by, alphas = _read_path(options, ridge.default_alphas)
@@ -59,7 +58,6 @@ def fit_elastic_net(fit: CoefficientStatistics, l1_ratio: object, options: Penal
         raise OptionError(
             f"l1_ratio={show_value(l1_ratio)} is not a number above 0 and at most 1. 1 is lasso, and 0 is ridge: fit.ridge()."
         )
-    require_no_effects(fit, "A penalized fit")
     columns, ratio = _columns_of(fit, options), float(l1_ratio)
     net = ElasticNet(columns=columns, l1_ratio=ratio)
     chosen_by, alphas = _read_path(options, net.default_alphas)
@@ -84,6 +82,7 @@ def fit_elastic_net(fit: CoefficientStatistics, l1_ratio: object, options: Penal
 
 
 def _columns_of(fit: CoefficientStatistics, options: PenaltyOptions) -> StandardizedColumns:
+    require_no_effects(fit, "A penalized fit")
     if not isinstance(options.standardize, bool):
         raise OptionError(f"standardize={show_value(options.standardize)} is neither True nor False.")
     if not fit.design.columns:
@@ -152,11 +151,15 @@ def _choose(
 
 
 def _notes(fit: CoefficientStatistics, chosen_by: str, best: int, alphas: Array) -> Iterable[str]:
-    dropped = fit.solution.factor.dependencies
-    if dropped:
+    moments, dropped = fit.solution.moments, len(fit.solution.factor.dropped)
+    zero = moments.is_constant[:-1] if moments.design.intercept else moments.variances[:-1] + moments.means[:-1] ** 2 == 0
+    names = [column.name for column, is_zero in zip(moments.design.columns, zero, strict=True) if is_zero]
+    if names:
+        yield f"The slope of {join_words(names)} is zero, because {'it is' if len(names) == 1 else 'they are'} constant."
+    if dropped > len(names):
         yield (
-            f"Least squares dropped {pluralize(len(dropped), 'column')}; the penalty decides between columns that depend on each "
-            "other."
+            f"Least squares dropped {pluralize(dropped - len(names), 'column')}; the penalty decides between columns that depend "
+            "on each other."
         )
     if len(alphas) > 1 and chosen_by != "given" and best in (0, len(alphas) - 1):
         end = "largest" if best == 0 else "smallest"
