@@ -1,0 +1,401 @@
+"""Records one run of a training loop by hooks and a mode of torch; nothing of torch stays changed."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from squarely.checkup.recorder.autograd import grad_or_none, read_graph
+from squarely.checkup.recorder.loaders import record_loaders
+from squarely.checkup.recorder.parameters import Parameters, to_array
+from squarely.checkup.recorder.predictions import Predictions
+from squarely.checkup.recorder.schedulers import record_schedulers
+from squarely.checkup.recorder.torch_calls import TorchCalls, clipping_on_stack
+from squarely.checkup.recorder.trace import (
+    Backward,
+    Comparison,
+    Event,
+    Forward,
+    GradientChange,
+    Logged,
+    Step,
+    Trace,
+    Update,
+    Values,
+    ZeroGrad,
+)
+from squarely.checkup.recorder.user_lines import user_line
+from squarely.numerics import Array
+
+MAX_BACKWARDS = 400  # later events are counted alone: what a loop does wrong it does early
+
+
+class Recorder:
+    """Record what torch does inside `with Recorder() as recorder:`; read `recorder.trace` afterwards."""
+
+    def __init__(self, fixture_loaders: Mapping[int, str] | None = None) -> None:
+        self.trace = Trace()
+        self.parameters = Parameters()
+        self.predictions = Predictions()
+        self.is_quiet = False
+        self.in_optimizer = False
+        self.fixture_loaders = fixture_loaders or {}
+        self._stack = ExitStack()
+        self._depth: list[int] = []  # of modules with parameters: the Forward event of the outermost
+        self._known: Values = {}
+        self._writes: dict[int, Any] = {}
+        self._pending: dict[int, Values] = {}  # values before the step of an optimizer
+        self._optimizers: list[Optimizer] = []
+        self._losses: list[weakref.ref[Tensor]] = []
+        self._sums: dict[int, tuple[weakref.ref[Tensor], int]] = {}
+        self._used_forwards: set[int] = set()
+
+    def __enter__(self) -> Recorder:
+        caught = self._stack.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always")
+        self._stack.callback(lambda: self.trace.warnings.extend(str(warning.message) for warning in caught))
+        for handle in (
+            register_module_forward_pre_hook(self._before_module),
+            register_module_forward_hook(self._after_module, always_call=True),
+            register_optimizer_step_pre_hook(self._before_step),
+            register_optimizer_step_post_hook(self._after_step),
+        ):
+            self._stack.callback(handle.remove)
+        self._stack.enter_context(record_loaders(self))
+        self._stack.enter_context(record_schedulers(self))
+        self._stack.enter_context(TorchCalls(self))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+        self._find_update()
+        self.trace.parameters = self.parameters.info
+        for number, tensor in self.parameters.tensors.items():
+            self.parameters.info[number].requires_grad = tensor.requires_grad
+        self.trace.initial, self.trace.final = self.parameters.initial, self.parameters.values()
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Do not record what torch does inside."""
+        before, self.is_quiet = self.is_quiet, True
+        try:
+            yield
+        finally:
+            self.is_quiet = before or self.trace.truncated
+
+    def number_of_optimizer(self, optimizer: Optimizer) -> int:
+        """Return the number of an optimizer, the first being 0."""
+        for number, known in enumerate(self._optimizers):
+            if known is optimizer:
+                return number
+        self._optimizers.append(optimizer)
+        return len(self._optimizers) - 1
+
+    def add(self, kind: type[Event], **fields: Any) -> Any:
+        """Append an event with the user's line; return it."""
+        event = kind(index=len(self.trace.events), line=user_line(), **fields)
+        self.trace.events.append(event)
+        return event
+
+    # Forward passes
+
+    def _before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if self.is_quiet or next(module.parameters(), None) is None:
+            return
+        with self.quiet():
+            number = self.parameters.add_module(module)
+            inputs = next((value for value in args if isinstance(value, Tensor)), None)
+            if self._depth:
+                self.predictions.add_inputs(self.trace.events[self._depth[-1]], inputs)
+                self._depth.append(self._depth[-1])
+                return
+            event = self._add_forward(inputs, module=number, module_name=type(module).__name__)
+            event.training = all(inner.training for inner in module.modules())
+            event.mode_matters = any(isinstance(inner, _MODE_MATTERS) for inner in module.modules())
+            self._depth.append(event.index)
+
+    def _after_module(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if not self._depth or self.is_quiet or next(module.parameters(), None) is None:
+            return
+        with self.quiet():
+            index = self._depth.pop()
+            outputs = output if isinstance(output, (tuple, list)) else (output,)
+            for value in outputs:
+                if isinstance(value, Tensor):
+                    self.predictions.add(self.trace.events[index], value)
+
+    def _add_forward(self, inputs: Tensor | None, *, module: int | None, module_name: str) -> Forward:
+        self._find_update()
+        event: Forward = self.add(
+            Forward,
+            inputs=torch.zeros(0, 0).numpy().astype(float),
+            outputs=None,
+            training=None,
+            mode_matters=False,
+            grad_enabled=torch.is_grad_enabled(),
+            module=module,
+            module_name=module_name,
+            parameters=dict(self._known),
+            dtype="",
+            autocast=torch.is_autocast_enabled("cpu"),
+            optimizer_step=self.in_optimizer,
+        )
+        self.predictions.add_inputs(event, inputs)
+        return event
+
+    def record_product(self, name: str, tensors: list[Tensor], result: Tensor) -> bool:
+        """Record inputs times parameters outside of modules."""
+        if self._depth:
+            return False
+        weights = [tensor for tensor in tensors if self._is_parameter(tensor)]
+        inputs = [
+            tensor for tensor in tensors if not self._is_parameter(tensor) and not tensor.requires_grad and tensor.numel() > 1
+        ]
+        if not weights or not inputs or max(inputs, key=Tensor.numel).numel() <= 1:
+            return False
+        data = max(inputs, key=Tensor.numel)
+        if self.predictions.forward_of(data) is not None:
+            return False
+        for weight in weights:
+            self.parameters.add(weight)
+        event = self._add_forward(data, module=None, module_name=name)
+        self.predictions.add(event, result)
+        return True
+
+    def _is_parameter(self, tensor: Tensor) -> bool:
+        return (tensor.requires_grad and tensor.is_leaf) or self.parameters.number_of(tensor) is not None
+
+    def follow_prediction(self, name: str, tensors: list[Tensor], result: Tensor) -> None:
+        """Note that `result` has the predictions of one of `tensors`, in another shape, or with a constant or bias added."""
+        forward = self.predictions.forward_of(tensors[0])
+        source = tensors[0]
+        if forward is None and len(tensors) > 1:
+            source = tensors[1]
+            forward = self.predictions.forward_of(source)
+        if forward is None:
+            return
+        others = [tensor for tensor in tensors if tensor is not source]
+        parameters = [tensor for tensor in others if self._is_parameter(tensor)]
+        for tensor in parameters:
+            self.trace.events[forward].parameters[self.parameters.add(tensor)] = to_array(tensor)
+        if all(tensor.numel() == 1 or self._is_parameter(tensor) for tensor in others):
+            self.predictions.follow(self.trace.events[forward], result, is_new=bool(parameters) or name == "sum")
+
+    def record_comparison(self, name: str, tensors: list[Tensor], result: Tensor) -> bool:
+        """Record an operation of predictions and targets."""
+        if len(tensors) < 2:
+            return False
+        first, second = tensors[:2]
+        pair = (first, second) if self.predictions.forward_of(first) is not None else (second, first)
+        forward = self.predictions.forward_of(pair[0])
+        rows = pair[0].numel()
+        if forward is None or self.predictions.forward_of(pair[1]) is not None or self._is_parameter(pair[1]):
+            return False
+        if pair[1].numel() != rows:
+            return False
+        shapes = tuple(pair[0].shape), tuple(pair[1].shape)
+        event = self.add(
+            Comparison,
+            forward=forward,
+            function=name,
+            predictions=to_array(pair[0]),
+            targets=to_array(pair[1]),
+            prediction_shape=shapes[0],
+            target_shape=shapes[1],
+            broadcast=rows > 1 and torch.broadcast_shapes(*shapes).numel() == rows * rows,
+            target_dtype=str(pair[1].dtype).removeprefix("torch."),
+            grad_enabled=torch.is_grad_enabled(),
+        )
+        self.predictions.add_pair(event, *pair)
+        return True
+
+    # Gradients
+
+    def record_backward(self, call: Callable[[], Any], loss: Tensor) -> Any:
+        """Record `loss.backward()`; `call` does it."""
+        with self.quiet():
+            fields = self._before_backward(loss)
+            self.parameters.observe_gradients()
+        result = call()
+        with self.quiet():
+            change = self.parameters.add_contribution(len(self.trace.events))
+            self._add_backward(fields, change, "backward")
+            self._losses = [known for known in self._losses if known() is not None]
+            self._losses.append(weakref.ref(loss))
+            self.trace.losses_alive = max(self.trace.losses_alive, len(self._losses))
+        return result
+
+    def record_grad(self, call: Callable[[], Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Record `torch.autograd.grad(loss, parameters)`; `call` does it."""
+        outputs = args[0] if args else kwargs.get("outputs")
+        inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
+        loss = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+        tensors = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
+        with self.quiet():
+            fields = self._before_backward(loss) if isinstance(loss, Tensor) else None
+        result = call()
+        if fields is not None:
+            with self.quiet():
+                pairs = zip(tensors, result, strict=True)
+                change = {
+                    self.parameters.add(tensor): to_array(value)
+                    for tensor, value in pairs
+                    if isinstance(tensor, Tensor) and isinstance(value, Tensor) and tensor.is_leaf
+                }
+                self._add_backward(fields, change, "grad")
+        return result
+
+    def _before_backward(self, loss: Tensor) -> dict[str, Any]:
+        graph = read_graph(loss, self.predictions.nodes)
+        numbers = [self.parameters.add(tensor) for tensor in graph.leaves]
+        leaves = list(graph.leaves)
+        tensors = [self.predictions.tensors[index] for index in graph.predictions if index in self.predictions.tensors]
+        known = len(tensors) == len(graph.predictions)
+        single = loss.numel() == 1
+        gradients = grad_or_none([loss], tensors) if single and known else None
+        loss_gradients = {
+            index: to_array(gradient)
+            for index, gradient in zip(graph.predictions, gradients or (), strict=bool(gradients))
+            if gradient is not None
+        }
+        chain = None
+        if gradients and all(gradient is not None for gradient in gradients):
+            chain = self._by_parameter(numbers, grad_or_none(tensors, leaves, [g for g in gradients if g is not None]))
+        squares = self.predictions.mean_squares(graph.predictions) if known else None
+        expected = None if squares is None else self._by_parameter(numbers, grad_or_none([squares], leaves))
+        return {
+            "loss": float(loss.detach().sum()) if single else float("nan"),
+            "forwards": graph.predictions,
+            "comparisons": self.predictions.pairs_of(graph.predictions),
+            "loss_gradients": loss_gradients,
+            "mse_gradient": expected,
+            "chain": chain,
+            "reached": tuple(numbers),
+            "direct": tuple(self.parameters.add(tensor) for tensor in graph.direct),
+            "functions": graph.functions,
+            "repeated": tuple(sorted(self._used_forwards.intersection(graph.predictions))),
+        }
+
+    @staticmethod
+    def _by_parameter(numbers: list[int], gradients: list[Tensor | None] | None) -> dict[int, Array] | None:
+        if gradients is None:
+            return None
+        return {number: to_array(value) for number, value in zip(numbers, gradients, strict=True) if value is not None}
+
+    def _add_backward(self, fields: dict[str, Any], contribution: Values, by_call: str) -> None:
+        self.trace.backwards += 1
+        self._used_forwards.update(fields["forwards"])
+        self.predictions.release(fields["forwards"])
+        self.add(Backward, **fields, contribution=contribution, by_call=by_call, optimizer_step=self.in_optimizer)
+        if self.trace.backwards >= MAX_BACKWARDS:
+            self.trace.truncated = self.is_quiet = True
+
+    def record_zero_grad(self) -> None:
+        """Record that gradients are set to 0 or None; a run of such calls is one event."""
+        if not isinstance(self.trace.events[-1] if self.trace.events else None, ZeroGrad):
+            self.add(ZeroGrad)
+
+    def record_write(self, tensor: object, name: str) -> None:
+        """Record an operation in place on a parameter or a gradient."""
+        if not isinstance(tensor, Tensor) or not tensor.numel():
+            return
+        number = self.parameters.owner_of(tensor)
+        if number is not None:
+            self._writes[number] = user_line()
+            return
+        pointer = tensor.data_ptr()
+        gradients = (known.grad for known in self.parameters.tensors.values() if known.grad is not None)
+        if any(gradient.data_ptr() == pointer for gradient in gradients):
+            if name in {"zero_", "_foreach_zero_"}:
+                self.record_zero_grad()
+            elif not isinstance(self.trace.events[-1] if self.trace.events else None, GradientChange):
+                function, limit = clipping_on_stack() or (name, None)
+                self.add(GradientChange, function=function, limit=limit)
+
+    # Updates
+
+    def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.trace.steps += 1
+        if self.is_quiet:
+            return
+        with self.quiet():
+            self._find_update()
+            self.parameters.observe_gradients()
+            numbers = self._parameters_of(optimizer)
+            self._pending[id(optimizer)] = self.parameters.values(numbers)
+        self.in_optimizer = True
+
+    def _parameters_of(self, optimizer: Optimizer) -> list[int]:
+        return [self.parameters.add(tensor) for group in optimizer.param_groups for tensor in group["params"]]
+
+    def _after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.in_optimizer = False
+        if self.is_quiet or id(optimizer) not in self._pending:
+            return
+        with self.quiet():
+            numbers = self._parameters_of(optimizer)
+            gradients = self.parameters.observe_gradients()
+            after = self.parameters.values(numbers)
+            groups = optimizer.param_groups
+            self._known |= after
+            self.add(
+                Step,
+                optimizer=self.number_of_optimizer(optimizer),
+                optimizer_class=type(optimizer).__name__,
+                built_in=type(optimizer).__module__.startswith("torch.optim"),
+                options={name: value for name, value in groups[0].items() if name != "params"},
+                lrs=tuple(float(group.get("lr", float("nan"))) for group in groups),
+                parameters=tuple(numbers),
+                gradients={number: gradients[number] for number in numbers if number in gradients},
+                sources={number: tuple(self.parameters.sources[number]) for number in numbers},
+                scales={number: self.parameters.scales[number] for number in numbers},
+                before=self._pending.pop(id(optimizer)),
+                after=after,
+                closure=len(args) > 1 or kwargs.get("closure") is not None,
+            )
+
+    def _find_update(self) -> None:
+        now = self.parameters.values()
+        changed = [number for number, values in now.items() if number in self._known and (values != self._known[number]).any()]
+        changed = [
+            number
+            for number in changed
+            if not (now[number] != now[number]).all() or self._known[number][0] == self._known[number][0]
+        ]
+        if changed:
+            event = self.add(
+                Update,
+                before={number: self._known[number] for number in changed},
+                after={number: now[number] for number in changed},
+            )
+            event.line = next((self._writes[number] for number in changed if number in self._writes), event.line)
+        self._known = now
+
+    # Numbers that the loop reads
+
+    def record_read(self, tensor: Tensor, value: float) -> None:
+        """Record `tensor.item()`."""
+        if tensor.numel() == 1 and tensor.is_floating_point():
+            self.add(Logged, value=value, is_loss=tensor.requires_grad or tensor.dim() == 0)
+
+    def record_sum(self, tensors: list[Tensor], result: Tensor) -> None:
+        """Record that a loss with a graph is added to a sum that was begun before the last backward pass."""
+        if not result.requires_grad or result.numel() != 1:
+            return
+        ages = [entry[1] for tensor in tensors if (entry := self._sums.get(id(tensor))) is not None and entry[0]() is tensor]
+        if ages and min(ages) < self.trace.backwards:
+            self.trace.loss_sums += 1
+        self._sums[id(result)] = (weakref.ref(result), self.trace.backwards)
+
+
+_MODE_MATTERS = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.AlphaDropout)
