@@ -34,7 +34,7 @@ class Finding:
     confidence : "certain" (the numbers leave no other reading), "likely" or "possible".
     evidence : what was expected and what was found, with numbers, and at which step.
     numbers : the numbers of the evidence by name, for programs.
-    effect : what the mistake does to the result, with the number of the theory where it has one; "" for the general text of the key.
+    effect : what the mistake does to the result, with the number of theory where it has one; "" for the text of the key.
     fix : the line to change; "" for the general text of the key.
     source : the line of the user's code; None if it was not found.
     """
@@ -46,6 +46,20 @@ class Finding:
     effect: str = ""
     fix: str = ""
     source: SourceLine | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A sentence on what was checked and holds."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence on what differs from the textbook and is no mistake."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

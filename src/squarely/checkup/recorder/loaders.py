@@ -51,5 +51,4 @@ def _record(recorder: Recorder, loader: Any, number: int) -> None:
         drop_last=bool(loader.drop_last),
         sampler=type(loader.sampler).__name__,
         rng_state=hash(state.numpy().tobytes()),
-        is_fixture=recorder.fixture_loaders.get(id(loader), ""),
     )

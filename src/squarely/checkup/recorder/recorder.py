@@ -43,19 +43,18 @@ MAX_BACKWARDS = 400  # later events are counted alone: what a loop does wrong it
 class Recorder:
     """Record what torch does inside `with Recorder() as recorder:`; read `recorder.trace` afterwards."""
 
-    def __init__(self, fixture_loaders: Mapping[int, str] | None = None) -> None:
+    def __init__(self) -> None:
         self.trace = Trace()
         self.parameters = Parameters()
         self.predictions = Predictions()
         self.is_quiet = False
         self.in_optimizer = False
-        self.fixture_loaders = fixture_loaders or {}
         self._stack = ExitStack()
         self._depth: list[int] = []  # of modules with parameters: the Forward event of the outermost
         self._known: Values = {}
         self._writes: dict[int, Any] = {}
         self._pending: dict[int, Values] = {}  # values before the step of an optimizer
-        self._optimizers: list[Optimizer] = []
+        self.optimizers: list[Optimizer] = []
         self._losses: list[weakref.ref[Tensor]] = []
         self._sums: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._used_forwards: set[int] = set()
@@ -95,11 +94,11 @@ class Recorder:
 
     def number_of_optimizer(self, optimizer: Optimizer) -> int:
         """Return the number of an optimizer, the first being 0."""
-        for number, known in enumerate(self._optimizers):
+        for number, known in enumerate(self.optimizers):
             if known is optimizer:
                 return number
-        self._optimizers.append(optimizer)
-        return len(self._optimizers) - 1
+        self.optimizers.append(optimizer)
+        return len(self.optimizers) - 1
 
     def add(self, kind: type[Event], **fields: Any) -> Any:
         """Append an event with the user's line; return it."""
@@ -296,7 +295,17 @@ class Recorder:
         self.trace.backwards += 1
         self._used_forwards.update(fields["forwards"])
         self.predictions.release(fields["forwards"])
-        self.add(Backward, **fields, contribution=contribution, by_call=by_call, optimizer_step=self.in_optimizer)
+        index = len(self.trace.events)
+        sources = self.parameters.sources if by_call == "backward" else {number: [index] for number in contribution}
+        self.add(
+            Backward,
+            **fields,
+            contribution=contribution,
+            gradients=self.parameters.gradients() if by_call == "backward" else contribution,
+            sources={number: tuple(indices) for number, indices in sources.items()},
+            by_call=by_call,
+            optimizer_step=self.in_optimizer,
+        )
         if self.trace.backwards >= MAX_BACKWARDS:
             self.trace.truncated = self.is_quiet = True
 

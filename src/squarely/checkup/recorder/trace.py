@@ -116,6 +116,8 @@ class Backward(Event):
     loss_gradients : (B,) for each of `forwards`, the derivative of the loss by the predictions; None where unknown.
     mse_gradient : the gradient of the mean squared error of those pairs, by parameter; None where unknown.
     contribution : what this backward pass added to the gradients, by parameter.
+    gradients : what the gradients are then.
+    sources : for each of `gradients`, the indices of the Backward events whose contributions it holds.
     chain : the part of `contribution` that comes through the predictions: loss_gradients times the Jacobian; None where unknown.
     reached : parameters in the graph of the loss.
     direct : parameters that the loss uses apart from the predictions, as a penalty does.
@@ -131,6 +133,8 @@ class Backward(Event):
     loss_gradients: dict[int, Array]
     mse_gradient: Values | None
     contribution: Values
+    gradients: Values
+    sources: dict[int, tuple[int, ...]]
     chain: Values | None
     reached: tuple[int, ...]
     direct: tuple[int, ...]
@@ -233,7 +237,6 @@ class LoaderStart(Event):
     batch_size, drop_last : of the loader; None if it has no batch size.
     sampler : the class of its sampler, such as "SequentialSampler".
     rng_state : a hash of torch's random state at this time.
-    is_fixture : "train", "validation" or "" for a loader of the user.
     """
 
     loader: int
@@ -242,7 +245,6 @@ class LoaderStart(Event):
     drop_last: bool
     sampler: str
     rng_state: int
-    is_fixture: str
 
 
 @dataclass(slots=True, kw_only=True)

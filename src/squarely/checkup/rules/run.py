@@ -1,0 +1,360 @@
+"""One recorded run as the rules need it: batches with their rows, changes of the parameters with their gradients, and epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from squarely.checkup.findings import SourceLine
+from squarely.checkup.problem import Problem
+from squarely.checkup.recorder.trace import (
+    Backward,
+    Comparison,
+    Event,
+    Forward,
+    LoaderStart,
+    Step,
+    Trace,
+    Update,
+    Values,
+)
+from squarely.checkup.rules.rows import RowNumbers, Rows
+from squarely.numerics import Array
+
+LR_NAMES = ("lr", "learning_rate", "eta", "alpha", "step_size", "lrate")
+EPOCH_NAMES = ("epochs", "n_epochs", "num_epochs", "max_epochs", "nb_epochs", "epoch")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Change:
+    """The parameters changed, or an optimizer stepped.
+
+    Attributes
+    ----------
+    index : of the event.
+    step : the Step event; None for an update by hand.
+    before, after : values of the parameters; those of an update by hand are all that changed.
+    new : the backward passes whose contributions are used here first.
+    old : those that an earlier change had used.
+    gradients : what the change used, by parameter.
+    expected : the mean of the gradients of the mean squared error of the `new` passes, weighted by their rows; None where unknown.
+    rows : of the `new` passes together.
+    factor : gradients = factor * expected, NaN if no number does it.
+    lr : of the optimizer's first group; None for an update by hand.
+    line : of the user.
+    """
+
+    index: int
+    step: Step | None
+    before: Values
+    after: Values
+    new: list[Backward]
+    old: list[Backward]
+    gradients: Values
+    expected: Values | None
+    rows: int
+    factor: float
+    lr: float | None
+    line: SourceLine | None
+
+    @property
+    def difference(self) -> Values:
+        """What was added to each parameter."""
+        return {number: after - self.before[number] for number, after in self.after.items()}
+
+    @property
+    def moved(self) -> bool:
+        """Whether any parameter changed."""
+        return any((values != self.before[number]).any() for number, values in self.after.items())
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """A batch that a backward pass used.
+
+    Attributes
+    ----------
+    forward, backward, comparison : the events; `comparison` is None where predictions met no targets.
+    rows : (B,) of the inputs.
+    target_rows : (B,) of the targets; None if their values are not those of the problem.
+    """
+
+    forward: Forward
+    backward: Backward
+    comparison: Comparison | None
+    rows: Rows
+    target_rows: Rows | None
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A run of a loop.
+
+    Attributes
+    ----------
+    trace : what was recorded.
+    problem : what the loop was given; None for a script with data of its own.
+    arguments : the loop's arguments by name, with defaults.
+    given : the names of the fixtures that the loop was given.
+    given_optimizers : the numbers of the optimizers among them.
+    form : the arguments of `make_problem`.
+    returned : what the loop returned.
+    output : what the loop printed.
+    source : the text of the user's source file, "" if unknown.
+    """
+
+    trace: Trace
+    problem: Problem | None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()
+    given_optimizers: frozenset[int] = frozenset()
+    form: Mapping[str, Any] = field(default_factory=dict)
+    returned: Any = None
+    output: str = ""
+    source: str = ""
+
+    def events(self, kind: type[Any]) -> list[Any]:
+        """Return the events of one kind."""
+        return [event for event in self.trace.events if isinstance(event, kind)]
+
+    @cached_property
+    def forwards(self) -> list[Forward]:
+        """All forward passes with inputs."""
+        return [event for event in self.events(Forward) if event.inputs.size]
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """All operations of predictions and targets."""
+        return self.events(Comparison)
+
+    @cached_property
+    def backwards(self) -> list[Backward]:
+        """All backward passes."""
+        return self.events(Backward)
+
+    @cached_property
+    def row_numbers(self) -> RowNumbers:
+        """The numbering of the rows."""
+        return RowNumbers(self.problem, self.forwards, self.comparisons)
+
+    @cached_property
+    def batches(self) -> list[Batch]:
+        """The batches of all backward passes, in the order of their forward passes; a forward pass counts once."""
+        events, found, done = self.trace.events, [], set()
+        for backward in self.backwards:
+            for index in backward.forwards:
+                forward = events[index]
+                if index in done or not isinstance(forward, Forward) or not forward.inputs.size:
+                    continue
+                done.add(index)
+                pairs = [events[number] for number in backward.comparisons]
+                pair = next((event for event in pairs if isinstance(event, Comparison) and event.forward == index), None)
+                found.append(
+                    Batch(
+                        forward=forward,
+                        backward=backward,
+                        comparison=pair,
+                        rows=self.row_numbers.of_inputs(forward.inputs),
+                        target_rows=None if pair is None else self.row_numbers.of_targets(pair.targets),
+                    )
+                )
+        return found
+
+    @cached_property
+    def evaluations(self) -> list[Forward]:
+        """The forward passes that no backward pass used."""
+        used = {index for backward in self.backwards for index in backward.forwards}
+        return [event for event in self.forwards if event.index not in used]
+
+    @cached_property
+    def trained(self) -> set[int]:
+        """The parameters that a gradient reaches."""
+        return {number for backward in self.backwards if backward.forwards for number in backward.reached}
+
+    @cached_property
+    def changes(self) -> list[Change]:
+        """Steps of optimizers, and updates by hand that follow a backward pass."""
+        return _find_changes(self)
+
+    @cached_property
+    def epochs(self) -> list[list[Batch]]:
+        """The batches of each epoch; the last may be incomplete."""
+        return _find_epochs(self)
+
+    @cached_property
+    def rows_in_training(self) -> int:
+        """How many different rows backward passes used."""
+        return len({int(row) for batch in self.batches for row in batch.rows})
+
+    @cached_property
+    def declared_lr(self) -> float | None:
+        """The learning rate among the loop's arguments."""
+        return next((float(self.arguments[name]) for name in LR_NAMES if _is_number(self.arguments.get(name))), None)
+
+    @cached_property
+    def declared_epochs(self) -> int | None:
+        """The number of epochs among the loop's arguments."""
+        return next((int(self.arguments[name]) for name in EPOCH_NAMES if _is_number(self.arguments.get(name))), None)
+
+    @cached_property
+    def loader_starts(self) -> list[LoaderStart]:
+        """The starts of iterations over DataLoaders."""
+        return self.events(LoaderStart)
+
+    def trained_values(self, values: Values) -> Array:
+        """Return the values of the trained parameters as one vector."""
+        return flatten(values, sorted(self.trained))
+
+    @cached_property
+    def is_full_batch(self) -> bool:
+        """Whether every backward pass used all rows that any of them used."""
+        return bool(self.batches) and all(len(set(batch.rows.tolist())) == self.rows_in_training for batch in self.batches)
+
+    def declares(self, *names: str) -> str | None:
+        """Return the argument of the loop whose name is or contains one of `names`."""
+        return next(
+            (name for name in self.arguments if any(part in name.lower().split("_") or part == name.lower() for part in names)),
+            None,
+        )
+
+    def line_with(self, *texts: str) -> SourceLine | None:
+        """Return the first line of the user's source that holds one of `texts`."""
+        file = next((event.line.file for event in self.trace.events if event.line is not None), "")
+        for number, line in enumerate(self.source.splitlines(), 1):
+            if any(text in line for text in texts) and not line.lstrip().startswith("#"):
+                return SourceLine(file=file, line=number, text=line.strip())
+        return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def flatten(values: Values, numbers: list[int]) -> Array:
+    """Return the values of parameters as one vector; absent ones must be given zeros by the caller."""
+    return np.concatenate([values[number] for number in numbers]) if numbers else np.zeros(0)
+
+
+def proportion(actual: Values, expected: Values, *, tolerance: float = 1e-3) -> float:
+    """Return c where actual = c * expected to `tolerance`, relative to the largest entry; NaN if there is none."""
+    numbers = sorted(set(actual) & set(expected))
+    left, right = flatten(actual, numbers), flatten(expected, numbers)
+    size = float(right @ right)
+    if not numbers or not np.isfinite(left).all() or not np.isfinite(right).all() or size == 0:
+        return np.nan
+    factor = float(left @ right) / size
+    error = np.abs(left - factor * right).max()
+    return factor if error <= tolerance * max(float(np.abs(left).max()), 1e-30) else np.nan
+
+
+def _find_changes(run: Run) -> list[Change]:
+    events = run.trace.events
+    used: dict[int, set[int]] = {}  # by parameter: the backward passes that changes have used
+    last: Backward | None = None
+    changes: list[Change] = []
+    for event in events:
+        if isinstance(event, Backward):
+            last = event
+        elif isinstance(event, Step):
+            changes.append(_change_of_step(events, event, used))
+        elif isinstance(event, Update) and last is not None and last.gradients and run.trained & set(event.after):
+            changes.append(_change_by_hand(events, event, last, used))
+    return changes
+
+
+def _change_of_step(events: list[Event], step: Step, used: dict[int, set[int]]) -> Change:
+    new, old = _split_sources(step.sources, step.parameters, used)
+    return _make_change(events, step, new, old, step.gradients, step=step, lr=step.lrs[0])
+
+
+def _change_by_hand(events: list[Event], update: Update, last: Backward, used: dict[int, set[int]]) -> Change:
+    numbers = [number for number in update.after if number in last.gradients]
+    new, old = _split_sources(last.sources, numbers, used)
+    gradients = {number: last.gradients[number] for number in numbers}
+    return _make_change(events, update, new, old, gradients, step=None, lr=None)
+
+
+def _split_sources(sources: Mapping[int, tuple[int, ...]], numbers: Any, used: dict[int, set[int]]) -> tuple[set[int], set[int]]:
+    new: set[int] = set()
+    old: set[int] = set()
+    for number in numbers:
+        before = used.setdefault(number, set())
+        new |= set(sources.get(number, ())) - before
+        old |= set(sources.get(number, ())) & before
+        before |= set(sources.get(number, ()))
+    return new, old
+
+
+def _make_change(
+    events: list[Event], event: Any, new: set[int], old: set[int], gradients: Values, *, step: Step | None, lr: float | None
+) -> Change:
+    passes: list[Any] = [events[index] for index in sorted(new)]
+    rows = [sum(len(events[index].inputs) for index in one.forwards) for one in passes]  # type: ignore[attr-defined]
+    expected = _mean_gradient(passes, rows)
+    return Change(
+        index=event.index,
+        step=step,
+        before=event.before,
+        after=event.after,
+        new=passes,
+        old=[events[index] for index in sorted(old)],  # type: ignore[misc]
+        gradients=gradients,
+        expected=expected,
+        rows=sum(rows),
+        factor=np.nan if expected is None else proportion(gradients, expected),
+        lr=lr,
+        line=event.line,
+    )
+
+
+def _mean_gradient(passes: list[Backward], rows: list[int]) -> Values | None:
+    gradients = [one.mse_gradient for one in passes]
+    if not passes or sum(rows) == 0 or any(gradient is None for gradient in gradients):
+        return None
+    total: Values = {}
+    for gradient, weight in zip(gradients, rows, strict=True):
+        for number, values in (gradient or {}).items():
+            total[number] = total.get(number, 0.0) + values * (weight / sum(rows))
+    return total
+
+
+def _find_epochs(run: Run) -> list[list[Batch]]:
+    if not run.batches:
+        return []
+    starts = [event.index for event in run.events(LoaderStart)]
+    if starts and starts[0] < run.batches[0].forward.index:
+        return _split_at(run.batches, starts)
+    if run.is_full_batch:
+        return [[batch] for batch in run.batches]
+    count = len(run.batches)
+    epochs = run.declared_epochs
+    if epochs and not run.trace.truncated and count % epochs == 0:
+        size = count // epochs
+        return [run.batches[first : first + size] for first in range(0, count, size)]
+    return _split_at_repeats(run)
+
+
+def _split_at(batches: list[Batch], starts: list[int]) -> list[list[Batch]]:
+    groups: dict[int, list[Batch]] = {}
+    for batch in batches:
+        begin = max((start for start in starts if start < batch.forward.index), default=-1)
+        groups.setdefault(begin, []).append(batch)
+    return list(groups.values())
+
+
+def _split_at_repeats(run: Run) -> list[list[Batch]]:
+    """Begin an epoch when at least nine tenths of the rows were used and a batch repeats one of them."""
+    epochs: list[list[Batch]] = [[]]
+    done: set[int] = set()
+    for batch in run.batches:
+        rows = set(batch.rows.tolist())
+        if rows & done and len(done) >= 0.75 * run.rows_in_training:
+            epochs.append([])
+            done = set()
+        epochs[-1].append(batch)
+        done |= rows
+    return epochs
