@@ -110,7 +110,7 @@ def test_third_party_imports():
         if library in {"squarely", "numpy", "__future__"} or library in sys.stdlib_module_names or found.typing_only:
             continue
         assert package in THIRD_PARTY.get(library, set()), f"{found}: {library} belongs to {THIRD_PARTY.get(library)}"
-        assert library != "torch" or package == "descent" or found.importer == "squarely.moments.gpu", str(found)
+        assert library != "torch" or package in {"checkup", "descent"} or found.importer == "squarely.moments.gpu", str(found)
 
 
 def test_a_sub_package_has_one_sentence_and_no_imports():

@@ -1,0 +1,59 @@
+"""Run the user's code in this process, where it cannot be forked: captured output, and what it changes is put back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from squarely import errors
+from squarely.checkup.runner.child import run_recorded
+from squarely.checkup.runner.output import BoundedOutput, NoInput, OutputStream
+from squarely.checkup.runner.result import ChildResult, RecordedWarning
+
+REMARK = "The loop ran in this process, without a time limit: PyTorch cannot be forked here."
+
+
+def run_in_process(function: Callable[[], Mapping[str, Any]]) -> ChildResult:
+    """Run a function here and return what came of it; KeyboardInterrupt passes through."""
+    output = BoundedOutput()
+    stream = OutputStream(output)
+    with restored_interpreter(), contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        report = run_recorded(function)
+    if report["ending"] == "interrupted":
+        raise KeyboardInterrupt
+    if report["ending"] == "refused":
+        raise getattr(errors, report["kind"], errors.InputError)(report["message"])
+    returned = report["ending"] == "returned"
+    return ChildResult(
+        value=report.get("value"),
+        ending=report["ending"],
+        message="" if returned else f"The loop ends with {report.get('message') or report['ending']}. Correct this first.",
+        traceback=report.get("traceback", ""),
+        output=output.text,
+        output_length=output.length,
+        warnings=tuple(RecordedWarning(**each) for each in report["warnings"]),
+        remarks=(REMARK, output.remark) if output.remark else (REMARK,),
+    )
+
+
+@contextlib.contextmanager
+def restored_interpreter() -> Iterator[None]:
+    """Put back the folder, the arguments, the places of modules, the environment, standard input and the modules of the user."""
+    folder, path, argv, stdin, environment = Path.cwd(), [*sys.path], [*sys.argv], sys.stdin, dict(os.environ)
+    modules = {*sys.modules}
+    sys.stdin = NoInput()
+    try:
+        yield
+    finally:
+        os.chdir(folder)
+        sys.path[:], sys.argv, sys.stdin = path, argv, stdin
+        os.environ.clear()
+        os.environ.update(environment)
+        for name in {*sys.modules} - modules:
+            file = getattr(sys.modules[name], "__file__", None) or ""
+            if not ("site-packages" in file or "dist-packages" in file) and Path(file).is_relative_to(folder):
+                del sys.modules[name]
