@@ -188,7 +188,7 @@ def evaluate(model, loader):
 
 
 @broken("backward-on-accumulated-loss")
-def train_total(X, y, lr=0.02, epochs=25):
+def train_total(X, y, lr=0.05, epochs=40):
     net = nn.Linear(X.shape[1], 1)
     optimizer = optim.SGD(net.parameters(), lr=lr)
     total_loss = 0.0
@@ -203,7 +203,7 @@ def train_total(X, y, lr=0.02, epochs=25):
 
 
 @right()
-def train_total_corrected(X, y, lr=0.02, epochs=25):
+def train_total_corrected(X, y, lr=0.05, epochs=40):
     net = nn.Linear(X.shape[1], 1)
     optimizer = optim.SGD(net.parameters(), lr=lr)
     total_loss = 0.0
