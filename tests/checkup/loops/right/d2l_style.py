@@ -237,3 +237,26 @@ def minibatch_from_scratch_with_momentum(X, y):
                     p[:] -= hyperparams["lr"] * v
                 p.grad.data.zero_()
     return w, b
+
+
+def synthetic_data(w, b, num_examples):
+    X = torch.normal(0, 1, (num_examples, len(w)))
+    y = torch.matmul(X, w) + b
+    y += torch.normal(0, 0.01, y.shape)
+    return X, y.reshape((-1, 1))
+
+
+@right()
+def synthetic_data_of_the_chapter():
+    """Takes nothing: the data, the model and the loop are its own."""
+    true_w, true_b = torch.tensor([2, -3.4]), 4.2
+    features, labels = synthetic_data(true_w, true_b, 1000)
+    w = torch.normal(0, 0.01, size=(2, 1), requires_grad=True)
+    b = torch.zeros(1, requires_grad=True)
+    for epoch in range(3):
+        for X, y in data_iter(10, features, labels):
+            squared_loss(linreg(X, w, b), y).sum().backward()
+            sgd([w, b], 0.03, 10)
+        with torch.no_grad():
+            print(f"epoch {epoch + 1}, loss {float(squared_loss(linreg(features, w, b), labels).mean()):f}")
+    print(f"error in estimating w: {true_w - w.detach().reshape(true_w.shape)}, b: {true_b - b.item()}")
