@@ -21,7 +21,8 @@ class TrainingLoop:
 
     @property
     def name(self) -> str:
-        return f"{self.target.__module__.rpartition('.')[2]}.{self.target.__qualname__}"
+        name = getattr(self.target, "__qualname__", type(self.target).__qualname__)  # an instance has the name of its class
+        return f"{self.target.__module__.rpartition('.')[2]}.{name}"
 
 
 def broken(*keys: str, fixtures: dict[str, Any] | None = None) -> Callable[[T], T]:

@@ -1,0 +1,1 @@
+"""Loops whose gradients or steps are at fault, and their corrections."""

@@ -1,0 +1,1 @@
+"""Loops whose parameters, graph or state are at fault, and their corrections."""

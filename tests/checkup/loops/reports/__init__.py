@@ -1,0 +1,1 @@
+"""Loops whose reported losses are at fault, and their corrections."""

@@ -1,0 +1,1 @@
+"""Loops whose rows or labels are at fault, and their corrections."""
