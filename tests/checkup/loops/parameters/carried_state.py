@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from skorch import NeuralNetRegressor
 from torch import optim
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -234,3 +235,28 @@ def run_experiment(X, y, n_epochs=15):
             opt.step()
     with torch.no_grad():
         return loss_fn(net(X), y).item()
+
+
+net = NeuralNetRegressor(
+    nn.Linear,
+    module__in_features=3,
+    module__out_features=1,
+    lr=0.05,
+    max_epochs=15,
+    batch_size=32,
+    iterator_train__shuffle=True,
+    train_split=None,
+    verbose=0,
+)
+
+
+@broken("state-carried-over")
+def continue_skorch(X, y):
+    net.partial_fit(X, y)
+    return net
+
+
+@right()
+def restart_skorch(X, y):
+    net.fit(X, y)
+    return net
