@@ -1,4 +1,4 @@
-"""A user's training loop against known answers: fixtures, a recorder, rules and findings; and findings from printed losses alone."""
+"""A user's training loop against known answers: fixtures, recorder, rules and findings; and findings from printed losses alone."""
 
 from squarely.checkup.findings import CONFIDENCES, Checkup, Finding, SourceLine
 
