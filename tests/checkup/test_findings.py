@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from squarely.checkup import Checkup, Finding, SourceLine
+from squarely.checkup import CONFIDENCES, Checkup, Finding, SourceLine
 from squarely.checkup.mistakes.catalog import MISTAKES
 
 KEYS = [  # the names that users may rely on
@@ -52,6 +52,7 @@ def test_texts_are_short_sentences(key):
 def test_the_certain_findings_come_first():
     checkup = Checkup(target="train", findings=(POSSIBLE, LIKELY, CERTAIN))
     assert checkup.findings == (CERTAIN, LIKELY, POSSIBLE)
+    assert tuple(finding.confidence for finding in checkup.findings) == CONFIDENCES
     assert not checkup.ok
     assert checkup.verdict == "3 findings in train: no-zero-grad (certain), last-batch-loss (likely), lr-too-low (possible)."
 
