@@ -86,6 +86,7 @@ def _write(name: str, option: Any, value: Any) -> str:
         return flag
     if isinstance(value, dict):
         values = {key: ",".join(map(str, each)) if isinstance(each, list) else each for key, each in value.items()}
+        values = {key: "..." if each is ... else each for key, each in values.items()}
         return " ".join(f"{flag} {_quote(f'{key}={text}')}" for key, text in values.items())
     if isinstance(value, list | tuple):
         words = [f'"{each}"' if "," in str(each) else str(each) for each in value]

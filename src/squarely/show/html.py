@@ -61,7 +61,7 @@ def render_section(heading: str, texts: Iterable[tuple[str, str]]) -> str:
 
 def _render_text(text: str) -> str:
     lines = [_render_element("code" if line.startswith("    ") else "span", line, style=_PROSE) for line in text.split("\n")]
-    return f'<td style="{_TEXT}">{"<br>".join(lines)}</td>'
+    return f'<td style="{_TEXT}">{"<br/>".join(lines)}</td>'
 
 
 def _render_pair(label: str, value: str) -> tuple[str, str]:

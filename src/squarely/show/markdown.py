@@ -35,7 +35,7 @@ def render_section(heading: str, texts: Iterable[tuple[str, str]]) -> str:
         name = f"**{_escape(label)}** " if label else ""
         for is_code, group in groupby(text.split("\n"), lambda line: line.startswith("    ")):
             lines = list(group)
-            parts.append("\n".join(map(escape_controls, lines)) if is_code else name + "<br>".join(map(_escape, lines)))
+            parts.append("\n".join(map(escape_controls, lines)) if is_code else name + "\n\n".join(map(_escape, lines)))
             name = ""
     return "\n\n".join(parts)
 

@@ -180,12 +180,13 @@ def _lay_out(block: Block, width: int) -> list[str]:
 def _lay_out_section(block: Section, width: int) -> list[str]:
     """Lay out a heading and, below it, each label with its text beside it."""
     labels = [escape_controls(label) for label, _ in block.texts]
-    start = max(map(cell_len, labels), default=0) + _GAP
+    wide = min(max(map(cell_len, labels), default=0), width // 4)
+    start = wide + _GAP
     lines = wrap_text(escape_controls(block.heading), width, indent="    ")
     for label, (_, text) in zip(labels, block.texts, strict=True):
         body = [piece for line in text.split("\n") for piece in _wrap_line(line, width - start)]
         first, *rest = body
-        lines += [(align_left(label, start) + first).rstrip(), *((" " * start + line).rstrip() for line in rest)]
+        lines += [(align_left(label, wide) + " " * _GAP + first).rstrip(), *((" " * start + line).rstrip() for line in rest)]
     return lines
 
 
