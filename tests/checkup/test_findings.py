@@ -49,12 +49,11 @@ def test_texts_are_short_sentences(key):
         assert text.endswith(".")
 
 
-def test_the_certain_findings_come_first():
-    checkup = Checkup(target="train", findings=(POSSIBLE, LIKELY, CERTAIN))
-    assert checkup.findings == (CERTAIN, LIKELY, POSSIBLE)
-    assert tuple(finding.confidence for finding in checkup.findings) == CONFIDENCES
+def test_the_verdict_names_the_findings_in_their_order():
+    checkup = Checkup(target="train", findings=(LIKELY, CERTAIN, POSSIBLE))
+    assert tuple(finding.confidence for finding in (CERTAIN, LIKELY, POSSIBLE)) == CONFIDENCES
     assert not checkup.ok
-    assert checkup.verdict == "3 findings in train: no-zero-grad (certain), last-batch-loss (likely), lr-too-low (possible)."
+    assert checkup.verdict == "3 findings in train: last-batch-loss (likely), no-zero-grad (certain), lr-too-low (possible)."
 
 
 def test_a_possible_finding_is_ok():

@@ -82,7 +82,7 @@ def test_assert_trains_passes_if_nothing_is_likely(examined):
 
 
 def test_assert_trains_raises_the_page(examined):
-    examined(LIKELY, CERTAIN, POSSIBLE)
+    examined(CERTAIN, LIKELY, POSSIBLE)
     with pytest.raises(AssertionError) as error:
         assert_trains(train)
     found = "3 findings in train: no-zero-grad (certain), not-shuffled (likely), lr-too-low (possible)."

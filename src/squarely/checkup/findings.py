@@ -78,6 +78,20 @@ class Finding:
         return {**values, "numbers": dict(self.numbers), "source": self.source and asdict(self.source)}
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A sentence on what was checked and holds."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence on what differs from the textbook and is no mistake."""
+
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Checkup:
     """What is right and wrong in a training loop. Made by `squarely.checkup`.
@@ -99,10 +113,6 @@ class Checkup:
     verified: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     output: str = ""
-
-    def __post_init__(self) -> None:
-        """Sort the findings by confidence; those of equal confidence keep their order."""
-        object.__setattr__(self, "findings", tuple(sorted(self.findings, key=lambda each: CONFIDENCES.index(each.confidence))))
 
     @property
     def ok(self) -> bool:
