@@ -2,29 +2,36 @@
 
 `ols` fits, `preview` shows the first rows of data or what a fit costs, `load` reads a saved fit or run, `merge` combines fits, and
 `anova` tests their terms. `train` and `sweep` train. `certify` measures how far apart the two answers are and explains why.
-`progress` shows how many rows are read so far. Everything is loaded on first use, so importing squarely is cheap.
+`checkup` names the mistakes in a training loop of yours. `progress` shows how many rows are read so far. Everything is loaded on
+first use, so importing squarely is cheap.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from squarely._version import __version__
 
 if TYPE_CHECKING:
-    from squarely import datasets, errors
+    from squarely import datasets, errors, testing
     from squarely.api import anova, anova_lm, expanding, load, merge, ols, plot_coefficients, preview, rolling, sweep, train
     from squarely.api.both_methods import certify
     from squarely.api.progress_bar import progress
     from squarely.api.regression_table import table
+    from squarely.api.training_loops import checkup
     from squarely.certification import Certificate
+    from squarely.checkup import Checkup, Finding
     from squarely.descent import Sweep, Training
     from squarely.inference import DataPreview, Fit, Fits, Preview, WindowFits
 
 __all__ = [
     "Certificate",
+    "Checkup",
     "DataPreview",
+    "Finding",
     "Fit",
     "Fits",
     "Preview",
@@ -35,6 +42,7 @@ __all__ = [
     "anova",
     "anova_lm",
     "certify",
+    "checkup",
     "datasets",
     "errors",
     "expanding",
@@ -47,6 +55,7 @@ __all__ = [
     "rolling",
     "sweep",
     "table",
+    "testing",
     "train",
 ]
 
@@ -58,14 +67,16 @@ _HOMES = {
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
     **dict.fromkeys(("DataPreview", "Fit", "Fits", "Preview", "WindowFits"), "squarely.inference"),
+    **dict.fromkeys(("Checkup", "Finding"), "squarely.checkup"),
     "certify": "squarely.api.both_methods",
+    "checkup": "squarely.api.training_loops",
     "progress": "squarely.api.progress_bar",
     "table": "squarely.api.regression_table",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"datasets", "errors"}:
+    if name in {"datasets", "errors", "testing"}:
         return importlib.import_module(f"squarely.{name}")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
@@ -74,3 +85,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Root(ModuleType):
+    """The type of this module. `squarely.checkup` stays the function when Python imports the package of that name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name == "checkup" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Root

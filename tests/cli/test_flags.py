@@ -24,6 +24,7 @@ MESSAGES = {
     "metrics='rmsee' is not known": "--metric rmsee is not known",
     "metrics=['r2', 'mae'], or": "--metric r2 --metric mae, or",
     "optimizer_options={'eps': 1e-06}.": "--optimizer-option eps=1e-06.",
+    "Give fixtures={'lr': 0.05, 'tokenizer': ...}.": "Give --fixture lr=0.05 --fixture tokenizer=....",
     "Give checkpoint='a folder' too": "Give --save 'a folder' too",
     "no row meets where=\"origin == 'usa'\".": "no row meets --where \"origin == 'usa'\".",
     "epochs=1e+400 is beyond": "--epochs 1e+400 is beyond",

@@ -30,6 +30,7 @@ COMMANDS = (
     "train",
     "sweep",
     "certify",
+    "checkup",
     "help",
     "table",
 )

@@ -8,7 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 import squarely as sq
-from squarely.show import KeyValueTable, Page, Table
+from squarely.show import KeyValueTable, Page, Section, Table
 from tests.exact.test_show import NAMES, page_of
 from tests.support.checks import CARS, need
 
@@ -78,6 +78,22 @@ def test_every_text_is_in_latex_as_it_is_to_be_seen(name):
     commands = set(re.findall(r"\\[a-z]+", page)) - {re.match(r"\\[a-z]*", sign)[0] for sign in LATEX_SIGNS if sign[0] == "\\"}
     ours = r"\begin \end \toprule \midrule \bottomrule \par \medskip \noindent \item \textbf"
     assert commands <= set(ours.split())
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_a_section_in_every_format(name):
+    line, text = name.replace("\n", "\t"), ODD[name].replace(r"\n", r"\t")
+    page = Page("", [Section(line, [("Line", f"{line} is:\n    {line}"), ("", "end")])])
+    code = [token.content for token in MarkdownIt("commonmark").parse(page.as_markdown()) if token.type == "code_block"]
+    assert code == [f"{text}\n"]
+    inline = [token.children for token in MarkdownIt("commonmark").parse(page.as_markdown()) if token.type == "inline"]
+    assert ["".join(child.content for child in each) for each in inline] == [text, f"Line {text} is:", "end"]
+    lines = re.findall(r"^(?:\\emph\{Line\} )?(.*)\\par$", page.as_latex(), re.MULTILINE)
+    assert [shown_by_latex(line) for line in (lines[1], lines[3])] == [f"{text} is:", "end"]
+    assert shown_by_latex(lines[0].removeprefix(r"\textbf{")[:-1]) == text
+    assert shown_by_latex(lines[2].removeprefix(r"\texttt{~~~~")[:-1]) == text
+    rows = list(csv.reader(io.StringIO(page.as_csv())))
+    assert rows[:4] == [[text], ["Line", f"{text} is:"], ["", text], ["", "end"]]
 
 
 @pytest.mark.parametrize("name", [name for name in ODD if name == name.strip()])

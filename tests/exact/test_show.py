@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 import squarely as sq
-from squarely.show import KeyValueTable, Page, Table
+from squarely.show import KeyValueTable, Page, Section, Table
 from squarely.show.page import WIDTH
 from squarely.show.text import wrap_text
 from tests.support.checks import CARS
@@ -35,8 +35,8 @@ NAMES = {
     "n" * 300: "n" * 300,
     "several words " * 30: "several words " * 30,
 }
-TAGS = {"div", "h3", "table", "thead", "tbody", "tr", "th", "td", "p", "ol", "li"}
-TEXTS = {"h3", "th", "td", "p", "li"}
+TAGS = {"div", "h3", "h4", "br", "code", "span", "table", "thead", "tbody", "tr", "th", "td", "p", "ol", "li"}
+TEXTS = {"h3", "h4", "code", "span", "th", "td", "p", "li"}
 
 
 class Reader(HTMLParser):
@@ -106,6 +106,47 @@ def test_no_line_of_text_leaves_the_page(name):
     assert max(map(cell_len, text.split("\n"))) == WIDTH == 78
     assert all(line.isprintable() for line in text.split("\n"))
     assert ["1.25", "-3e+04"] in [line.split()[-2:] for line in text.split("\n")]
+
+
+def section_of(name):
+    line = name.replace("\n", " ")
+    return Section(name, [("Line", f"{line} is here:\n    {line}\nend"), (line, "text"), ("", f"        {line};")])
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_a_section_in_html(name):
+    line = NAMES[name].replace(r"\n", " ")
+    read = Reader(Page("", [section_of(name)])._repr_html_())
+    assert read.of("h4") == [NAMES[name]]
+    assert read.of("th", "row") == ["Line", line, ""]
+    assert read.of("span") == [f"{line} is here:", "end", "text"]
+    assert read.of("code") == [f"    {line}", f"        {line};"]
+
+
+@pytest.mark.parametrize("width", [60, 78, 120])
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_a_section_as_text(name, width):
+    lines = Page("", [section_of(name)]).as_text(width).split("\n")
+    assert max(map(cell_len, lines)) <= width
+    assert all(line.isprintable() for line in lines)
+    shown = "".join("".join(lines).split())
+    line = "".join(NAMES[name].replace(r"\n", " ").split())
+    if len(line) < 200:  # a long label is cut
+        assert shown.count(line) >= 3
+
+
+def test_the_layout_of_a_section():
+    code = "optimizer.zero_grad()\n        loss.backward()"
+    section = Section("no-zero-grad", [("Evidence", "one two three " * 6), ("Fix", f"Write:\n    {code}")])
+    assert Page("", [section]).as_text(60).split("\n")[1:-1] == [
+        "=" * 60,
+        "no-zero-grad",
+        "Evidence  one two three one two three one two three one two",
+        "          three one two three one two three",
+        "Fix       Write:",
+        "              optimizer.zero_grad()",
+        "                  loss.backward()",
+    ]
 
 
 def test_html_of_a_page_with_nothing_on_it():

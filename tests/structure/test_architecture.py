@@ -44,7 +44,7 @@ def test_packages_import_only_lower_layers():
     assert len(ours) > 50  # the walk did find the imports
     for found in ours:
         a, b = package_of(found.importer), package_of(found.imported)
-        if (a, found.imported) in {("cli", "squarely"), ("__main__", "squarely.cli")}:
+        if (a, found.imported) in {("cli", "squarely"), ("testing", "squarely"), ("__main__", "squarely.cli")}:
             continue
         assert b in LAYERS, f"{found}: the package root is for users"
         assert LAYERS[b] < LAYERS[a], f"{found}: layer {LAYERS[b]} from layer {LAYERS[a]}"
@@ -160,8 +160,17 @@ def test_no_function_has_the_name_of_its_file():
 
 
 def test_no_package_takes_the_place_of_a_public_function():
-    packages = set(LAYERS) - {"errors", "datasets"}  # these two are public as modules
-    assert packages.isdisjoint(squarely.__all__)
+    packages = set(LAYERS) - {"errors", "datasets", "testing"}  # these are public as modules
+    assert packages.isdisjoint(set(squarely.__all__) - {"checkup"})
+    code = """
+import squarely as sq, importlib
+importlib.import_module("squarely.checkup.mistakes.catalog")
+from squarely.checkup import Finding
+from squarely import checkup
+print(sq.checkup is checkup, sq.checkup.__name__, sq.checkup.__module__, sq.Finding is Finding)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True checkup squarely.api.training_loops True\n"
 
 
 def test_the_diagram_is_current():
@@ -179,6 +188,7 @@ HEAVY = ["torch", "pandas", "matplotlib", "bokeh", "duckdb", "sklearn", "scipy",
         ("import squarely.cli", [*HEAVY, "numpy", "squarely.api"]),
         ("import squarely; squarely.ols", ["torch", "matplotlib", "pandas", "squarely.descent", "squarely.certification"]),
         ("import squarely.descent", ["squarely.exact", "squarely.inference", "squarely.certification", "squarely.api"]),
+        ("import squarely; squarely.checkup, squarely.testing", ["torch", "matplotlib", "pandas", "squarely.descent"]),
         ("import squarely.exact, squarely.inference", ["torch", "squarely.descent", "squarely.certification"]),
     ],
 )

@@ -16,7 +16,8 @@ BEGIN, END = "<!-- architecture -->", "<!-- /architecture -->"
 LAYERS = {
     "_version": 0, "errors": 0, "numerics": 0, "reprs": 0, "types": 0, "storage": 1, "data": 2, "show": 2, "theory": 2,
     "design": 3, "datasets": 3,
-    "moments": 4, "exact": 5, "descent": 5, "checkup": 5, "inference": 6, "certification": 7, "api": 9, "cli": 10, "__main__": 11,
+    "moments": 4, "exact": 5, "descent": 5, "checkup": 5, "inference": 6, "certification": 7, "api": 9, "cli": 10, "testing": 10,
+    "__main__": 11,
 }  # fmt: skip
 
 # Inside a package, an entry imports only from lines before its own, or from its own line without a cycle.

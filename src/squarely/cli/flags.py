@@ -17,7 +17,12 @@ from typer.main import get_command
 from squarely.show import Page
 
 _APP: ContextVar[typer.Typer | None] = ContextVar("app", default=None)
-_RENAMED = {"checkpoint": "save", "k": "top", "kind": "plot_kind"}  # arguments that have another name on the command line
+_RENAMED = {
+    "checkpoint": "save",
+    "k": "top",
+    "kind": "plot_kind",
+    "fixtures": "fixture",
+}  # arguments that have another name on the command line
 _TEXT = r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\""
 _NUMBER = r"-?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d)\.0)?(?<=\d)(?:e[-+]?\d+)?|-?inf|nan"
 _ELSEWHERE = r"(?:feols|vcov\w+|vce|newey|NeweyWest)\([^()]*\)"  # calls of R and Stata, which have options of the same names
@@ -81,6 +86,7 @@ def _write(name: str, option: Any, value: Any) -> str:
         return flag
     if isinstance(value, dict):
         values = {key: ",".join(map(str, each)) if isinstance(each, list) else each for key, each in value.items()}
+        values = {key: "..." if each is ... else each for key, each in values.items()}
         return " ".join(f"{flag} {_quote(f'{key}={text}')}" for key, text in values.items())
     if isinstance(value, list | tuple):
         words = [f'"{each}"' if "," in str(each) else str(each) for each in value]

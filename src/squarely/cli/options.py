@@ -113,7 +113,7 @@ def _read_several(texts: Sequence[Any] | None, read: Callable[[Any], Any]) -> An
     return [read(text) for each in texts for text in str(each).split(",") if text.strip()] if texts else None
 
 
-def _read_named_values(flag: str, texts: list[str] | None) -> dict[str, Any]:
+def read_named_values(flag: str, texts: list[str] | None) -> dict[str, Any]:
     """Return texts such as step_size=30 as a dict; a value is JSON, or else text."""
     options = {}
     for text in texts or ():
@@ -178,7 +178,7 @@ def _list(panel: str, default: Sequence[str] | None, help: str, *flags: str, met
 
 
 def _values(flag: str, help: str) -> Flag:  # noqa: A002
-    return _list(OPTIMIZER, None, help, flag, metavar="name=value", read=partial(_read_named_values, flag))
+    return _list(OPTIMIZER, None, help, flag, metavar="name=value", read=partial(read_named_values, flag))
 
 
 WEIGHTS = {

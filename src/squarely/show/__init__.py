@@ -5,7 +5,7 @@ panels with matplotlib. `new_progress` is a progress line on a terminal or in a 
 """
 
 from squarely.show.curve_marks import Contours, Curve, Level, Point
-from squarely.show.page import KeyValueTable, Page, Table, terminal_width
+from squarely.show.page import Block, KeyValueTable, Page, Section, Table, terminal_width
 from squarely.show.panels import Mark, Panel, draw, require_figure_file, save
 from squarely.show.progress import Stage, new_progress
 from squarely.show.statistical_marks import Band, Cells, Intervals, Labels

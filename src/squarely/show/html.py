@@ -16,6 +16,8 @@ _CELL = "padding:0.15em 1em 0.15em 0;vertical-align:baseline;"
 _NAME = f"{_CELL}font-weight:normal;text-align:left;white-space:pre-wrap;max-width:24em;overflow-wrap:break-word"
 _VALUE = f"{_CELL}text-align:right;white-space:pre-wrap;max-width:24em;overflow-wrap:break-word"
 _NUMBER = f"{_CELL}text-align:right;white-space:pre"
+_LABEL = f"{_CELL}font-weight:normal;text-align:left;white-space:nowrap"
+_TEXT = f"{_CELL}text-align:left;max-width:60em"
 _RULE = ";font-weight:bold;border-bottom:1px solid"  # in the color of the text
 _RULE_ABOVE = ";border-top:1px solid"
 _PROSE = "white-space:pre-wrap;overflow-wrap:anywhere"
@@ -49,6 +51,17 @@ def render_table(header: Sequence[str], rows: Iterable[Sequence[str]], rules: Co
         cells = (_render_element("td", text, style=_NUMBER + rule) for text in texts)
         body.append([_render_element("th", name, scope="row", style=_NAME + rule), *cells])
     return _wrap_table("<thead>", _wrap_row(head), "</thead>", "<tbody>", *map(_wrap_row, body), "</tbody>")
+
+
+def render_section(heading: str, texts: Iterable[tuple[str, str]]) -> str:
+    """Render a heading and a table of labels and texts; lines that begin with four spaces are code."""
+    rows = [_wrap_row([_render_element("th", label, scope="row", style=_LABEL), _render_text(text)]) for label, text in texts]
+    return "\n".join([_render_element("h4", heading), _wrap_table("<tbody>", *rows, "</tbody>")])
+
+
+def _render_text(text: str) -> str:
+    lines = [_render_element("code" if line.startswith("    ") else "span", line, style=_PROSE) for line in text.split("\n")]
+    return f'<td style="{_TEXT}">{"<br/>".join(lines)}</td>'
 
 
 def _render_pair(label: str, value: str) -> tuple[str, str]:

@@ -35,6 +35,21 @@ def render_table(header: Sequence[str], rows: Sequence[Sequence[str]], rules: Co
     return _wrap_table("l" + "r" * (len(header) - 1), [_render_row(header), r"\midrule", *body])
 
 
+def render_section(heading: str, texts: Iterable[tuple[str, str]]) -> str:
+    """Render a heading and labeled texts; lines that begin with four spaces are code."""
+    lines = [r"\begin{flushleft}", rf"\textbf{{{_escape(heading)}}}\par"]
+    for label, text in texts:
+        first, *rest = map(_render_line, text.split("\n"))
+        lines += [rf"\emph{{{_escape(label)}}} {first}\par" if label else rf"{first}\par", *(rf"{line}\par" for line in rest)]
+    return "\n".join([*lines, r"\end{flushleft}"])
+
+
+def _render_line(line: str) -> str:
+    code = line.lstrip(" ")
+    indent = len(line) - len(code)
+    return _escape(line) if indent < 4 else rf"\texttt{{{'~' * indent}{escape_controls(code, 'latex')}}}"
+
+
 def _wrap_table(columns: str, lines: Iterable[str]) -> str:
     return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", *lines, r"\bottomrule", r"\end{tabular}"])
 

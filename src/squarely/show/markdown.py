@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 from squarely.show.text import escape_controls
 
@@ -26,6 +26,18 @@ def render_pairs(left: Sequence[tuple[str, str]], right: Sequence[tuple[str, str
 def render_table(header: Sequence[str], rows: Iterable[Sequence[str]], _rules: Collection[int] = ()) -> str:
     """Render a table of numbers with a header; the first column names the row. Markdown has no rules between rows."""
     return _render_rows(header, [":--", *["--:"] * (len(header) - 1)], rows)
+
+
+def render_section(heading: str, texts: Iterable[tuple[str, str]]) -> str:
+    """Render a heading, and a paragraph for each labeled text; lines that begin with four spaces are code."""
+    parts = [f"#### {_escape(heading)}"]
+    for label, text in texts:
+        name = f"**{_escape(label)}** " if label else ""
+        for is_code, group in groupby(text.split("\n"), lambda line: line.startswith("    ")):
+            lines = list(group)
+            parts.append("\n".join(map(escape_controls, lines)) if is_code else name + "\n\n".join(map(_escape, lines)))
+            name = ""
+    return "\n\n".join(parts)
 
 
 def _render_rows(header: Sequence[str], alignments: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -44,6 +44,17 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """A heading with labeled texts below it. Lines of a text are kept; those that begin with four spaces are code."""
+
+    heading: str
+    texts: Sequence[tuple[str, str]]
+
+
+Block = KeyValueTable | Table | Section
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     r"""A page of results, for printing or a notebook.
 
@@ -60,7 +71,7 @@ class Page:
     """
 
     title: str
-    blocks: Sequence[KeyValueTable | Table]
+    blocks: Sequence[Block]
     notes: Sequence[str] = ()
     footer: Sequence[str] = ()
     lead: Sequence[str] = ()
@@ -75,7 +86,7 @@ class Page:
             lines += wrap_text(escape_controls(line), width)
         for block in self.blocks:
             lines.append("=" * width)
-            lines += _lay_out_pairs(block, width) if isinstance(block, KeyValueTable) else _lay_out_table(block, width)
+            lines += _lay_out(block, width)
         lines.append("=" * width)
         for line in self.footer:
             lines += wrap_text(escape_controls(line), width)
@@ -115,22 +126,31 @@ class Page:
         return texts.getvalue().rstrip("\n")
 
     def _render(self, markup: ModuleType) -> str:
-        tables = [
-            markup.render_pairs(block.left, block.right)
-            if isinstance(block, KeyValueTable)
-            else markup.render_table(block.header, block.rows, block.rules)
-            for block in self.blocks
-        ]
-        text: str = markup.render_page(self.title, tables, lead=self.lead, footer=self.footer, notes=self.notes)
+        blocks = [_render(block, markup) for block in self.blocks]
+        text: str = markup.render_page(self.title, blocks, lead=self.lead, footer=self.footer, notes=self.notes)
         return text
 
     def _repr_html_(self) -> str:
         return self.as_html()
 
 
-def _list_rows(block: KeyValueTable | Table) -> list[Sequence[str]]:
+def _render(block: Block, markup: ModuleType) -> str:
+    text: str
+    if isinstance(block, Section):
+        text = markup.render_section(block.heading, block.texts)
+    elif isinstance(block, Table):
+        text = markup.render_table(block.header, block.rows, block.rules)
+    else:
+        text = markup.render_pairs(block.left, block.right)
+    return text
+
+
+def _list_rows(block: Block) -> list[Sequence[str]]:
     if isinstance(block, Table):
         return [block.header, *block.rows]
+    if isinstance(block, Section):
+        lines = [(label, text.split("\n")) for label, text in block.texts]
+        return [(block.heading,), *((label if i == 0 else "", line) for label, text in lines for i, line in enumerate(text))]
     pairs = zip_longest(block.left, block.right, fillvalue=("", "")) if block.right else ((pair, ()) for pair in block.left)
     return [(*a, *b) for a, b in pairs]
 
@@ -149,6 +169,32 @@ def terminal_width() -> int:
     if sys.stdout is None or not sys.stdout.isatty():
         return WIDTH
     return min(max(shutil.get_terminal_size((WIDTH, 24)).columns, _NARROWEST), _WIDEST)
+
+
+def _lay_out(block: Block, width: int) -> list[str]:
+    if isinstance(block, Section):
+        return _lay_out_section(block, width)
+    return _lay_out_pairs(block, width) if isinstance(block, KeyValueTable) else _lay_out_table(block, width)
+
+
+def _lay_out_section(block: Section, width: int) -> list[str]:
+    """Lay out a heading and, below it, each label with its text beside it."""
+    labels = [escape_controls(label) for label, _ in block.texts]
+    wide = min(max(map(cell_len, labels), default=0), width // 4)
+    start = wide + _GAP
+    lines = wrap_text(escape_controls(block.heading), width, indent="    ")
+    for label, (_, text) in zip(labels, block.texts, strict=True):
+        body = [piece for line in text.split("\n") for piece in _wrap_line(line, width - start)]
+        first, *rest = body
+        lines += [(align_left(label, wide) + " " * _GAP + first).rstrip(), *((" " * start + line).rstrip() for line in rest)]
+    return lines
+
+
+def _wrap_line(line: str, width: int) -> list[str]:
+    """Wrap a line of prose or of code; the parts of a line of code keep its indentation."""
+    code = line.lstrip(" ")
+    indent = " " * min(len(line) - len(code), width // 2) if line.startswith("    ") else ""
+    return [indent + piece for piece in wrap_text(escape_controls(code), width - len(indent))]
 
 
 def _lay_out_pairs(block: KeyValueTable, width: int) -> list[str]:

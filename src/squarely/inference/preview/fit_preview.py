@@ -14,7 +14,7 @@ from squarely.inference.covariance.options import CLASSICAL, CovarianceOptions
 from squarely.inference.preview.data_preview import DataPreview
 from squarely.moments import CHEAP_CELLS, prefers_engine, require_fold
 from squarely.reprs import NO_SIGNATURE, public_dir
-from squarely.show import KeyValueTable, Page, Table
+from squarely.show import Block, KeyValueTable, Page
 
 _COPIES = 8  # of a batch of the columns of X in memory at the same time, measured on 5 to 80 columns
 
@@ -124,7 +124,7 @@ class Preview:
                 f"{_format_bytes(self.storage_bytes)}, and beyond that in a temporary file. SQUARELY_CACHE_BYTES sets the limit."
             )
         footer = [*passes, f"Columns read: {listed(self.columns_read)}.", f"Columns of X: {names}."]
-        blocks: list[KeyValueTable | Table] = [KeyValueTable(left, right)]
+        blocks: list[Block] = [KeyValueTable(left, right)]
         if self.data is not None:
             found = self.data.summary()
             blocks += found.blocks

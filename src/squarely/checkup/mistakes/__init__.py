@@ -1,0 +1,1 @@
+"""The texts of the mistakes that a checkup names, in families."""
