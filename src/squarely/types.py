@@ -59,7 +59,8 @@ SchedulerName = Literal[
 Status = Literal["converged", "epochs used up", "stopped", "finished", "diverged", "not finite"]
 Verdict = Literal[
     "agree", "not converged", "batch noise", "fixed order", "penalized", "other loss", "frozen", "ascent", "diverged", "not finite",
-    "float32 floor", "float64 floor", "different rows", "collinear", "disagree",
+    "float32 floor", "float64 floor", "different rows", "other columns", "other units", "intercept", "rounded",
+    "collinear", "disagree",
 ]  # fmt: skip
 
 
@@ -182,14 +183,19 @@ class SweepOptions(TypedDict, total=False):
     start: Sequence[float] | None
 
 
-class TrainOptions(SweepOptions, total=False):
-    """The arguments of `train` beside a formula and data, which `certify` takes, too."""
+class FitOptions(TypedDict, total=False):
+    """The arguments beside a formula and data that say which rows to use, and how often each counts."""
 
     where: str | None
     missing: Missing
     read: Mapping[str, object] | None
     weights: object
     frequencies: object
+
+
+class TrainOptions(FitOptions, SweepOptions, total=False):
+    """The arguments of `train` beside a formula and data, which `certify` takes, too."""
+
     lr: float | Literal["auto"]
     batch_size: int | None
     seed: int

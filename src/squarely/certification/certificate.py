@@ -22,27 +22,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
 class Certificate:
-    """How far a training run is from least squares. Made by `squarely.certify`.
+    """How far a training run, or another answer, is from least squares. Made by `squarely.certify`.
 
     Attributes
     ----------
     names : of the p coefficients.
-    exact, trained : (p,) the coefficients of both, in the units of the data.
+    exact, trained : (p,) the coefficients of both, in the units of the data. `trained` is also the answer of `params=`.
     bse : (p,) the standard errors of `exact`.
     predicted_gap : (p,) trained minus exact as theory predicts it; None if theory has no closed form.
     rounding_gap : the largest gap, in standard errors, that the rounding of `dtype` may leave: an estimate.
-    dtype : the precision of the run's arithmetic.
+    dtype : the precision of the run's arithmetic, or of the numbers of `params=`.
     excess_loss : L(w) - L*, the standardized loss above its minimum.
     slope : loss and gradient on the rows at the trained coefficients, in float64; None for different rows.
     bound : what that gradient proves without knowledge of the optimum; None for different rows.
-    same_rows : whether both used the same rows, by counts, means and covariances of all columns.
-    rows : the row accounts of the fit and of the run. `validation_rows` is that of the rows the run only evaluated.
+    same_rows : whether both used the same rows, by counts, means and covariances of all columns; None if that is not known.
+    rows : the row accounts of the fit and of the run; None for `params=`. `validation_rows` is that of the rows the run only
+        evaluated.
     tau : the tolerance, in standard errors.
     digits : the fewest digits of an exact coefficient or standard error that can be trusted.
     evidence : how independent the run is of the fit. A run on rows is independent, one on cross-products less so, and a closed
         form, which takes no step, not at all.
     verdict : "agree", "not converged", "batch noise", "fixed order" (of batches), "penalized", "other loss", "frozen" (parameters),
-        "ascent", "diverged", "not finite", "float32 floor", "float64 floor", "different rows", "collinear" or "disagree".
+        "ascent", "diverged", "not finite", "float32 floor", "float64 floor", "different rows", "other columns", "other units",
+        "intercept", "rounded", "collinear" or "disagree".
     cause : the verdict in sentences, with what to do.
     notes : on levels of categories that look like numbers or like a missing value.
     """
@@ -60,8 +62,8 @@ class Certificate:
     excess_loss: float
     slope: GradientAtSolution | None
     bound: DistanceBound | None
-    same_rows: bool
-    rows: tuple[RowAccount, RowAccount]
+    same_rows: bool | None
+    rows: tuple[RowAccount, RowAccount | None]
     validation_rows: RowAccount | None
     tau: float
     digits: float
@@ -113,7 +115,7 @@ class Certificate:
             "bound": bound and {"distance": bound.distance, "excess_loss": bound.excess, "gap_se": bound.standard_errors},
             "rounding_gap": None if slope is None else self.rounding_gap,
             "same_rows": self.same_rows,
-            "rows": {"exact": self.rows[0].as_dict(), "trained": self.rows[1].as_dict()},
+            "rows": {"exact": self.rows[0].as_dict(), "trained": self.rows[1] and self.rows[1].as_dict()},
             "validation_rows": self.validation_rows and self.validation_rows.as_dict(),
             "digits": self.digits,
             "evidence": self.evidence,
@@ -127,38 +129,37 @@ class Certificate:
         return self.summary().shorten()._repr_html_()
 
     def summary(self) -> Page:
-        """Return the certificate as a page."""
+        """Return the certificate as a page: the verdict, the coefficients, and what bounds and explains the gap."""
         rows = [
-            (name, f"{a:.7g}", f"{b:.7g}", f"{gap:.2e}", f"{relative:.1e}", f"{se:.1e}")
-            for name, a, b, gap, relative, se, _ in zip(self.names, *self._table_columns().values(), strict=True)
+            (name, f"{a:.7g}", f"{b:.7g}", f"{gap:.2e}", f"{se:.1e}")
+            for name, a, b, gap, _, se, _ in zip(self.names, *self._table_columns().values(), strict=True)
         ]
+        table = Table(("", "exact", "trained" if self.rows[1] else "answer", "gap", "std errors"), rows)
         slope, bound, predicted = self.slope, self.bound, self.predicted_gap
-        table = Table(("", "exact", "trained", "gap", "relative", "std errors"), rows)
-        used = f"{self.rows[0].used:,} and {self.rows[1].used:,}"
-        facts = KeyValueTable(
-            [
-                ("Same rows:", f"{'yes' if self.same_rows else 'NO'} ({used})"),
-                ("Excess loss:", f"{self.excess_loss:.2e}"),
-                ("Digits of least squares:", str(int(self.digits))),
-                ("Largest gap:", f"{largest_gap(self.gap, self.bse):.2e} std err"),
-                ("Evidence:", self.evidence),
-            ],
-            [
-                ("Gradient norm:", "not known" if slope is None else f"{slope.norm:.2e} on {slope.basis.split(maxsplit=1)[0]}"),
-                ("Distance at most:", "not known" if bound is None else f"{bound.distance:.2e}"),
-                ("Gap at most:", "not known" if bound is None else f"{bound.standard_errors:.2e} std err"),
-                ("Gap predicted:", "not known" if predicted is None else f"{largest_gap(predicted, self.bse):.2e} std err"),
-                (f"Rounding, {self.dtype}:", "not known" if slope is None else f"{self.rounding_gap:.2e} std err"),
-            ],
+        left = [("Same rows:", self._describe_same_rows()), ("Digits of least squares:", str(int(self.digits)))]
+        left += [] if self.evidence.startswith("independent") else [("Evidence:", self.evidence)]
+        right = [("Gap at most:", "not known" if bound is None else f"{bound.standard_errors:.2e} std err")]
+        if predicted is not None:
+            right.append(("Gap predicted:", f"{largest_gap(predicted, self.bse):.2e} std err"))
+        if slope is not None:
+            right.append((f"Rounding, {self.dtype}:", f"{self.rounding_gap:.2e} std err"))
+        cause = self.cause.split(". ")[0].rstrip(".") + "." if self.agree else self.cause  # the lines below explain a small gap
+        verdict = [f"Verdict: {self.verdict}. {cause}"]
+        return Page(
+            "Certificate", [table, KeyValueTable(left, right)], notes=self.notes, footer=self._describe_rows(), lead=verdict
         )
-        verdict = [f"Verdict: {self.verdict}. {self.cause}"]
-        return Page("Certificate", [table, facts], notes=self.notes, footer=self._describe_rows(), lead=verdict)
+
+    def _describe_same_rows(self) -> str:
+        exact, other = self.rows
+        known = {True: "yes", False: "NO", None: "not known"}[self.same_rows]
+        used = f"{exact.used:,}" if other is None or other.used == exact.used else f"{exact.used:,} and {other.used:,}"
+        return f"{known} ({used})"
 
     def _describe_rows(self) -> list[str]:
         """Return the row accounts, if they say more than that every row was used."""
-        exact, trained = (" ".join(account.lines()) for account in self.rows)
+        exact, trained = (" ".join(account.lines()) if account else "" for account in self.rows)
         validation = [] if self.validation_rows is None else [f"Validation rows: {' '.join(self.validation_rows.lines())}"]
-        if exact == trained:
+        if exact == trained or not trained:
             return validation if len(self.rows[0].lines()) == 1 else [f"Rows: {exact}", *validation]
         return [f"Rows of least squares: {exact}", f"Rows of the run: {trained}", *validation]
 

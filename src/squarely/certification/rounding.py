@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from squarely import theory
 from squarely.certification.certificate import largest_gap
 from squarely.certification.discrepancy import Discrepancy
+from squarely.moments import StandardizedProblem
 from squarely.numerics import ROUNDOFF, Array
 
 _STORED_ROUNDINGS = 3.0  # of each product: the predictor and the response as stored, and the product
@@ -44,18 +46,27 @@ def rounding_gap(case: Discrepancy) -> float:
     rest by e / lam. The factor sqrt(n) holds with high probability, n always.
     Source: Higham and Mary (2019), doi:10.1137/18M1226312.
     """
-    run, problem, lam = case.run, case.run.problem, case.run.theory.spectrum
-    u, w, moving = float(np.finfo(case.dtype).eps) / 2, run.result.end, slice(lam.flat_directions, None)
+    run, u = case.run, float(np.finfo(case.dtype).eps) / 2
+    error = rounding_error(run.problem, run.theory.spectrum, run.result.end, u, _amplification(case))
+    return largest_gap(error, case.fit.standard_errors)
+
+
+def rounding_error(problem: StandardizedProblem, lam: theory.Spectrum, w: Array, u: float, amplification: Array) -> Array:
+    """Return how far (p,) roundings of size u may move the coefficients w (p,) of a problem, in the units of the data.
+
+    `amplification` (p,) is 1 / (1 - rho) for each eigendirection.
+    """
+    moving = slice(lam.flat_directions, None)
     sizes = np.sqrt(np.diag(problem.H) / 2)  # the root mean squares of the columns
     with np.errstate(over="ignore", invalid="ignore"):  # a run that diverged may be infinitely far away
         residual, products = np.sqrt(problem.loss(w)), np.abs(w) @ sizes + np.sqrt(problem.y2)
         e = 2 * u * sizes * (np.sqrt(problem.n) * residual + _STORED_ROUNDINGS * products)
         V = np.abs(lam.vectors[:, moving])
-        error = V @ (u * _amplification(case)[moving] * (V.T @ np.abs(w)) + V.T @ e / lam.values[moving])
+        error = V @ (u * amplification[moving] * (V.T @ np.abs(w)) + V.T @ e / lam.values[moving])
         error += 4 * ROUNDOFF * np.abs(w)  # of the conversion to the units of the data, which is in double
         slopes, shift = problem.slopes_in_units(error), np.abs(problem.shift)
         level = [problem.scale[-1] * error[0] + slopes @ shift[:-1] + 4 * ROUNDOFF * shift[-1]] if problem.intercept else []
-        return largest_gap(np.concatenate([level, slopes]), case.fit.standard_errors)
+        return np.concatenate([level, slopes])
 
 
 def _amplification(case: Discrepancy) -> Array:

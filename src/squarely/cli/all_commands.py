@@ -1,7 +1,7 @@
 """The application with every command: importing a file of `commands` adds its commands."""
 
-from squarely.cli.commands import average_effects, checkup, diagnostics, hypotheses, influence, models, tables
+from squarely.cli.commands import average_effects, certificate, checkup, diagnostics, hypotheses, influence, models, tables
 
 app = models.app
 
-__all__ = ["app", "average_effects", "checkup", "diagnostics", "hypotheses", "influence", "tables"]
+__all__ = ["app", "average_effects", "certificate", "checkup", "diagnostics", "hypotheses", "influence", "tables"]

@@ -3,6 +3,7 @@
 from squarely.descent.batches.batch_source import account_rows as account_rows
 from squarely.descent.batches.loader import LoaderSource as LoaderSource
 from squarely.descent.batches.loader_pairs import iter_pairs as iter_pairs
+from squarely.descent.checkpoint.tensor_file import read_tensors as read_tensors
 from squarely.descent.model.user_module import affine_form as affine_form
 from squarely.descent.options.checks import check_options as check_options
 from squarely.descent.process_group import ProcessGroup as ProcessGroup

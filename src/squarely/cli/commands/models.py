@@ -22,7 +22,6 @@ from squarely.cli.options import (
     DATA,
     GROUPS,
     OUTPUT,
-    STOPPING,
     SWEEP,
     TRAINING,
     WEIGHTS,
@@ -42,7 +41,6 @@ from squarely.cli.options import (
     Tests,
     Unseen,
     Where,
-    read_number,
     reads,
     takes,
 )  # fmt: skip
@@ -267,46 +265,6 @@ def sweep(
     show(result, as_json=as_json)
     if result.best.has_failed:
         raise typer.Exit(1)
-
-
-@app.command(cls=Command, epilog="Example: squarely certify 'mpg ~ displacement' cars.csv --tau 0.01")
-@with_progress()
-@takes(TRAINING | CHECKPOINTS)
-@reads
-def certify(
-    formula: Annotated[str, typer.Argument(help="A formula, or a fit that ols --save has written.", metavar="FORMULA")],
-    data: Annotated[str, typer.Argument(help="The data, or a run that train --save has written.", metavar="DATA")],
-    *,
-    context: typer.Context,
-    tau: Annotated[
-        str, typer.Option(help="The tolerance, in standard errors.", metavar="<number>", rich_help_panel=STOPPING)
-    ] = "0.01",
-    where: Where = None,
-    missing: Missing = "drop",
-    as_json: Json = False,
-    read: Read = None,
-    **options: Any,
-) -> None:
-    """Fit both ways and certify how far apart the answers are.
-
-    Instead of a formula and data, give a saved fit and a saved run.
-    """
-    if "~" not in formula and Path(formula).exists():
-        _refuse_options(context, "a saved fit and a saved run")
-        certificate = squarely.certify(squarely.load(formula), squarely.load(data), tau=read_number(tau))
-    else:
-        certificate = squarely.certify(formula, data, tau=read_number(tau), where=where, read=read, missing=missing, **options)
-    show(certificate, as_json=as_json)
-    if not certificate.agree:
-        raise typer.Exit(1)
-
-
-def _refuse_options(context: typer.Context, what: str) -> None:
-    """Raise an OptionError for an option that has no effect on what is saved already."""
-    for param in context.command.params:
-        source = context.get_parameter_source(param.name or "")
-        if param.name not in ("formula", "data", "tau", "as_json") and source is not None and source.name == "COMMANDLINE":
-            raise OptionError(f"{max(param.opts, key=len)} has no effect on {what}. Leave it out.")
 
 
 @app.command(name="help", cls=Command, epilog="Example: squarely help formulas")

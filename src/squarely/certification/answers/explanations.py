@@ -1,0 +1,203 @@
+"""The cause of the gap between an answer and least squares. A cause is named only if it gives the answer, and the surest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+import numpy as np
+
+from squarely.certification.answers.intercepts import find_left_out, find_order, fit_through_origin, judge_intercept
+from squarely.certification.answers.mismatch import Mismatch
+from squarely.certification.answers.penalties import find_descent, find_lasso, find_ridge
+from squarely.certification.answers.rows import Rows, find_rows, fit_unweighted, read_rows
+from squarely.certification.answers.shortfall import explain_shortfall
+from squarely.certification.answers.units import find_rescaled_column, find_units
+from squarely.certification.certificate import largest_gap
+from squarely.certification.discrepancy import in_standard_errors, join_sentences
+from squarely.errors import join_words, pluralize
+from squarely.numerics import Array
+from squarely.types import Verdict
+
+Finding = tuple[Verdict, str]
+Refit = Callable[[], list[tuple[str, int, Array]]]  # of the complete cases of other columns: what, rows and coefficients
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Inquiry:
+    """A mismatch, and what is read again to find its cause: the rows, and fits of the complete cases of other columns."""
+
+    case: Mismatch
+    refit: Refit | None
+
+    @cached_property
+    def rows(self) -> Rows | None:
+        """The rows, if they are here."""
+        return read_rows(self.case)
+
+    def with_case(self, case: Mismatch) -> Inquiry:
+        """Return the inquiry for another answer."""
+        return Inquiry(case=case, refit=self.refit)
+
+
+def explain_answer(case: Mismatch, refit: Refit | None) -> Finding:
+    """Return the verdict and its cause in sentences, for an answer that is more than tau standard errors away."""
+    inquiry = Inquiry(case=case, refit=refit)
+    verdict, cause = _first(inquiry, (_judge_loss, _judge_intercept, _judge_digits, _judge_units, _judge_order)) or _explain(
+        inquiry
+    )
+    return verdict, f"{case.gap_sentence} {cause}"
+
+
+def _explain(inquiry: Inquiry) -> Finding:
+    judges = (_judge_origin, _judge_rows, _judge_column, _judge_penalty, _judge_complete_cases)
+    return _first(inquiry, judges) or explain_shortfall(inquiry.case)
+
+
+def _first(inquiry: Inquiry, judges: tuple[Callable[[Inquiry], Finding | None], ...]) -> Finding | None:
+    return next((found for judge in judges if (found := judge(inquiry))), None)
+
+
+def _judge_loss(inquiry: Inquiry) -> Finding | None:
+    origin = inquiry.case.answer.origin
+    if not origin.loss:
+        return None
+    return "other loss", f"{origin.kind} does not minimize the squared error but {origin.loss}, so its answer is another one."
+
+
+def _judge_intercept(inquiry: Inquiry) -> Finding | None:
+    cause = judge_intercept(inquiry.case)
+    return ("intercept", cause) if cause else None
+
+
+def _judge_digits(inquiry: Inquiry) -> Finding | None:
+    """Judge coefficients that are those of least squares to the digits that they have."""
+    case, roundoff = inquiry.case, inquiry.case.answer.origin.roundoff
+    decimals = [-int(Decimal(repr(float(each))).as_tuple().exponent) for each in case.given]
+    half_units = np.array([0.5 * 10.0**-each for each in decimals])
+    if case.given.all() and (np.abs(case.given - case.exact) <= half_units * (1 + 1e-9)).all() and max(decimals) < 14:
+        return "rounded", (
+            "The coefficients are those of least squares, rounded to the digits that they have. Give more digits, at least "
+            f"{_count_digits(case)} of each."
+        )
+    if roundoff > 1e-12 and (np.abs(case.given - case.exact) <= case.storage_rounding).all():
+        return "float32 floor", (
+            f"Storing these coefficients in {case.answer.origin.dtype} moves them by up to "
+            f"{in_standard_errors(largest_gap(case.storage_rounding, case.unit))}. Keep them in float64."
+        )
+    return None
+
+
+def _count_digits(case: Mismatch) -> int:
+    """Count the significant digits with which rounding is below tau."""
+    ratios = np.abs(case.exact) / (case.tau * case.unit)
+    return int(np.ceil(np.log10(np.maximum(ratios, 1.0)).max())) + 1
+
+
+def _judge_units(inquiry: Inquiry) -> Finding | None:
+    case, rows = inquiry.case, inquiry.rows
+    found = find_units(case, None if rows is None else (rows.values.min(axis=0), rows.values.max(axis=0)))
+    if found is None:
+        return None
+    converted = case.with_answer(found.answer)
+    what = f"The coefficients are those of {found.description}. In the units of the data the largest gap is "
+    remedy = "Give the means and scales as scaler=, or convert the coefficients."
+    if converted.gap <= case.tau:
+        return "other units", f"{what}{converted.gap:.2g}. {remedy}"
+    _, cause = _explain(inquiry.with_case(converted))
+    return "other units", join_sentences(f"{what}{in_standard_errors(converted.gap)}.", remedy, f"Beyond that: {cause}")
+
+
+def _judge_order(inquiry: Inquiry) -> Finding | None:
+    case = inquiry.case
+    if names := find_order(case):
+        return "other columns", (
+            f"The coefficients are those of least squares in another order: {join_words([*map(repr, names)])}. Give them by name, "
+            f"or in the order {join_words([*map(repr, case.fit.design.names)])}."
+        )
+    if names := find_left_out(case):
+        columns = join_words([*map(repr, names)])
+        return "other columns", (
+            f"The answer has a coefficient of zero for {columns}, and is least squares without "
+            f"{'it' if len(names) == 1 else 'them'}. "
+            "Leave the same columns out of the formula."
+        )
+    return None
+
+
+def _judge_origin(inquiry: Inquiry) -> Finding | None:
+    case = inquiry.case
+    point = fit_through_origin(case)
+    if point is None or case.answer.intercept or not case.is_explained_by(point):
+        return None
+    return "intercept", (
+        "The answer is that of the regression without an intercept, and the formula has one. Fit with an intercept "
+        "(fit_intercept=True, bias=True or sm.add_constant), or write '- 1' in the formula."
+    )
+
+
+def _judge_rows(inquiry: Inquiry) -> Finding | None:
+    case, rows = inquiry.case, inquiry.rows
+    fit, nobs = case.fit, case.answer.origin.nobs
+    if rows is not None and rows.weights is not None and case.is_explained_by(fit_unweighted(case, rows)):
+        option = next(iter(fit.design.formula.weights_option))
+        return (
+            "different rows",
+            f"The answer is that of the rows without weights, and the fit has {option}=. Give both the same.",
+        )
+    found = "" if rows is None else find_rows(case, rows)
+    if found:
+        return "different rows", f"The answer is that of least squares {found}. Give both the same rows."
+    if nobs is not None and nobs != fit.nobs:
+        return "different rows", describe_count(case, nobs)
+    return None
+
+
+def describe_count(case: Mismatch, nobs: int) -> str:
+    """Say that the answer used another number of rows."""
+    return (
+        f"The {case.answer.origin.kind} used {pluralize(nobs, 'row')}, and least squares {case.fit.nobs:,}. Give both the same "
+        "rows, such as with where=."
+    )
+
+
+def _judge_column(inquiry: Inquiry) -> Finding | None:
+    found = find_rescaled_column(inquiry.case)
+    if found is None:
+        return None
+    name, factor = found
+    return "other units", (
+        f"Only the coefficient of {name!r} differs, by the factor {factor:.6g}: other rows would change all. Its column was in "
+        "another unit, or the coefficient is mistyped."
+    )
+
+
+def _judge_penalty(inquiry: Inquiry) -> Finding | None:
+    case = inquiry.case
+    early = find_descent(case) if case.answer.origin.is_trained or len(case.slopes) == 1 else ""
+    ridge = [f"alpha={alpha:.4g} {what}" for alpha, what in find_ridge(case)]
+    if early and case.answer.origin.is_trained:
+        also = f" Ridge with {join_words(ridge, 'or')} has the same answer." if ridge else ""
+        return "not converged", (
+            f"Descent from zero {early} passes the answer on its way to least squares. Take more steps, or a larger rate.{also}"
+        )
+    if ridge:
+        steps = " So has descent from zero that ended early." if early else ""
+        return "penalized", (
+            f"Ridge regression with {join_words(ridge, 'or')} has this answer: it minimizes the squared residuals plus alpha "
+            f"times those of the coefficients.{steps} Fit without a penalty."
+        )
+    lasso = find_lasso(case)
+    return ("penalized", f"It is the answer of the {lasso}. Fit without a penalty.") if lasso else None
+
+
+def _judge_complete_cases(inquiry: Inquiry) -> Finding | None:
+    for what, rows, point in inquiry.refit() if inquiry.refit else ():
+        if inquiry.case.is_explained_by(point):
+            return "different rows", (
+                f"The answer is that of least squares for the {pluralize(rows, 'row')} that are complete in {what}. Leave only "
+                "these rows in with where=, or drop missing values in the columns of the formula alone."
+            )
+    return None

@@ -1,0 +1,134 @@
+"""Find a penalty or a number of steps that explains an answer: ridge, lasso, elastic net, or descent that has not arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from squarely.certification.answers.mismatch import Mismatch
+from squarely.numerics import Array
+
+_GRID = 160  # penalties at first, evenly in the logarithm
+_THIRDS = 80  # (2/3)^80 of the distance of two of them: 14 digits
+_DIGITS = 4
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Quadratic:
+    """The squares of residuals in some coordinates: A (q, q) = X'X there, the minimum (q,), and the way back to coefficients.
+
+    `sizes` (k,) are the coordinates of slopes of one; `describes` says which columns these are, and what a penalty is on.
+    """
+
+    A: Array
+    minimum: Array
+    to_coefficients: Callable[[Array], Array]
+    sizes: Array
+    describes: str
+
+
+def quadratics(case: Mismatch) -> Iterator[Quadratic]:
+    """Yield the coordinates in which a penalty may be: slopes of standardized or raw columns, with or without the intercept."""
+    problem, slopes, first = case.problem, case.slopes, int(case.has_intercept)
+    n, sizes, y_size = problem.weight, problem.scale[:-1], problem.scale[-1]
+    one, S = np.ones(len(slopes)), problem.H[first:, first:] / 2.0
+
+    def from_slopes(b: Array) -> Array:
+        return problem.to_data_units(np.concatenate([np.zeros(first), b * sizes / y_size]))
+
+    by_size = n * S * np.outer(sizes, sizes)
+    on, as_is = "on standardized columns", "on the columns as they are"
+    yield Quadratic(A=n * S, minimum=slopes * sizes, to_coefficients=lambda w: from_slopes(w / sizes), sizes=sizes, describes=on)
+    yield Quadratic(A=by_size, minimum=slopes, to_coefficients=from_slopes, sizes=one, describes=as_is)
+    if not first:
+        return
+    both = " and the intercept"
+    A = case.raw_problem.H * (n / 2.0)
+    yield Quadratic(A=A, minimum=case.exact, to_coefficients=lambda b: b, sizes=one, describes=f"{as_is}{both}")
+    mean = float(problem.shift[-1])
+    A = np.zeros((len(case.exact), len(case.exact)))
+    A[0, 0], A[1:, 1:] = n, n * S
+
+    def from_all(w: Array) -> Array:
+        return problem.to_data_units(np.concatenate([[(w[0] - mean) / y_size], w[1:] / y_size]))
+
+    minimum = np.concatenate([[mean], slopes * sizes])
+    yield Quadratic(A=A, minimum=minimum, to_coefficients=from_all, sizes=sizes, describes=f"{on}{both}")
+
+
+def find_ridge(case: Mismatch) -> list[tuple[float, str]]:
+    """Return the penalties alpha on a sum of squares that explain the answer, each with what it is on."""
+    return [
+        (alpha, each.describes)
+        for each in quadratics(case)
+        if (alpha := _find_strength(case, each, lambda lam, t: lam / (lam + 1.0 / t))) is not None
+    ]
+
+
+def find_descent(case: Mismatch) -> str:
+    """Return in which columns descent from zero passes the answer, "" for none: exp(-lam t) of each direction remains."""
+    for each in quadratics(case):
+        if _find_strength(case, each, lambda lam, t: -np.expm1(-lam * t)) is not None:
+            return each.describes
+    return ""
+
+
+def _find_strength(case: Mismatch, each: Quadratic, keep: Callable[[Array, Any], Array]) -> float | None:
+    """Return 1/t for the t with which the point V keep(lam, t) V' minimum explains the answer, None if none does."""
+    lam, V = np.linalg.eigh(each.A)
+    lam = np.maximum(lam, 0.0)
+    c = V.T @ each.minimum
+
+    def distance(log_t: float) -> float:
+        return case.distance(each.to_coefficients(V @ (keep(lam, np.exp(log_t)) * c)))
+
+    positive = lam[lam > 1e-14 * lam[-1]]
+    logs = np.linspace(-np.log(positive[-1]) - 16.0, -np.log(positive[0]) + 25.0, _GRID)
+    best = int(np.argmin([distance(log_t) for log_t in logs]))
+    low, high = logs[max(best - 1, 0)], logs[min(best + 1, _GRID - 1)]
+    for _ in range(_THIRDS):
+        a, b = low + (high - low) / 3.0, high - (high - low) / 3.0
+        low, high = (low, b) if distance(a) <= distance(b) else (a, high)
+    log_t = (low + high) / 2.0
+    point = each.to_coefficients(V @ (keep(lam, np.exp(log_t)) * c))
+    return float(np.exp(-log_t)) if case.is_explained_by(point) else None
+
+
+def find_lasso(case: Mismatch) -> str:
+    """Describe the lasso or elastic net that explains the answer, "" for none.
+
+    At its minimum the gradient X'r / n of an active column is alpha l1_ratio sign(b) + alpha (1 - l1_ratio) b, and that of
+    a column with a slope of zero is at most alpha l1_ratio. So the answer determines the penalty.
+    """
+    for each in list(quadratics(case))[:2]:  # the intercept has no penalty
+        b = case.answer.slopes * each.sizes
+        gradient = each.A @ (each.minimum - b) / case.problem.weight
+        active = b != 0.0
+        if active.any() and (text := _judge_stationarity(case, each, b, gradient, active)):
+            return text
+    return ""
+
+
+def _judge_stationarity(case: Mismatch, each: Quadratic, b: Array, gradient: Array, active: np.ndarray) -> str:
+    signs, n = np.sign(b[active]), case.problem.weight
+    A = each.A[np.ix_(active, active)] / n
+    root = np.linalg.cholesky(A)  # errors of the gradient count by how far they move the coefficients
+    for columns, least in (([signs], 2 - int((~active).any())), ([signs, b[active]], 3)):
+        if active.sum() < least:
+            continue
+        M = np.column_stack(columns)
+        weights = np.linalg.lstsq(np.linalg.solve(root, M), np.linalg.solve(root, gradient[active]), rcond=None)[0]
+        l1, l2 = float(weights[0]), float(weights[1]) if len(weights) > 1 else 0.0
+        if l1 <= 0 or l2 < 0 or (np.abs(gradient[~active]) > l1 * (1 + 1e-6)).any():
+            continue
+        point = np.zeros_like(b)
+        point[active] = np.linalg.solve(A + l2 * np.eye(len(A)), (each.A @ each.minimum)[active] / n - l1 * signs)
+        if case.is_explained_by(each.to_coefficients(point)):
+            if l2 > 1e-9 * l1:
+                alpha = l1 + l2
+                return f"elastic net with alpha={alpha:.{_DIGITS}g} and l1_ratio={l1 / alpha:.{_DIGITS}g} {each.describes}"
+            return f"lasso with alpha={l1:.{_DIGITS}g} {each.describes}"
+    return ""
