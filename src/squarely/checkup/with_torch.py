@@ -1,0 +1,3 @@
+"""The names of `squarely.checkup` that need PyTorch."""
+
+from squarely.checkup.examination import examine as examine
