@@ -17,7 +17,7 @@ def judge_intercept(case: Mismatch) -> str:
             return ""
         return f"The answer has an intercept of {level:.6g}, and the formula has none. Remove '- 1' or '+ 0' from the formula."
     slopes_gap = largest_gap((case.given - case.exact)[1:], case.unit[1:]) if len(case.exact) > 1 else np.inf
-    if not slopes_gap <= case.tau or case.gap <= case.tau:
+    if not slopes_gap <= min(case.tau, case.tolerance(0.01)):
         return ""
     level, exact, mean = case.answer.intercept, float(case.exact[0]), float(case.problem.shift[-1])
     slopes = "The slopes are those of least squares"
@@ -35,6 +35,8 @@ def judge_intercept(case: Mismatch) -> str:
     ):
         if abs(level - value) <= max(case.tau, 0.01 * case.gap) * case.unit[0]:
             return f"{slopes}, and the intercept {text}"
+    if slopes_gap > case.tolerance(1e-5):
+        return ""
     return f"{slopes}, and the intercept is {level:.6g} instead of {exact:.6g}. Look at how it was computed."
 
 

@@ -96,10 +96,14 @@ class Mismatch:
         with np.errstate(over="ignore", invalid="ignore"):
             return largest_gap(self.given - point, self.unit)
 
-    def is_explained_by(self, point: Array) -> bool:
-        """Return whether the answer is this point (p,): nearer than a hundredth of the gap, or than its own rounding."""
+    def is_explained_by(self, point: Array, share: float = _EXPLAINED) -> bool:
+        """Return whether the answer is this point (p,): nearer than this share of the gap, or than its own rounding."""
+        return bool(self.distance(point) <= self.tolerance(share))
+
+    def tolerance(self, share: float) -> float:
+        """Return the distance within which a point is the answer: a share of the gap, or the rounding of the answer."""
         rounding = largest_gap(2 * self.storage_rounding, self.unit)
-        return bool(self.distance(point) <= min(max(_EXPLAINED * self.gap, rounding), 0.5 * self.gap))
+        return min(max(share * self.gap, rounding), _EXPLAINED * self.gap)
 
     def with_answer(self, answer: Answer) -> Mismatch:
         """Return the same case with another answer."""

@@ -14,6 +14,8 @@ from squarely.numerics import Array
 _GRID = 160  # penalties at first, evenly in the logarithm
 _THIRDS = 80  # (2/3)^80 of the distance of two of them: 14 digits
 _DIGITS = 4
+_NEAR, _NEAR_WITH_TWO = 2e-3, 2e-4  # of the gap: how far a ridge answer may be; two coefficients are near some by chance
+_NEAR_ON_THE_WAY = 0.01  # likewise for descent, whose finite steps are not quite exp(-lam t)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -61,22 +63,23 @@ def quadratics(case: Mismatch) -> Iterator[Quadratic]:
 
 def find_ridge(case: Mismatch) -> list[tuple[float, str]]:
     """Return the penalties alpha on a sum of squares that explain the answer, each with what it is on."""
+    near = _NEAR if len(case.given) > 2 else _NEAR_WITH_TWO
     return [
         (alpha, each.describes)
         for each in quadratics(case)
-        if (alpha := _find_strength(case, each, lambda lam, t: lam / (lam + 1.0 / t))) is not None
+        if (alpha := _find_strength(case, each, lambda lam, t: lam / (lam + 1.0 / t), near)) is not None
     ]
 
 
 def find_descent(case: Mismatch) -> str:
     """Return in which columns descent from zero passes the answer, "" for none: exp(-lam t) of each direction remains."""
     for each in quadratics(case):
-        if _find_strength(case, each, lambda lam, t: -np.expm1(-lam * t)) is not None:
+        if _find_strength(case, each, lambda lam, t: -np.expm1(-lam * t), _NEAR_ON_THE_WAY) is not None:
             return each.describes
     return ""
 
 
-def _find_strength(case: Mismatch, each: Quadratic, keep: Callable[[Array, Any], Array]) -> float | None:
+def _find_strength(case: Mismatch, each: Quadratic, keep: Callable[[Array, Any], Array], near: float) -> float | None:
     """Return 1/t for the t with which the point V keep(lam, t) V' minimum explains the answer, None if none does."""
     lam, V = np.linalg.eigh(each.A)
     lam = np.maximum(lam, 0.0)
@@ -94,7 +97,7 @@ def _find_strength(case: Mismatch, each: Quadratic, keep: Callable[[Array, Any],
         low, high = (low, b) if distance(a) <= distance(b) else (a, high)
     log_t = (low + high) / 2.0
     point = each.to_coefficients(V @ (keep(lam, np.exp(log_t)) * c))
-    return float(np.exp(-log_t)) if case.is_explained_by(point) else None
+    return float(np.exp(-log_t)) if case.is_explained_by(point, near) else None
 
 
 def find_lasso(case: Mismatch) -> str:

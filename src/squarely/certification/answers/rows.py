@@ -12,15 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from squarely.certification.answers.mismatch import Mismatch
-from squarely.certification.certificate import largest_gap
 from squarely.data import DetachedSource, is_aggregate_only, scan_purpose
 from squarely.design import iter_blocks
 from squarely.errors import pluralize
 from squarely.numerics import Array
 
 _MOST_CELLS = 10**7  # of the rows that are searched: 80 MB
-_NEAR = 1e-3  # of the gap: how far the answer may be from that of the subset
-_NEAR_WITH_ONE = 1e-6  # for a single coefficient, which is near that of some subset by chance
+_CHANCE = 1e-4  # that another answer is near that of some subset
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -64,9 +62,8 @@ class SubsetSearch:
         if first:  # of the mean of the fitted values, since the intercept of standardized columns is that
             se[0] = np.sqrt(case.fit.mse_resid / problem.weight) / problem.scale[-1]
         self.unit = np.maximum(se, np.finfo(float).tiny)
-        near = _NEAR if len(w) > 1 else _NEAR_WITH_ONE
-        rounding = largest_gap(2 * case.storage_rounding, case.unit)
-        self.tolerance = min(max(near * case.gap, rounding), 0.01 * case.gap)
+        subsets = self.n * (len(rows.values[0]) + 3)  # the chance of each is near ** p
+        self.tolerance = case.tolerance(float(np.clip((_CHANCE / subsets) ** (1.0 / len(w)), 1e-7, 1e-3)))
 
     def find_zeros(self, sums: Array, counts: np.ndarray | int) -> np.ndarray:
         """Return which sums (m, p) of gradients of so many rows are zero: the answer is near that of these rows."""

@@ -15,7 +15,7 @@ from squarely.types import Verdict
 
 _STEEP = 0.1  # of the largest curvature: descent arrives first along such directions
 _WIDE = 100.0  # the condition number from which directions can be told apart
-_ARRIVED = 0.01  # of the largest distance of a direction: descent has arrived along the others
+_ARRIVED = 1e-3  # of the largest distance of a direction: descent has arrived along the others
 
 
 def explain_shortfall(case: Mismatch) -> tuple[Verdict, str]:

@@ -73,7 +73,7 @@ def _describe(columns: str, response: str) -> str:
 
 def find_rescaled_column(case: Mismatch) -> tuple[str, float] | None:
     """Return the column whose coefficient alone differs, and the factor: the column was in another unit."""
-    near = np.abs(case.given - case.exact) <= max(case.tau, 1e-3 * case.gap) * case.unit
+    near = np.abs(case.given - case.exact) <= case.tolerance(1e-4) * case.unit
     first = 1 if case.has_intercept else 0
     if len(near) < 2 or (~near).sum() != 1 or not (~near)[first:].any() or case.gap < 1.0:
         return None
