@@ -1,0 +1,244 @@
+"""From printed losses to findings: the mark that each mistake leaves in the numbers alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from squarely.checkup.findings import Finding
+from squarely.checkup.losses.modes import CurveFit, fit_clipped, fit_kind, fit_plain, informative_points, tolerances
+from squarely.checkup.losses.rates import noise_of
+from squarely.checkup.losses.series import LossSeries
+
+_NOT_MOVING = ("weights-never-move", "zero-grad-before-step", "step-before-backward", "optimizer-of-another-model", "graph-detached")
+_CLEARLY = 20.0  # tolerances by which plain descent must miss the losses before another loop is considered
+_SAME_MOMENTUM = 0.02
+_FEW = 6  # losses that a fit of another loop needs
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reading:
+    """What the losses of one run look like.
+
+    Attributes
+    ----------
+    shape : "constant", "grows", "falls", "plateau", "oscillates" or "noise".
+    fit : the kind of loop that explains every loss within rounding; None if none does.
+    plain : the fit of plain descent on all rows.
+    noise : the standard deviation of the losses about a smooth curve, zero if a kind of loop explains them.
+    findings, remarks, verified : as in `squarely.checkup`.
+    """
+
+    shape: str
+    fit: CurveFit | None = None
+    plain: CurveFit | None = None
+    noise: float = 0.0
+    findings: list[Finding] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    verified: list[str] = field(default_factory=list)
+
+
+def read_marks(series: LossSeries, momentum: float | None) -> Reading:
+    """Read the marks of one run; momentum is None if it is not declared."""
+    finite = series.finite_start()
+    findings = _not_finite(series, finite)
+    if len(finite) < 3:
+        return Reading("noise", findings=findings)
+    if np.ptp(finite.values) <= 2.0 * finite.half_width.max():
+        return Reading("constant", findings=[*findings, *_not_moving(finite)])
+    period = _period(finite)
+    if period:
+        return Reading("constant", findings=[*findings, *_not_moving(finite, period)])
+    plain = fit_plain(finite)
+    fit = plain if plain.fits else _explain(finite, plain, momentum)
+    noise = 0.0 if fit else noise_of(finite.values)
+    shape = _shape_of(finite, fit, noise)
+    reading = Reading(shape, fit, plain, noise, findings)
+    if fit is not None and fit.kind != "plain":
+        _from_kind(reading, fit, momentum, len(finite))
+    if shape == "grows":
+        findings.append(_too_high(finite, fit, diverged=len(finite) < len(series)))
+        findings += _other_causes_of_growth(finite)
+    elif shape == "oscillates" and not any(finding.key == "no-zero-grad" for finding in findings):
+        findings += _never_settles(finite)
+    elif shape == "falls":
+        findings += _too_low(finite, fit)
+    elif shape in ("plateau", "noise"):
+        findings += _plateau_at_one(finite, noise) + _scatter(finite, noise)
+    return reading
+
+
+def _finding(key: str, confidence: str, evidence: str, **numbers: float) -> Finding:
+    return Finding(key=key, confidence=confidence, evidence=evidence, numbers=numbers)
+
+
+def _not_finite(series: LossSeries, finite: LossSeries) -> list[Finding]:
+    if len(finite) == len(series):
+        return []
+    value, step = series.values[len(finite)], series.steps[len(finite)]
+    after = "the first loss printed" if len(finite) == 0 else f"after {len(finite)} finite losses"
+    found = _finding("nan-loss", "certain", f"The loss is {value} at step {step:g}, {after}.", step=step)
+    if len(finite) >= 3:
+        return [found]
+    return [found, _finding("lr-too-high", "likely", "A loss of this kind that is not a number has nearly always grown beyond float32.")]
+
+
+def _not_moving(series: LossSeries, period: int = 0) -> list[Finding]:
+    evidence = f"All {len(series)} losses are {series.values[0]:g} within rounding"
+    if period:
+        evidence = f"The losses repeat exactly every {period} numbers from the first on"
+    evidence += ", so the parameters do not change, or had converged before the first loss."
+    sure = "certain" if period or len(series) >= 5 and series.half_width.max() < 1e-3 * abs(series.values[0]) else "likely"
+    return [_finding(key, sure if i == 0 else "possible", evidence, first=float(series.values[0])) for i, key in enumerate(_NOT_MOVING)]
+
+
+def _period(series: LossSeries) -> int:
+    """Return the period if the losses repeat exactly from the first on: batches in a fixed order, and no update."""
+    values, width = series.values, 4.0 * series.half_width.max()
+    for period in range(2, len(series) // 2 + 1):
+        if np.abs(values[period:] - values[:-period]).max() <= width:
+            return period
+    return 0
+
+
+def _explain(series: LossSeries, plain: CurveFit, momentum: float | None) -> CurveFit | None:
+    """Return the loop that explains every loss within rounding and that plain descent does not, or None."""
+    if plain.misfit < _CLEARLY or informative_points(series) < _FEW:
+        return None
+    fits = [fit_kind("momentum", series, beta=1.0), fit_kind("stale", series, beta=0.0), fit_kind("stale sums", series, beta=0.0)]
+    if momentum:
+        fits += [fit_kind("momentum", series, beta=momentum), fit_kind("nesterov", series, beta=momentum)]
+    found = [fit for fit in fits if fit.fits]
+    if not found:
+        free = [fit_kind(kind, series, start=start) for kind in ("momentum", "nesterov") for start in (0.9, 0.5)]
+        found = [fit for fit in [*free, fit_clipped(series)] if fit.fits and -0.05 < fit.beta < 1.0]
+    return min(found, key=lambda fit: len(fit.x), default=None)
+
+
+def _shape_of(series: LossSeries, fit: CurveFit | None, noise: float) -> str:
+    values, tolerance = series.values, tolerances(series)
+    last, lowest = values[-1], int(np.argmin(values))
+    rising = len(values) - lowest > 3 and (np.diff(values[lowest:]) > -tolerance[lowest + 1 :]).mean() > 0.8
+    if last > values[0] and last > 1.3 * values[lowest] and (rising or last > 50.0 * values[0]):
+        return "grows"
+    if fit is not None and fit.kind == "stale sums":
+        return "oscillates"
+    half = len(values) // 2
+    fall = values[0] - values[lowest]
+    late = np.ptp(values[half:]) if half else 0.0
+    if _turns(values[half:], 0.25 * max(fall, noise)) >= 2 and late > 0.4 * max(fall, np.ptp(values[:half])) and _is_deep(values):
+        return "oscillates"
+    step = values[half:].mean() - values[half + half // 2 :].mean()
+    error = max(float(noise) / math.sqrt(max(half, 1)), 2.0 * series.half_width.max())
+    if step > 3.0 * error and step > 0.002 * max(fall, 1e-300):
+        return "falls"
+    return "plateau" if fit is not None else "noise"
+
+
+def _is_deep(values: np.ndarray) -> bool:
+    """Whether the late losses rise to a multiple of the lowest, which noise of batches does not."""
+    late = values[len(values) // 2 :]
+    return bool(np.quantile(late, 0.9) > 1.6 * values.min())
+
+
+def _turns(values: np.ndarray, size: float) -> int:
+    """Return how often the losses turn by more than `size`."""
+    turns, extreme, direction = 0, values[0], 0
+    for value in values[1:]:
+        if direction * (value - extreme) >= 0:
+            extreme, direction = value, direction or int(np.sign(value - extreme))
+        elif abs(value - extreme) > size:
+            turns, direction, extreme = turns + 1, -direction, value
+    return turns
+
+
+def _from_kind(reading: Reading, fit: CurveFit, momentum: float | None, count: int) -> None:
+    """Add what the loop that explains the losses says."""
+    plain = reading.plain.misfit if reading.plain else math.inf
+    fits = f"explains all {count} losses within rounding, and one that sets gradients to zero misses them by {plain:,.0f} times that"
+    if fit.kind == "momentum" and fit.beta == 1.0:
+        evidence = f"A loop whose gradients add up (e_k+1 = (2 - lr lam) e_k - e_k-1) {fits}."
+        reading.findings.append(_finding("no-zero-grad", "certain", evidence, beta=1.0, misfit=fit.misfit))
+        reading.findings.append(_finding("backward-on-accumulated-loss", "possible", "It leaves the same mark in the losses."))
+    elif fit.kind in ("stale", "stale sums"):
+        evidence = f"A loop that steps with the gradient of the step before {fits}."
+        reading.findings.append(_finding("stale-gradient", "certain" if len(fit.x) < 4 else "likely", evidence, misfit=fit.misfit))
+        if fit.kind == "stale sums":
+            reading.findings.append(_finding("no-zero-grad", "certain", "In that loop the gradients add up, too."))
+    elif fit.kind == "clipped":
+        evidence = f"The error first shrinks by equal lengths ({fit.x[1]:.3g} of it a step) and then by a rate; such a curve {fits}."
+        reading.findings.append(_finding("gradient-clipped", "likely", evidence, step=float(fit.x[1])))
+    elif momentum is None or abs(fit.beta - momentum) <= _SAME_MOMENTUM:
+        reading.remarks.append(f"The losses are those of {'Nesterov ' if fit.kind == 'nesterov' else ''}momentum {fit.beta:.3g}.")
+    elif fit.beta > _SAME_MOMENTUM:
+        evidence = f"Momentum {fit.beta:.3g} {fits}; momentum={momentum:g} is declared."
+        reading.findings.append(_finding("undeclared-momentum", "likely", evidence, beta=fit.beta))
+
+
+def _too_high(series: LossSeries, fit: CurveFit | None, *, diverged: bool) -> Finding:
+    first, last = series.values[0], series.values[-1]
+    evidence = f"The loss grows from {first:.4g} to {last:.4g} in {series.steps[-1] - series.steps[0]:g} steps."
+    sure = diverged or last > 1e3 * first or (fit is not None and fit.kind == "plain")
+    return _finding("lr-too-high", "certain" if sure else "likely", evidence, first=float(first), last=float(last))
+
+
+def _other_causes_of_growth(series: LossSeries) -> list[Finding]:
+    growth = (series.values[-1] / series.values[0]) ** (1.0 / max(series.steps[-1] - series.steps[0], 1.0))
+    if not growth > 1.5:
+        return []
+    evidence = f"The loss grows {growth:.3g} times a step: a gradient that is many times too large does this as well."
+    return [_finding(key, "possible", evidence, growth=float(growth)) for key in ("not-standardised", "sum-for-mean")]
+
+
+def _never_settles(series: LossSeries) -> list[Finding]:
+    late = series.values[len(series) // 2 :]
+    evidence = (
+        f"The loss falls and rises without end: in the second half between {late.min():.4g} and {late.max():.4g}, "
+        f"from {series.values[0]:.4g} at first. Gradients that are never set to zero do this."
+    )
+    return [
+        _finding("no-zero-grad", "likely", evidence, lowest=float(late.min()), highest=float(late.max())),
+        _finding("backward-on-accumulated-loss", "possible", "It leaves the same mark in the losses."),
+        _finding("lr-too-high", "possible", "A learning rate just below the limit of mini-batches looks alike."),
+    ]
+
+
+def _too_low(series: LossSeries, fit: CurveFit | None) -> list[Finding]:
+    """Find a loss that falls nearly as fast at the end as at the start."""
+    if len(series) < 8:
+        return []
+    third = len(series) // 3
+    early, late = (float(part[0] - part[-1]) for part in (series.values[: third + 1], series.values[-third - 1 :]))
+    if not (early > 0 and late > 0.2 * early) or (fit is not None and fit.kind != "plain"):
+        return []
+    evidence = f"The last third of the losses falls by {late:.3g}, the first third by {early:.3g}: it is far from the end."
+    return [_finding("lr-too-low", "likely" if late > 0.5 * early else "possible", evidence, early=early, late=late)]
+
+
+def _plateau_at_one(series: LossSeries, noise: float) -> list[Finding]:
+    """Find a plateau at exactly 1, the variance of a standardized response."""
+    late = series.values[-max(len(series) // 4, 1) :]
+    level, fallen = float(np.median(late)), float(series.values[0] - np.median(late))
+    exact = abs(level - 1.0) <= 1.5 * series.half_width[-1] + 1e-5 and noise == 0.0
+    if not exact and (abs(level - 1.0) > min(2.0 * noise, 0.02) or noise > 0.05):
+        return []
+    if fallen < 0.02:
+        return []
+    evidence = f"The loss stops at {level:.5g}. If the response is standardized, that is its variance: the model predicts a constant."
+    return [
+        _finding("shape-broadcast", "likely" if exact else "possible", evidence, level=level),
+        _finding("labels-misaligned", "possible", evidence, level=level),
+    ]
+
+
+def _scatter(series: LossSeries, noise: float) -> list[Finding]:
+    """Find losses of an epoch that scatter as those of a few rows do."""
+    late = series.values[len(series) // 2 :]
+    spread = float(late.std() / late.mean()) if len(late) >= 6 and late.mean() > 0 else 0.0
+    if spread < 0.25 or series.unit == "step" or noise == 0.0:
+        return []
+    rows = 2.0 / spread**2
+    evidence = f"Losses near the end differ by {spread:.0%}, as those of batches of about {max(round(rows), 1)} rows do."
+    return [_finding("last-batch-loss", "likely" if series.unit == "epoch" and spread > 0.3 else "possible", evidence, spread=spread)]

@@ -1,0 +1,263 @@
+"""Curves that a training loop can print on a quadratic, and the fit of each kind to printed losses.
+
+A mode with x = lr lam has e_k = f_k(x) e_0, and the loss is L_k = L* + sum_j A_j f_k(x_j)^2 with A_j >= 0. The kind of loop decides
+the recurrence of f:
+
+    plain         f_{k+1} = (1 - x) f_k
+    momentum      f_{k+1} = (1 + beta - x) f_k - beta f_{k-1},        f_1 = 1 - x
+    nesterov      f_{k+1} = (1 + beta)(1 - x) f_k - beta (1 - x) f_{k-1},  f_1 = 1 - (1 + beta) x
+    stale         f_{k+1} = f_k - x f_{k-1},                          f_1 = 1    (a gradient one step old)
+    stale sums    f_{k+1} = 2 f_k - (1 + x) f_{k-1},                  f_1 = 1    (and gradients are never set to zero)
+
+Gradients that are never set to zero are momentum with beta = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.optimize import least_squares, nnls
+
+from squarely.checkup.losses.series import LossSeries
+from squarely.numerics import Array
+
+FITS = 1.5  # largest misfit, in tolerances, of a curve that fits
+_RELATIVE = 1e-4  # of the fall of the loss: finer misfits are not used, because the grids of x are finite
+_MOST_STEPS = 2000
+_MOST_POINTS = 100
+_MOST_MODES = 4
+_GRID = 1000
+_STALLS = 0.8  # one more mode that leaves more of the misfit than this ends the search
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CurveFit:
+    """The best curve of one kind.
+
+    Attributes
+    ----------
+    kind : of the loop.
+    misfit : the largest difference, in tolerances; at most `FITS` if the curve fits.
+    x : (m,) lr lam of the modes, or, for a plain loop, the squared rates r = (1 - x)^2.
+    amplitude : (m,) the excess loss of each mode at the first point of the fit.
+    floor : the fitted L*.
+    beta : the momentum.
+    """
+
+    kind: str
+    misfit: float
+    x: Array
+    amplitude: Array
+    floor: float
+    beta: float = 0.0
+
+    @property
+    def fits(self) -> bool:
+        """Whether every loss is explained within rounding."""
+        return self.misfit <= FITS
+
+
+def tolerances(series: LossSeries) -> Array:
+    """Return how far a curve may be from each loss (K,): rounding, and a small part of the loss or of its fall."""
+    size = np.minimum(np.abs(series.values), np.ptp(series.values)) if len(series) else series.values
+    return np.maximum(series.half_width, _RELATIVE * size)
+
+
+def informative_points(series: LossSeries) -> int:
+    """Return how many losses differ from the one before by more than rounding, plus one."""
+    return int((np.abs(np.diff(series.values)) > 2.0 * tolerances(series)[1:]).sum()) + 1
+
+
+def thin(series: LossSeries) -> LossSeries:
+    """Return at most a hundred of the losses: the first fifty and some of the rest."""
+    if len(series) <= _MOST_POINTS:
+        return series
+    rest = np.unique(np.geomspace(_MOST_POINTS // 2, len(series) - 1, _MOST_POINTS // 2).astype(int))
+    return series.part(np.r_[np.arange(_MOST_POINTS // 2), rest])  # type: ignore[arg-type]
+
+
+def fit_plain(series: LossSeries) -> CurveFit:
+    """Fit L* + sum_j A_j r_j^k with A_j >= 0: what plain gradient descent on all rows prints, whatever the data."""
+    series = thin(series)
+    k = series.steps - series.steps[0]
+    span, tolerance = max(float(k[-1]), 1.0), tolerances(series)
+    decay = np.geomspace(1e-3 / span, 12.0, max(200, int(25 * np.log(12e3 * span))))
+    steepest = np.max(np.diff(np.log(np.maximum(series.values, 1e-30))) / np.diff(k), initial=0.0)
+    growth = np.empty(0)
+    if steepest > 1e-3 / span:  # the grid is fine where k times its step is small
+        fine = np.linspace(0.0, 1.2 * steepest, int(np.clip(60.0 * steepest * span, 300, 1500)))[1:]
+        growth = np.concatenate([np.geomspace(1e-3 / span, 0.1 * steepest, 50) if steepest > 0.01 / span else fine[:0], fine])
+    exponents = np.concatenate([-decay, growth])
+    with np.errstate(over="ignore", under="ignore"):
+        columns = np.column_stack([np.ones(len(k)), k == 0, np.exp(np.outer(k, exponents))])
+    weights, misfit = _nonnegative(columns, series.values, tolerance)
+    kept = np.flatnonzero(weights[2:] > 0)
+    first = 1e-300 if weights[1] > 0 else None
+    rates = np.exp(exponents[kept])
+    return CurveFit(
+        "plain", misfit, np.append(rates, first) if first else rates,
+        np.append(weights[2:][kept], weights[1]) if first else weights[2:][kept], float(weights[0]),
+    )  # fmt: skip
+
+
+def fit_kind(kind: str, series: LossSeries, *, beta: float | None = None, start: float = 0.9) -> CurveFit:
+    """Fit a kind of loop with few modes, each found by search and refined; `beta=None` fits the momentum too."""
+    series = series.part(np.flatnonzero(series.steps - series.steps[0] <= _MOST_STEPS))  # type: ignore[arg-type]
+    series = thin(series)
+    best = CurveFit(kind, np.inf, np.empty(0), np.empty(0), np.nan, np.nan)
+    for first in sorted({0.0, 1.0, *([series.steps[0], series.steps[0] - 1] if series.numbered else [])}):
+        if 0 <= first <= 100:
+            fit = _fit_from(kind, series, int(first), beta, start)
+            best = min(best, fit, key=lambda each: each.misfit)
+            if best.fits:
+                break
+    return best
+
+
+def _fit_from(kind: str, series: LossSeries, first: int, beta: float | None, start: float) -> CurveFit:
+    """Fit with the first printed loss after `first` updates."""
+    k = np.rint(series.steps - series.steps[0]).astype(int) + first
+    tolerance = tolerances(series)
+    most = min(_MOST_MODES, (informative_points(series) - 4 - (beta is None)) // 2)
+    grid = _grid(kind, start if beta is None else beta)
+    columns = curves(kind, grid, start if beta is None else beta, k) / tolerance[:, None]
+    usable = np.isfinite(columns).all(axis=0)
+    grid, columns = grid[usable], columns[:, usable]
+    target = series.values / tolerance
+    parameters = np.empty(0)
+    best = CurveFit(kind, np.inf, np.empty(0), np.empty(0), np.nan, np.nan)
+    for _ in range(most):
+        momentum = start if beta is None else beta
+        active = curves(kind, parameters, momentum, k) / tolerance[:, None]
+        parameters = np.append(parameters, grid[_best_column(np.column_stack([1.0 / tolerance, active]), columns, target)])
+        parameters, momentum = _refine(kind, parameters, beta, momentum, k, series.values, tolerance)
+        start = momentum
+        basis = np.column_stack([np.ones(len(k)), curves(kind, parameters, momentum, k)])
+        weights, misfit = _nonnegative(basis, series.values, tolerance)
+        fit = CurveFit(kind, misfit, parameters, weights[1:], float(weights[0]), momentum)
+        stalls = len(parameters) > 1 and misfit > _STALLS * best.misfit
+        best = min(best, fit, key=lambda each: each.misfit)
+        if best.fits or stalls:
+            break
+    return best
+
+
+def _best_column(active: Array, columns: Array, target: Array) -> int:
+    """Return the column that explains most of what the active ones leave."""
+    Q = np.linalg.qr(active)[0]
+    rest, left = columns - Q @ (Q.T @ columns), target - Q @ (Q.T @ target)
+    lengths = np.einsum("ij,ij->j", rest, rest)
+    gains = np.maximum(left @ rest, 0.0) ** 2 / np.maximum(lengths, 1e-12)
+    return int(np.argmax(np.where(lengths > 1e-9 * np.einsum("ij,ij->j", columns, columns), gains, -1.0)))
+
+
+def _refine(
+    kind: str, x: Array, beta: float | None, momentum: float, k: Array, values: Array, tolerance: Array
+) -> tuple[Array, float]:
+    """Refine the modes, and the momentum where it is free, by nonlinear least squares; amplitudes are eliminated."""
+
+    def split(theta: Array) -> tuple[Array, float]:
+        return (np.exp(theta), momentum) if beta is not None else (np.exp(theta[:-1]), float(theta[-1]))
+
+    def residuals(theta: Array) -> Array:
+        modes, m = split(theta)
+        basis = np.column_stack([np.ones(len(k)), curves(kind, modes, m, k)]) / tolerance[:, None]
+        if not np.isfinite(basis).all():
+            return np.full(len(k), 1e6)
+        weights = np.linalg.lstsq(basis, values / tolerance, rcond=None)[0]
+        return np.clip(basis @ weights - values / tolerance, -1e8, 1e8)
+
+    theta = np.log(x) if beta is not None else np.append(np.log(x), momentum)
+    low, high = np.full(len(theta), np.log(1e-9)), np.full(len(theta), np.log(8.0))
+    if beta is None:
+        low[-1], high[-1] = -0.2, 1.1
+    theta = np.clip(theta, low + 1e-6, high - 1e-6)
+    found = least_squares(residuals, theta, bounds=(low, high), max_nfev=30, x_scale="jac")
+    modes, m = split(found.x)
+    return modes, m
+
+
+def _nonnegative(columns: Array, values: Array, tolerance: Array) -> tuple[Array, float]:
+    """Return the weights (m,) >= 0 of columns that fit the values best, and the largest misfit in tolerances."""
+    weighted = np.nan_to_num(columns / tolerance[:, None], posinf=1e150)
+    norms = np.linalg.norm(weighted, axis=0)
+    used = (norms > 1e-200) & (norms < 1e140)
+    weights = np.zeros(columns.shape[1])
+    try:
+        weights[used] = nnls(weighted[:, used] / norms[used], values / tolerance, maxiter=2000)[0] / norms[used]
+    except RuntimeError:  # it does not converge
+        return weights, np.inf
+    return weights, float(np.max(np.abs(weighted[:, used] @ weights[used] - values / tolerance)))
+
+
+def curves(kind: str, x: Array, beta: float, k: Array) -> Array:
+    """Return f_k(x)^2 (K, m) at the updates k, by the roots of z^2 = a z + b."""
+    (a, b), first = _RECURRENCES[kind](x, beta)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        half_width = np.sqrt((a * a / 4.0 + b).astype(complex)) + 1e-9  # equal roots are moved apart
+        high, low = a / 2.0 + half_width, a / 2.0 - half_width
+        share = (first - low) / (high - low)
+        f = share * high ** k[:, None] + (1.0 - share) * low ** k[:, None]
+        squares: Array = f.real**2
+    return squares
+
+
+_RECURRENCES: dict[str, Callable[[Array, float], tuple[tuple[Array, Array], Array]]] = {
+    "momentum": lambda x, beta: ((1 + beta - x, -beta * np.ones_like(x)), 1 - x),
+    "nesterov": lambda x, beta: (((1 + beta) * (1 - x), -beta * (1 - x)), 1 - (1 + beta) * x),
+    "stale": lambda x, beta: ((np.ones_like(x), -x), np.ones_like(x)),
+    "stale sums": lambda x, beta: ((2 * np.ones_like(x), -(1 + x)), np.ones_like(x)),
+}
+
+
+def _grid(kind: str, beta: float) -> Array:
+    small = np.geomspace(1e-6, 1e-2, 200)
+    if kind in ("stale", "stale sums"):
+        return np.concatenate([small, np.linspace(1e-2, 1.3, _GRID)])
+    angles = np.linspace(1e-3, np.pi - 1e-3, _GRID)
+    waves = 1 + beta - 2 * np.sqrt(beta) * np.cos(angles)
+    if kind == "nesterov":
+        return np.concatenate([small, np.linspace(1e-2, 2.0, _GRID)])
+    return np.concatenate([small, np.linspace(1e-2, max((1 - np.sqrt(beta)) ** 2, 2e-2), 200), waves[waves > 0]])
+
+
+def fit_clipped(series: LossSeries) -> CurveFit:
+    """Fit one mode whose step is cut to a length: u_{k+1} = u_k - min(x u_k, s), L_k = L* + A u_k^2."""
+    series = thin(series)
+    k, tolerance = np.rint(series.steps - series.steps[0]).astype(int), tolerances(series)
+    rates, lengths = np.meshgrid(np.linspace(0.01, 1.0, 100), np.geomspace(1e-3, 0.7, 200))
+    x, s = rates.ravel(), lengths.ravel()
+    x, s = x[s < 0.9 * x], s[s < 0.9 * x]  # the first step is cut
+    u, squares = np.ones_like(x), [np.ones_like(x)]
+    for _ in range(min(int(k[-1]), _MOST_STEPS)):
+        u = u - np.minimum(x * u, s)
+        squares.append(u * u)
+    inside = k < len(squares)
+    columns = np.array(squares)[k[inside]] / tolerance[inside][:, None]
+    target, ones = series.values[inside] / tolerance[inside], (1.0 / tolerance[inside])[:, None]
+    best = _best_column(ones, columns, target)
+    start = np.log([x[best], s[best]])
+
+    def residuals(theta: Array) -> Array:
+        rate, length = np.exp(theta)
+        u, path = 1.0, [1.0]
+        for _ in range(int(k[inside][-1])):
+            u -= min(rate * u, length)
+            path.append(u * u)
+        basis = np.column_stack([ones[:, 0], np.array(path)[k[inside]] / tolerance[inside]])
+        left: Array = np.asarray(basis @ np.linalg.lstsq(basis, target, rcond=None)[0] - target)
+        return left
+
+    found = least_squares(residuals, start, max_nfev=40, x_scale=0.02)
+    return CurveFit("clipped", float(np.max(np.abs(found.fun))), np.exp(found.x), np.empty(0), np.nan)
+
+
+def evenly_spaced(series: LossSeries) -> LossSeries:
+    """Return the longest stretch of losses with equal distances between their steps."""
+    gaps = np.diff(series.steps)
+    edges = [0, *(np.flatnonzero(np.diff(gaps) != 0) + 1).tolist(), len(gaps)]
+    a, b = max(pairwise(edges), key=lambda edge: edge[1] - edge[0], default=(0, 0)) if len(gaps) else (0, 0)
+    return series.part(slice(a, b + 1))
