@@ -15,6 +15,8 @@ from squarely.checkup.losses.series import LossSeries
 _NOT_MOVING = ("weights-never-move", "zero-grad-before-step", "step-before-backward", "optimizer-of-another-model", "graph-detached")
 _CLEARLY = 20.0  # tolerances by which plain descent must miss the losses before another loop is considered
 _SAME_MOMENTUM = 0.02
+_NEARLY = 60.0  # tolerances by which a clipped run may differ, because its modes have several rates
+_USUAL_MOMENTUM = [("momentum", beta) for beta in (0.9, 0.5, 0.8, 0.95, 0.99)] + [("nesterov", beta) for beta in (0.9, 0.5, 0.95)]
 _FEW = 6  # losses that a fit of another loop needs
 
 
@@ -40,8 +42,8 @@ class Reading:
     verified: list[str] = field(default_factory=list)
 
 
-def read_marks(series: LossSeries, momentum: float | None) -> Reading:
-    """Read the marks of one run; momentum is None if it is not declared."""
+def read_marks(series: LossSeries, momentum: float | None, lr: float | None = None) -> Reading:
+    """Read the marks of one run; momentum and lr are None if they are not declared."""
     finite = series.finite_start()
     findings = _not_finite(series, finite)
     if len(finite) < 3:
@@ -59,8 +61,7 @@ def read_marks(series: LossSeries, momentum: float | None) -> Reading:
     if fit is not None and fit.kind != "plain":
         _from_kind(reading, fit, momentum, len(finite))
     if shape == "grows":
-        findings.append(_too_high(finite, fit, diverged=len(finite) < len(series)))
-        findings += _other_causes_of_growth(finite)
+        findings[:0] = _growth(finite, fit, lr)
     elif shape == "oscillates" and not any(finding.key == "no-zero-grad" for finding in findings):
         findings += _never_settles(finite)
     elif shape == "falls":
@@ -70,7 +71,8 @@ def read_marks(series: LossSeries, momentum: float | None) -> Reading:
     return reading
 
 
-def _finding(key: str, confidence: str, evidence: str, **numbers: float) -> Finding:
+def make_finding(key: str, confidence: str, evidence: str, **numbers: float) -> Finding:
+    """Make a finding with the numbers of its evidence."""
     return Finding(key=key, confidence=confidence, evidence=evidence, numbers=numbers)
 
 
@@ -79,10 +81,10 @@ def _not_finite(series: LossSeries, finite: LossSeries) -> list[Finding]:
         return []
     value, step = series.values[len(finite)], series.steps[len(finite)]
     after = "the first loss printed" if len(finite) == 0 else f"after {len(finite)} finite losses"
-    found = _finding("nan-loss", "certain", f"The loss is {value} at step {step:g}, {after}.", step=step)
+    found = make_finding("nan-loss", "certain", f"The loss is {value} at step {step:g}, {after}.", step=step)
     if len(finite) >= 3:
         return [found]
-    return [found, _finding("lr-too-high", "likely", "A loss of this kind that is not a number has nearly always grown beyond float32.")]
+    return [found, make_finding("lr-too-high", "likely", "A loss of this kind that is not a number has nearly always grown beyond float32.")]
 
 
 def _not_moving(series: LossSeries, period: int = 0) -> list[Finding]:
@@ -91,7 +93,7 @@ def _not_moving(series: LossSeries, period: int = 0) -> list[Finding]:
         evidence = f"The losses repeat exactly every {period} numbers from the first on"
     evidence += ", so the parameters do not change, or had converged before the first loss."
     sure = "certain" if period or len(series) >= 5 and series.half_width.max() < 1e-3 * abs(series.values[0]) else "likely"
-    return [_finding(key, sure if i == 0 else "possible", evidence, first=float(series.values[0])) for i, key in enumerate(_NOT_MOVING)]
+    return [make_finding(key, sure if i == 0 else "possible", evidence, first=float(series.values[0])) for i, key in enumerate(_NOT_MOVING)]
 
 
 def _period(series: LossSeries) -> int:
@@ -107,34 +109,43 @@ def _explain(series: LossSeries, plain: CurveFit, momentum: float | None) -> Cur
     """Return the loop that explains every loss within rounding and that plain descent does not, or None."""
     if plain.misfit < _CLEARLY or informative_points(series) < _FEW:
         return None
-    fits = [fit_kind("momentum", series, beta=1.0), fit_kind("stale", series, beta=0.0), fit_kind("stale sums", series, beta=0.0)]
-    if momentum:
-        fits += [fit_kind("momentum", series, beta=momentum), fit_kind("nesterov", series, beta=momentum)]
-    found = [fit for fit in fits if fit.fits]
-    if not found:
-        free = [fit_kind(kind, series, start=start) for kind in ("momentum", "nesterov") for start in (0.9, 0.5)]
-        found = [fit for fit in [*free, fit_clipped(series)] if fit.fits and -0.05 < fit.beta < 1.0]
-    return min(found, key=lambda fit: len(fit.x), default=None)
+    declared = [("momentum", momentum), ("nesterov", momentum)] if momentum else []
+    for kind, beta in [*declared, ("momentum", 1.0), ("stale", 0.0), ("stale sums", 0.0), *_USUAL_MOMENTUM]:
+        fit = fit_kind(kind, series, beta)
+        if fit.fits:
+            return fit
+    clipped = fit_clipped(series)
+    return clipped if clipped.fits or (clipped.misfit < _NEARLY and clipped.misfit < plain.misfit / 10.0) else None
 
 
 def _shape_of(series: LossSeries, fit: CurveFit | None, noise: float) -> str:
     values, tolerance = series.values, tolerances(series)
     last, lowest = values[-1], int(np.argmin(values))
     rising = len(values) - lowest > 3 and (np.diff(values[lowest:]) > -tolerance[lowest + 1 :]).mean() > 0.8
-    if last > values[0] and last > 1.3 * values[lowest] and (rising or last > 50.0 * values[0]):
+    enough = 1.3 if fit is not None else 3.0
+    if last > values[0] and last > enough * values[lowest] and (rising or last > 5.0 * values[0]):
         return "grows"
     if fit is not None and fit.kind == "stale sums":
         return "oscillates"
     half = len(values) // 2
     fall = values[0] - values[lowest]
     late = np.ptp(values[half:]) if half else 0.0
-    if _turns(values[half:], 0.25 * max(fall, noise)) >= 2 and late > 0.4 * max(fall, np.ptp(values[:half])) and _is_deep(values):
+    turns = _turns(values[half:], 0.25 * max(fall, noise))
+    if turns >= 2 and late > 0.4 * max(fall, np.ptp(values[:half])) and _is_deep(values) and _repeats_itself(values):
         return "oscillates"
     step = values[half:].mean() - values[half + half // 2 :].mean()
     error = max(float(noise) / math.sqrt(max(half, 1)), 2.0 * series.half_width.max())
     if step > 3.0 * error and step > 0.002 * max(fall, 1e-300):
         return "falls"
     return "plateau" if fit is not None else "noise"
+
+
+def _repeats_itself(values: np.ndarray) -> bool:
+    """Whether the losses are correlated with themselves some steps before, which noise of batches is not."""
+    centered = values[1:] - values[1:].mean()
+    lags = range(1, max(len(centered) // 3, 2))
+    correlations = [float(centered[lag:] @ centered[:-lag] / max(centered @ centered, 1e-300)) for lag in lags]
+    return max(correlations, default=0.0) > max(0.5, 2.5 / math.sqrt(len(values)))
 
 
 def _is_deep(values: np.ndarray) -> bool:
@@ -160,36 +171,41 @@ def _from_kind(reading: Reading, fit: CurveFit, momentum: float | None, count: i
     fits = f"explains all {count} losses within rounding, and one that sets gradients to zero misses them by {plain:,.0f} times that"
     if fit.kind == "momentum" and fit.beta == 1.0:
         evidence = f"A loop whose gradients add up (e_k+1 = (2 - lr lam) e_k - e_k-1) {fits}."
-        reading.findings.append(_finding("no-zero-grad", "certain", evidence, beta=1.0, misfit=fit.misfit))
-        reading.findings.append(_finding("backward-on-accumulated-loss", "possible", "It leaves the same mark in the losses."))
+        reading.findings.append(make_finding("no-zero-grad", "certain", evidence, beta=1.0, misfit=fit.misfit))
+        reading.findings.append(make_finding("backward-on-accumulated-loss", "possible", "It leaves the same mark in the losses."))
     elif fit.kind in ("stale", "stale sums"):
         evidence = f"A loop that steps with the gradient of the step before {fits}."
-        reading.findings.append(_finding("stale-gradient", "certain" if len(fit.x) < 4 else "likely", evidence, misfit=fit.misfit))
+        reading.findings.append(make_finding("stale-gradient", "certain" if len(fit.x) < 4 else "likely", evidence, misfit=fit.misfit))
         if fit.kind == "stale sums":
-            reading.findings.append(_finding("no-zero-grad", "certain", "In that loop the gradients add up, too."))
+            reading.findings.append(make_finding("no-zero-grad", "certain", "In that loop the gradients add up, too."))
     elif fit.kind == "clipped":
         evidence = f"The error first shrinks by equal lengths ({fit.x[1]:.3g} of it a step) and then by a rate; such a curve {fits}."
-        reading.findings.append(_finding("gradient-clipped", "likely", evidence, step=float(fit.x[1])))
+        reading.findings.append(make_finding("gradient-clipped", "likely", evidence, step=float(fit.x[1])))
     elif momentum is None or abs(fit.beta - momentum) <= _SAME_MOMENTUM:
         reading.remarks.append(f"The losses are those of {'Nesterov ' if fit.kind == 'nesterov' else ''}momentum {fit.beta:.3g}.")
     elif fit.beta > _SAME_MOMENTUM:
         evidence = f"Momentum {fit.beta:.3g} {fits}; momentum={momentum:g} is declared."
-        reading.findings.append(_finding("undeclared-momentum", "likely", evidence, beta=fit.beta))
+        reading.findings.append(make_finding("undeclared-momentum", "likely", evidence, beta=fit.beta))
 
 
-def _too_high(series: LossSeries, fit: CurveFit | None, *, diverged: bool) -> Finding:
-    first, last = series.values[0], series.values[-1]
-    evidence = f"The loss grows from {first:.4g} to {last:.4g} in {series.steps[-1] - series.steps[0]:g} steps."
-    sure = diverged or last > 1e3 * first or (fit is not None and fit.kind == "plain")
-    return _finding("lr-too-high", "certain" if sure else "likely", evidence, first=float(first), last=float(last))
-
-
-def _other_causes_of_growth(series: LossSeries) -> list[Finding]:
-    growth = (series.values[-1] / series.values[0]) ** (1.0 / max(series.steps[-1] - series.steps[0], 1.0))
-    if not growth > 1.5:
-        return []
-    evidence = f"The loss grows {growth:.3g} times a step: a gradient that is many times too large does this as well."
-    return [_finding(key, "possible", evidence, growth=float(growth)) for key in ("not-standardised", "sum-for-mean")]
+def _growth(series: LossSeries, fit: CurveFit | None, lr: float | None) -> list[Finding]:
+    """Find what makes a loss grow: the learning rate, gradients that are many times too large, or gradients that add up."""
+    first, last = float(series.values[0]), float(series.values[-1])
+    steps = max(float(series.steps[-1] - series.steps[0]), 1.0)
+    growth = (last / first) ** (1.0 / steps) if first > 0 else math.inf
+    evidence = f"The loss grows from {first:.4g} to {last:.4g} in {steps:g} steps."
+    sure = "certain" if fit is not None and fit.kind == "plain" else "likely"
+    found = [make_finding("lr-too-high", sure, evidence, first=first, last=last, growth=growth)]
+    if growth > 5.0:
+        large = "likely" if first > 20.0 else "possible"
+        evidence = f"The loss grows {growth:.3g} times a step, from {first:.4g}: a gradient that is many times too large does this."
+        causes = ["not-standardised", "sum-for-mean"]
+        if lr and first > 0.25 * (1.0 + math.sqrt(growth)) / lr:  # a sum over rows: the first loss is as large as lam_1
+            causes.reverse()
+        return found + [make_finding(key, large, evidence, growth=growth) for key in causes]
+    if fit is None and growth < 3.0:
+        found.append(make_finding("no-zero-grad", "likely", "It grows unevenly, as where gradients of mini-batches add up.", growth=growth))
+    return found
 
 
 def _never_settles(series: LossSeries) -> list[Finding]:
@@ -199,9 +215,9 @@ def _never_settles(series: LossSeries) -> list[Finding]:
         f"from {series.values[0]:.4g} at first. Gradients that are never set to zero do this."
     )
     return [
-        _finding("no-zero-grad", "likely", evidence, lowest=float(late.min()), highest=float(late.max())),
-        _finding("backward-on-accumulated-loss", "possible", "It leaves the same mark in the losses."),
-        _finding("lr-too-high", "possible", "A learning rate just below the limit of mini-batches looks alike."),
+        make_finding("no-zero-grad", "likely", evidence, lowest=float(late.min()), highest=float(late.max())),
+        make_finding("backward-on-accumulated-loss", "possible", "It leaves the same mark in the losses."),
+        make_finding("lr-too-high", "possible", "A learning rate just below the limit of mini-batches looks alike."),
     ]
 
 
@@ -214,7 +230,7 @@ def _too_low(series: LossSeries, fit: CurveFit | None) -> list[Finding]:
     if not (early > 0 and late > 0.2 * early) or (fit is not None and fit.kind != "plain"):
         return []
     evidence = f"The last third of the losses falls by {late:.3g}, the first third by {early:.3g}: it is far from the end."
-    return [_finding("lr-too-low", "likely" if late > 0.5 * early else "possible", evidence, early=early, late=late)]
+    return [make_finding("lr-too-low", "likely" if late > 0.5 * early else "possible", evidence, early=early, late=late)]
 
 
 def _plateau_at_one(series: LossSeries, noise: float) -> list[Finding]:
@@ -222,14 +238,12 @@ def _plateau_at_one(series: LossSeries, noise: float) -> list[Finding]:
     late = series.values[-max(len(series) // 4, 1) :]
     level, fallen = float(np.median(late)), float(series.values[0] - np.median(late))
     exact = abs(level - 1.0) <= 1.5 * series.half_width[-1] + 1e-5 and noise == 0.0
-    if not exact and (abs(level - 1.0) > min(2.0 * noise, 0.02) or noise > 0.05):
-        return []
-    if fallen < 0.02:
+    if fallen < 0.02 or not (exact or -2.0 * noise < level - 1.0 < 0.03 and noise < 0.02):
         return []
     evidence = f"The loss stops at {level:.5g}. If the response is standardized, that is its variance: the model predicts a constant."
     return [
-        _finding("shape-broadcast", "likely" if exact else "possible", evidence, level=level),
-        _finding("labels-misaligned", "possible", evidence, level=level),
+        make_finding("shape-broadcast", "likely" if exact else "possible", evidence, level=level),
+        make_finding("labels-misaligned", "possible", evidence, level=level),
     ]
 
 
@@ -239,6 +253,6 @@ def _scatter(series: LossSeries, noise: float) -> list[Finding]:
     spread = float(late.std() / late.mean()) if len(late) >= 6 and late.mean() > 0 else 0.0
     if spread < 0.25 or series.unit == "step" or noise == 0.0:
         return []
-    rows = 2.0 / spread**2
+    rows = 2.0 / spread**2  # a mean of B squared errors has the relative deviation sqrt(2/B)
     evidence = f"Losses near the end differ by {spread:.0%}, as those of batches of about {max(round(rows), 1)} rows do."
-    return [_finding("last-batch-loss", "likely" if series.unit == "epoch" and spread > 0.3 else "possible", evidence, spread=spread)]
+    return [make_finding("last-batch-loss", "likely" if series.unit == "epoch" and spread > 0.3 else "possible", evidence, spread=spread)]

@@ -14,6 +14,7 @@ Gradients that are never set to zero are momentum with beta = 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,12 +25,14 @@ from scipy.optimize import least_squares, nnls
 from squarely.checkup.losses.series import LossSeries
 from squarely.numerics import Array
 
-FITS = 1.5  # largest misfit, in tolerances, of a curve that fits
+FITS = 2.5  # largest misfit, in tolerances, of a curve that fits: least squares does not make the largest one least
 _RELATIVE = 1e-4  # of the fall of the loss: finer misfits are not used, because the grids of x are finite
 _MOST_STEPS = 2000
-_MOST_POINTS = 100
+_MOST_POINTS = 60
 _MOST_MODES = 4
 _GRID = 1000
+_LATEST_START = 100  # updates before the first printed loss
+_LOG_X = (math.log(1e-9), math.log(8.0))
 _STALLS = 0.8  # one more mode that leaves more of the misfit than this ends the search
 
 
@@ -72,11 +75,11 @@ def informative_points(series: LossSeries) -> int:
 
 
 def thin(series: LossSeries) -> LossSeries:
-    """Return at most a hundred of the losses: the first fifty and some of the rest."""
+    """Return at most sixty of the losses: the first thirty and some of the rest."""
     if len(series) <= _MOST_POINTS:
         return series
     rest = np.unique(np.geomspace(_MOST_POINTS // 2, len(series) - 1, _MOST_POINTS // 2).astype(int))
-    return series.part(np.r_[np.arange(_MOST_POINTS // 2), rest])  # type: ignore[arg-type]
+    return series.part(np.r_[np.arange(_MOST_POINTS // 2), rest])
 
 
 def fit_plain(series: LossSeries) -> CurveFit:
@@ -84,7 +87,7 @@ def fit_plain(series: LossSeries) -> CurveFit:
     series = thin(series)
     k = series.steps - series.steps[0]
     span, tolerance = max(float(k[-1]), 1.0), tolerances(series)
-    decay = np.geomspace(1e-3 / span, 12.0, max(200, int(25 * np.log(12e3 * span))))
+    decay = np.geomspace(1e-3 / span, 12.0, max(200, int(40 * np.log(12e3 * span))))
     steepest = np.max(np.diff(np.log(np.maximum(series.values, 1e-30))) / np.diff(k), initial=0.0)
     growth = np.empty(0)
     if steepest > 1e-3 / span:  # the grid is fine where k times its step is small
@@ -103,46 +106,67 @@ def fit_plain(series: LossSeries) -> CurveFit:
     )  # fmt: skip
 
 
-def fit_kind(kind: str, series: LossSeries, *, beta: float | None = None, start: float = 0.9) -> CurveFit:
-    """Fit a kind of loop with few modes, each found by search and refined; `beta=None` fits the momentum too."""
-    series = series.part(np.flatnonzero(series.steps - series.steps[0] <= _MOST_STEPS))  # type: ignore[arg-type]
-    series = thin(series)
-    best = CurveFit(kind, np.inf, np.empty(0), np.empty(0), np.nan, np.nan)
+def fit_kind(kind: str, series: LossSeries, beta: float = 0.0) -> CurveFit:
+    """Fit a kind of loop with few modes, each found by search and then refined.
+
+    The first printed loss may be that before or after the first update, or that of the step it is printed with.
+    """
+    series = thin(series.part(np.flatnonzero(series.steps - series.steps[0] <= _MOST_STEPS)))
+    best = CurveFit(kind, np.inf, np.empty(0), np.empty(0), np.nan, beta)
     for first in sorted({0.0, 1.0, *([series.steps[0], series.steps[0] - 1] if series.numbered else [])}):
-        if 0 <= first <= 100:
-            fit = _fit_from(kind, series, int(first), beta, start)
+        if 0 <= first <= _LATEST_START and not best.fits:
+            search = _Search(kind, beta, np.rint(series.steps - series.steps[0]) + first, series.values, tolerances(series))
+            best = min(best, search.run((informative_points(series) - 4) // 2), key=lambda each: each.misfit)
+    return best
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Search:
+    """The search for the modes of one kind of loop, with the losses at the updates k (K,)."""
+
+    kind: str
+    beta: float
+    k: Array
+    values: Array
+    tolerance: Array
+
+    def run(self, most: int) -> CurveFit:
+        """Add modes one by one, each by the best of a grid or by a split of the last, until the curve fits or does not improve."""
+        grid = _grid(self.kind, self.beta)
+        columns = self._columns(grid)
+        usable = np.isfinite(columns).all(axis=0)
+        grid, columns, target = grid[usable], columns[:, usable], self.values / self.tolerance
+        best = CurveFit(self.kind, np.inf, np.empty(0), np.empty(0), np.nan, self.beta)
+        for _ in range(min(most, _MOST_MODES)):
+            active = np.column_stack([1.0 / self.tolerance, self._columns(best.x)])
+            fit = self._refine(np.append(best.x, grid[_best_column(active, columns, target)]))
+            if len(best.x) and not fit.fits:
+                split = self._refine(np.append(best.x, best.x[np.argmax(best.amplitude)] * 1.2))
+                fit = min(fit, split, key=lambda each: each.misfit)
+            stalls = len(best.x) and fit.misfit > _STALLS * best.misfit
             best = min(best, fit, key=lambda each: each.misfit)
-            if best.fits:
+            if best.fits or stalls:
                 break
-    return best
+        return best
 
+    def _columns(self, x: Array) -> Array:
+        return curves(self.kind, x, self.beta, self.k) / self.tolerance[:, None]
 
-def _fit_from(kind: str, series: LossSeries, first: int, beta: float | None, start: float) -> CurveFit:
-    """Fit with the first printed loss after `first` updates."""
-    k = np.rint(series.steps - series.steps[0]).astype(int) + first
-    tolerance = tolerances(series)
-    most = min(_MOST_MODES, (informative_points(series) - 4 - (beta is None)) // 2)
-    grid = _grid(kind, start if beta is None else beta)
-    columns = curves(kind, grid, start if beta is None else beta, k) / tolerance[:, None]
-    usable = np.isfinite(columns).all(axis=0)
-    grid, columns = grid[usable], columns[:, usable]
-    target = series.values / tolerance
-    parameters = np.empty(0)
-    best = CurveFit(kind, np.inf, np.empty(0), np.empty(0), np.nan, np.nan)
-    for _ in range(most):
-        momentum = start if beta is None else beta
-        active = curves(kind, parameters, momentum, k) / tolerance[:, None]
-        parameters = np.append(parameters, grid[_best_column(np.column_stack([1.0 / tolerance, active]), columns, target)])
-        parameters, momentum = _refine(kind, parameters, beta, momentum, k, series.values, tolerance)
-        start = momentum
-        basis = np.column_stack([np.ones(len(k)), curves(kind, parameters, momentum, k)])
-        weights, misfit = _nonnegative(basis, series.values, tolerance)
-        fit = CurveFit(kind, misfit, parameters, weights[1:], float(weights[0]), momentum)
-        stalls = len(parameters) > 1 and misfit > _STALLS * best.misfit
-        best = min(best, fit, key=lambda each: each.misfit)
-        if best.fits or stalls:
-            break
-    return best
+    def _refine(self, x: Array) -> CurveFit:
+        """Refine the modes by nonlinear least squares, in which the amplitudes are eliminated."""
+
+        def residuals(theta: Array) -> Array:
+            basis = np.column_stack([1.0 / self.tolerance, self._columns(np.exp(theta))])
+            if not np.isfinite(basis).all():
+                return np.full(len(self.k), 1e6)
+            weights = np.linalg.lstsq(basis, self.values / self.tolerance, rcond=None)[0]
+            return np.clip(basis @ weights - self.values / self.tolerance, -1e8, 1e8)
+
+        start = np.clip(np.log(x), _LOG_X[0] + 1e-6, _LOG_X[1] - 1e-6)
+        modes = np.exp(least_squares(residuals, start, bounds=_LOG_X, max_nfev=40, x_scale="jac").x)
+        basis = np.column_stack([np.ones(len(self.k)), curves(self.kind, modes, self.beta, self.k)])
+        weights, misfit = _nonnegative(basis, self.values, self.tolerance)
+        return CurveFit(self.kind, misfit, modes, weights[1:], float(weights[0]), self.beta)
 
 
 def _best_column(active: Array, columns: Array, target: Array) -> int:
@@ -152,32 +176,6 @@ def _best_column(active: Array, columns: Array, target: Array) -> int:
     lengths = np.einsum("ij,ij->j", rest, rest)
     gains = np.maximum(left @ rest, 0.0) ** 2 / np.maximum(lengths, 1e-12)
     return int(np.argmax(np.where(lengths > 1e-9 * np.einsum("ij,ij->j", columns, columns), gains, -1.0)))
-
-
-def _refine(
-    kind: str, x: Array, beta: float | None, momentum: float, k: Array, values: Array, tolerance: Array
-) -> tuple[Array, float]:
-    """Refine the modes, and the momentum where it is free, by nonlinear least squares; amplitudes are eliminated."""
-
-    def split(theta: Array) -> tuple[Array, float]:
-        return (np.exp(theta), momentum) if beta is not None else (np.exp(theta[:-1]), float(theta[-1]))
-
-    def residuals(theta: Array) -> Array:
-        modes, m = split(theta)
-        basis = np.column_stack([np.ones(len(k)), curves(kind, modes, m, k)]) / tolerance[:, None]
-        if not np.isfinite(basis).all():
-            return np.full(len(k), 1e6)
-        weights = np.linalg.lstsq(basis, values / tolerance, rcond=None)[0]
-        return np.clip(basis @ weights - values / tolerance, -1e8, 1e8)
-
-    theta = np.log(x) if beta is not None else np.append(np.log(x), momentum)
-    low, high = np.full(len(theta), np.log(1e-9)), np.full(len(theta), np.log(8.0))
-    if beta is None:
-        low[-1], high[-1] = -0.2, 1.1
-    theta = np.clip(theta, low + 1e-6, high - 1e-6)
-    found = least_squares(residuals, theta, bounds=(low, high), max_nfev=30, x_scale="jac")
-    modes, m = split(found.x)
-    return modes, m
 
 
 def _nonnegative(columns: Array, values: Array, tolerance: Array) -> tuple[Array, float]:

@@ -45,7 +45,7 @@ class LossSeries:
     def __len__(self) -> int:
         return len(self.values)
 
-    def part(self, rows: slice) -> LossSeries:
+    def part(self, rows: slice | np.ndarray) -> LossSeries:
         """Return some of the losses."""
         return replace(self, steps=self.steps[rows], values=self.values[rows], half_width=self.half_width[rows])
 
