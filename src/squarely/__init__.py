@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from squarely import datasets, errors, testing
     from squarely.api import anova, anova_lm, expanding, load, merge, ols, plot_coefficients, preview, rolling, sweep, train
     from squarely.api.both_methods import certify
+    from squarely.api.printed_losses import checkup_losses
     from squarely.api.progress_bar import progress
     from squarely.api.regression_table import table
     from squarely.api.training_loops import checkup
     from squarely.certification import Certificate
     from squarely.checkup import Checkup, Finding
+    from squarely.checkup import LossCheckup
     from squarely.descent import Sweep, Training
     from squarely.inference import DataPreview, Fit, Fits, Preview, WindowFits
 
@@ -34,6 +36,7 @@ __all__ = [
     "Finding",
     "Fit",
     "Fits",
+    "LossCheckup",
     "Preview",
     "Sweep",
     "Training",
@@ -66,9 +69,11 @@ _HOMES = {
     ),
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
+    "LossCheckup": "squarely.checkup",
     **dict.fromkeys(("DataPreview", "Fit", "Fits", "Preview", "WindowFits"), "squarely.inference"),
     **dict.fromkeys(("Checkup", "Finding"), "squarely.checkup"),
     "certify": "squarely.api.both_methods",
+    "checkup_losses": "squarely.api.printed_losses",
     "checkup": "squarely.api.training_loops",
     "progress": "squarely.api.progress_bar",
     "table": "squarely.api.regression_table",

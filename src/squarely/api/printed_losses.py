@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import ExitStack
 from numbers import Real
 
-from squarely.api.inputs import ModelInputs, compute_moments, open_inputs, require_complete
-from squarely.checkup import LossCheckup, examine_losses, read_losses
+from squarely.api.inputs import ModelInputs, compute_moments, open_inputs, require_no_effects
+from squarely.checkup import LossCheckup, Minimum, examine_losses, list_minima, read_losses
 from squarely.data import is_aggregate_only
 from squarely.errors import OptionError, read_float, short_traceback, show_value
-from squarely.moments import StandardizedProblem, standardize_moments
+from squarely.moments import identity_scaling, standardize_moments
 from squarely.types import Data, Missing
 
 
@@ -71,12 +70,9 @@ def checkup_losses(
     momentum = _read_number("momentum", momentum, 0.0, 1.0, closed=True)
     tolerance = _read_number("tau", tau, 0.0, math.inf) or 0.01
     series = read_losses(losses, column)
-    problem = None
-    if formula is not None or data is not None or X is not None or y is not None:
-        problem = _make_problem(
-            ModelInputs(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing, read=read)
-        )
-    return examine_losses(series, lr=lr, momentum=momentum, tau=tolerance, problem=problem)
+    given = any(value is not None for value in (formula, data, X, y))
+    inputs = ModelInputs(formula=formula, data=data, X=X, y=y, intercept=intercept, where=where, missing=missing, read=read)
+    return examine_losses(series, lr=lr, momentum=momentum, tau=tolerance, minima=_find_minima(inputs) if given else ())
 
 
 def _read_number(name: str, value: object, low: float, high: float, *, closed: bool = False) -> float | None:
@@ -90,10 +86,9 @@ def _read_number(name: str, value: object, low: float, high: float, *, closed: b
     return number
 
 
-def _make_problem(inputs: ModelInputs) -> StandardizedProblem:
-    """Return the standardized problem of a model and its rows."""
-    with ExitStack():
-        formula, source = open_inputs(inputs)
-        moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))
-        require_complete(inputs, moments.account, source)
-    return standardize_moments(moments)
+def _find_minima(inputs: ModelInputs) -> list[Minimum]:
+    """Return the minimum of the loss for a model and its rows, in every scaling."""
+    formula, source = open_inputs(inputs)
+    require_no_effects(formula, "checkup_losses")
+    moments = compute_moments(inputs, formula, source, in_engine=is_aggregate_only(source))
+    return list_minima(standardize_moments(moments), identity_scaling(moments))

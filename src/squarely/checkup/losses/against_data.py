@@ -19,7 +19,9 @@ _CLOSE = 0.02  # relative difference of two curvatures that are the same
 _FEW_PERCENT = 0.003
 
 
-def compare_with_data(series: LossSeries, reading: Reading, minima: Sequence[Minimum], lr: float | None, momentum: float) -> Minimum:
+def compare_with_data(
+    series: LossSeries, reading: Reading, minima: Sequence[Minimum], lr: float | None, momentum: float
+) -> Minimum:
     """Add findings that need the data, and return the units that fit the losses best."""
     finite = series.finite_start()
     if reading.shape == "grows" or len(finite) < 3:
@@ -74,11 +76,15 @@ def _is_other_loss(reading: Reading, level: float, slack: float, minima: Sequenc
     """Whether the level is another function of the minimum: the sum of squares, half the mean, its root."""
     for each in minima[::2]:
         if abs(level / each.n - each.loss) <= slack / each.n:
-            evidence = f"The loss ends at {level:.5g}, which is n = {each.n} times the minimum {each.loss:.5g} of the mean squared error."
+            evidence = (
+                f"The loss ends at {level:.5g}, which is n = {each.n} times the minimum {each.loss:.5g} of the mean squared error."
+            )
             reading.findings.insert(0, make_finding("sum-for-mean", "certain", evidence, level=level, minimum=each.loss))
             return True
         if abs(2.0 * level - each.loss) <= 2.0 * slack:
-            reading.remarks.append(f"The last loss is half of the least mean squared error, {each.loss:.5g}: a loss with the factor 1/2.")
+            reading.remarks.append(
+                f"The last loss is half of the least mean squared error, {each.loss:.5g}: a loss with the factor 1/2."
+            )
             return True
         if abs(level - math.sqrt(each.loss)) <= slack:
             reading.remarks.append(f"The last loss is the root of the least mean squared error, {each.loss:.5g}.")
@@ -170,4 +176,3 @@ def _misfit(series: LossSeries, rates: Array) -> float:
     used = (norms > 0) & (norms < 1e100)
     weights = nnls(columns[:, used] / norms[used], part.values / tolerance, maxiter=500)[0]
     return float(np.max(np.abs(columns[:, used] / norms[used] @ weights - part.values / tolerance)))
-

@@ -10,18 +10,17 @@ import numpy as np
 from squarely.checkup.findings import CONFIDENCES, Finding
 from squarely.checkup.losses.against_data import compare_with_data
 from squarely.checkup.losses.marks import Reading, make_finding, read_marks
-from squarely.checkup.losses.minimum import Minimum, list_minima
+from squarely.checkup.losses.minimum import Minimum
 from squarely.checkup.losses.modes import informative_points
 from squarely.checkup.losses.rates import bound_curvature, last_rate
 from squarely.checkup.losses.report import LossCheckup
 from squarely.checkup.losses.series import LossSeries
-from squarely.moments import StandardizedProblem
 
 _FEW = 4  # losses from which a rate follows
 
 
 def examine_losses(
-    series: LossSeries, *, lr: float | None = None, momentum: float | None = None, tau: float = 0.01, problem: StandardizedProblem | None = None
+    series: LossSeries, *, lr: float | None = None, momentum: float | None = None, tau: float = 0.01, minima: Sequence[Minimum] = ()
 ) -> LossCheckup:
     """Examine the losses of one run, or of several whose steps start again."""
     runs = series.runs()
@@ -29,8 +28,8 @@ def examine_losses(
     reading = read_marks(main, momentum, lr)
     numbers: dict[str, float] = {}
     minimum = None
-    if problem is not None:
-        minimum = compare_with_data(main, reading, list_minima(problem), lr, momentum or 0.0)
+    if minima:
+        minimum = compare_with_data(main, reading, minima, lr, momentum or 0.0)
     _add_rates(main, reading, numbers, lr, momentum)
     _add_distance(main, reading, numbers, minimum, tau)
     _add_limits_of_the_log(main, reading)
@@ -61,10 +60,16 @@ def _restarts(runs: Sequence[LossSeries], reading: Reading) -> list[Finding]:
             continue
         start, end, again = float(a.values[0]), float(a.values[-1]), float(b.values[0])
         if abs(again - start) <= a.half_width[0] + b.half_width[0]:
-            reading.verified.append(f"The run that starts at step {after.steps[0]:g} again has the first loss of the one before, {start:.5g}.")
+            reading.verified.append(
+                f"The run that starts at step {after.steps[0]:g} again has the first loss of the one before, {start:.5g}."
+            )
         elif abs(end - start) > 0 and abs(again - end) < 0.1 * abs(again - start):
-            evidence = f"A second run starts at {again:.5g}, where the first one ended ({end:.5g}), and not near its start ({start:.5g})."
-            return [make_finding("state-carried-over", "certain" if abs(again - end) < 0.01 * abs(end - start) else "likely", evidence)]
+            evidence = (
+                f"A second run starts at {again:.5g}, where the first one ended ({end:.5g}), and not near its start ({start:.5g})."
+            )
+            return [
+                make_finding("state-carried-over", "certain" if abs(again - end) < 0.01 * abs(end - start) else "likely", evidence)
+            ]
     if len(runs) > 1:
         reading.remarks.append(f"The steps start again {len(runs) - 1} times; the longest run is examined.")
     return _jump_back(runs[0], reading) if len(runs) == 1 else []
@@ -77,7 +82,9 @@ def _jump_back(series: LossSeries, reading: Reading) -> list[Finding]:
         return []
     for i in range(3, len(values) - 2):
         if (np.abs(values[i : i + 3] - values[:3]) <= width[i : i + 3]).all() and np.ptp(values[:3]) > 4.0 * width[0]:
-            reading.remarks.append(f"From step {series.steps[i]:g} on the losses repeat the first ones: a second run, or a model made again.")
+            reading.remarks.append(
+                f"From step {series.steps[i]:g} on the losses repeat the first ones: a second run, or a model made again."
+            )
             break
     return []
 
@@ -97,17 +104,23 @@ def _add_rates(series: LossSeries, reading: Reading, numbers: dict[str, float], 
         return
     if grows:
         numbers["lr_over_limit"] = (lr or 1.0) / bounds.limit
-        reading.remarks.append(f"The learning rate is {numbers['lr_over_limit']:.4g} times the limit{'' if bounds.settled else ' or more'}.")
+        reading.remarks.append(
+            f"The learning rate is {numbers['lr_over_limit']:.4g} times the limit{'' if bounds.settled else ' or more'}."
+        )
     if lr is None:
         return
     if grows:
         numbers["lam_1" if bounds.settled else "lam_1_least"] = bounds.lam_1
         numbers["lr_limit" if bounds.settled else "lr_limit_most"] = bounds.limit
-        reading.remarks.append(f"The best learning rate lies between {bounds.limit / 2:.3g} and {bounds.limit:.3g}. Standardized columns allow more.")
+        reading.remarks.append(
+            f"The best learning rate lies between {bounds.limit / 2:.3g} and {bounds.limit:.3g}. Standardized columns allow more."
+        )
     elif bounds.single is not None:
-        numbers |= {"lam_1": bounds.single, "lr_limit": 2.0 / bounds.single, "lr_best": 1.0 / bounds.single}
+        numbers |= {"lam": bounds.single, "lr_limit_most": 2.0 / bounds.single, "lr_best": 1.0 / bounds.single}
         other = (1.0 + math.sqrt(numbers["rate"])) / lr
-        reading.remarks.append(f"One rate explains all losses. If every step overshoots instead, lam_1 is {other:.4g} and the limit {2 / other:.3g}.")
+        reading.remarks.append(
+            f"One rate explains all losses. If every step overshoots instead, lam is {other:.4g} and the limit {2 / other:.3g}."
+        )
     else:
         numbers |= {"lam_1_least": bounds.lam_1, "lr_limit_most": bounds.limit}
         if bounds.lam_p is not None and bounds.lam_p > 0:
@@ -123,7 +136,7 @@ def _add_distance(series: LossSeries, reading: Reading, numbers: dict[str, float
     last = float(finite.values[-1]) if len(finite) else math.nan
     if minimum is not None:
         numbers["minimum"] = minimum.loss
-        if math.isfinite(last):
+        if math.isfinite(last) and reading.shape != "grows" and not any(each.key == "sum-for-mean" for each in reading.findings):
             numbers["standard_errors"] = minimum.standard_errors(last)
     rate = numbers.get("rate", math.nan)
     if reading.shape not in ("falls", "plateau") or not rate < 1.0 or len(finite) < _FEW:
@@ -132,10 +145,15 @@ def _add_distance(series: LossSeries, reading: Reading, numbers: dict[str, float
     spacing = float(finite.steps[-1] - finite.steps[-2])
     fall = float(finite.values[-2] - finite.values[-1])
     bound = fall * rate**spacing / (1.0 - rate**spacing) if fall > 0 else 0.0
-    excess = max(last - minimum.loss, 0.0) if minimum is not None and last > minimum.loss else bound
+    reaches = minimum is not None and last > minimum.loss and not reading.findings
+    excess = last - minimum.loss if minimum is not None and reaches else bound
     if not excess > 2.0 * finite.half_width[-1]:
         return
-    target = tau**2 * minimum.sigma2 / minimum.n if minimum is not None else 1e-3 * max(last - excess, left if left == left else 0.0)
+    target = (
+        tau**2 * minimum.sigma2 / minimum.n
+        if minimum is not None and reaches
+        else 1e-3 * max(last - excess, left if left == left else 0.0)
+    )
     numbers["excess_left"] = excess
     if 0 < target < excess and rate > 0:
         numbers["epochs_to_go"] = float(math.ceil(math.log(target / excess) / math.log(rate)))

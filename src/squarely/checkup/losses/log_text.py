@@ -19,7 +19,10 @@ _SPACED = re.compile(rf"(?P<label>(?:\w+[ _])?(?:loss|mse|cost))\s+(?P<number>{N
 _COUNTER = re.compile(
     r"\b(?P<unit>epochs?|global_step|steps?|iter(?:ation)?s?|batch|t)\b['\"]?\s*[:#=\[(]*\s*(?P<number>\d+)", re.IGNORECASE
 )
-_PLAIN = re.compile(rf"\s*(?:(?P<step>\d+)[\s:,;|/)\]]+)?(?:tensor\(|\[)*(?P<number>{NUMBER})(?:,\s*(?:grad_fn|device|dtype).*|[^\d]*)$", re.IGNORECASE)
+_PLAIN = re.compile(
+    rf"\s*(?:(?P<step>\d+)[\s:,;|/)\]]+)?(?:tensor\(|\[)*(?P<number>{NUMBER})(?:,\s*(?:grad_fn|device|dtype).*|[^\d]*)$",
+    re.IGNORECASE,
+)
 _BAR = re.compile(r"\d+/\d+\s*(?:\[|━|\x1b)|\d+%\|")
 _WARNINGS = (
     ("Using a target size", "shape-broadcast"),
@@ -114,7 +117,12 @@ def _find_labeled(lines: Sequence[str]) -> list[_Line]:
         bar = bool(_BAR.search(line))
         matches = [*_LABELED.finditer(line)] or [*_SPACED.finditer(line)]
         for match in matches:
-            label = re.sub(r"^(?:(?:epoch|step|iteration|iter|batch)s?\b[\s:,\-]*)+", "", match["label"].rpartition(" - ")[2].strip(" .-/_"), flags=re.IGNORECASE)
+            label = re.sub(
+                r"^(?:(?:epoch|step|iteration|iter|batch)s?\b[\s:,\-]*)+",
+                "",
+                match["label"].rpartition(" - ")[2].strip(" .-/_"),
+                flags=re.IGNORECASE,
+            )
             if _rank(label):
                 found.append(_Line(label, match["number"], epoch, step, bar))
     return found

@@ -12,11 +12,18 @@ from squarely.checkup.losses.modes import CurveFit, fit_clipped, fit_kind, fit_p
 from squarely.checkup.losses.rates import noise_of
 from squarely.checkup.losses.series import LossSeries
 
-_NOT_MOVING = ("weights-never-move", "zero-grad-before-step", "step-before-backward", "optimizer-of-another-model", "graph-detached")
+_NOT_MOVING = (
+    "weights-never-move",
+    "zero-grad-before-step",
+    "step-before-backward",
+    "optimizer-of-another-model",
+    "graph-detached",
+)
 _CLEARLY = 20.0  # tolerances by which plain descent must miss the losses before another loop is considered
 _SAME_MOMENTUM = 0.02
 _NEARLY = 60.0  # tolerances by which a clipped run may differ, because its modes have several rates
 _USUAL_MOMENTUM = [("momentum", beta) for beta in (0.9, 0.5, 0.8, 0.95, 0.99)] + [("nesterov", beta) for beta in (0.9, 0.5, 0.95)]
+_LARGE_SUM = 2e4  # a curvature that few sums over standardized rows have
 _FEW = 6  # losses that a fit of another loop needs
 
 
@@ -84,7 +91,10 @@ def _not_finite(series: LossSeries, finite: LossSeries) -> list[Finding]:
     found = make_finding("nan-loss", "certain", f"The loss is {value} at step {step:g}, {after}.", step=step)
     if len(finite) >= 3:
         return [found]
-    return [found, make_finding("lr-too-high", "likely", "A loss of this kind that is not a number has nearly always grown beyond float32.")]
+    return [
+        found,
+        make_finding("lr-too-high", "likely", "A loss of this kind that is not a number has nearly always grown beyond float32."),
+    ]
 
 
 def _not_moving(series: LossSeries, period: int = 0) -> list[Finding]:
@@ -93,7 +103,10 @@ def _not_moving(series: LossSeries, period: int = 0) -> list[Finding]:
         evidence = f"The losses repeat exactly every {period} numbers from the first on"
     evidence += ", so the parameters do not change, or had converged before the first loss."
     sure = "certain" if period or len(series) >= 5 and series.half_width.max() < 1e-3 * abs(series.values[0]) else "likely"
-    return [make_finding(key, sure if i == 0 else "possible", evidence, first=float(series.values[0])) for i, key in enumerate(_NOT_MOVING)]
+    return [
+        make_finding(key, sure if i == 0 else "possible", evidence, first=float(series.values[0]))
+        for i, key in enumerate(_NOT_MOVING)
+    ]
 
 
 def _period(series: LossSeries) -> int:
@@ -168,18 +181,24 @@ def _turns(values: np.ndarray, size: float) -> int:
 def _from_kind(reading: Reading, fit: CurveFit, momentum: float | None, count: int) -> None:
     """Add what the loop that explains the losses says."""
     plain = reading.plain.misfit if reading.plain else math.inf
-    fits = f"explains all {count} losses within rounding, and one that sets gradients to zero misses them by {plain:,.0f} times that"
+    fits = (
+        f"explains all {count} losses within rounding, and one that sets gradients to zero misses them by {plain:,.0f} times that"
+    )
     if fit.kind == "momentum" and fit.beta == 1.0:
         evidence = f"A loop whose gradients add up (e_k+1 = (2 - lr lam) e_k - e_k-1) {fits}."
         reading.findings.append(make_finding("no-zero-grad", "certain", evidence, beta=1.0, misfit=fit.misfit))
         reading.findings.append(make_finding("backward-on-accumulated-loss", "possible", "It leaves the same mark in the losses."))
     elif fit.kind in ("stale", "stale sums"):
         evidence = f"A loop that steps with the gradient of the step before {fits}."
-        reading.findings.append(make_finding("stale-gradient", "certain" if len(fit.x) < 4 else "likely", evidence, misfit=fit.misfit))
+        reading.findings.append(
+            make_finding("stale-gradient", "certain" if len(fit.x) < 4 else "likely", evidence, misfit=fit.misfit)
+        )
         if fit.kind == "stale sums":
             reading.findings.append(make_finding("no-zero-grad", "certain", "In that loop the gradients add up, too."))
     elif fit.kind == "clipped":
-        evidence = f"The error first shrinks by equal lengths ({fit.x[1]:.3g} of it a step) and then by a rate; such a curve {fits}."
+        evidence = (
+            f"The error first shrinks by equal lengths ({fit.x[1]:.3g} of it a step) and then by a rate; such a curve {fits}."
+        )
         reading.findings.append(make_finding("gradient-clipped", "likely", evidence, step=float(fit.x[1])))
     elif momentum is None or abs(fit.beta - momentum) <= _SAME_MOMENTUM:
         reading.remarks.append(f"The losses are those of {'Nesterov ' if fit.kind == 'nesterov' else ''}momentum {fit.beta:.3g}.")
@@ -200,11 +219,14 @@ def _growth(series: LossSeries, fit: CurveFit | None, lr: float | None) -> list[
         large = "likely" if first > 20.0 else "possible"
         evidence = f"The loss grows {growth:.3g} times a step, from {first:.4g}: a gradient that is many times too large does this."
         causes = ["not-standardised", "sum-for-mean"]
-        if lr and first > 0.25 * (1.0 + math.sqrt(growth)) / lr:  # a sum over rows: the first loss is as large as lam_1
+        lam_1 = (1.0 + math.sqrt(growth)) / lr if lr else math.inf
+        if 0.25 * lam_1 < first and lam_1 < _LARGE_SUM:  # with a sum over rows, both are about the number of rows
             causes.reverse()
         return found + [make_finding(key, large, evidence, growth=growth) for key in causes]
     if fit is None and growth < 3.0:
-        found.append(make_finding("no-zero-grad", "likely", "It grows unevenly, as where gradients of mini-batches add up.", growth=growth))
+        found.append(
+            make_finding("no-zero-grad", "likely", "It grows unevenly, as where gradients of mini-batches add up.", growth=growth)
+        )
     return found
 
 
@@ -240,7 +262,9 @@ def _plateau_at_one(series: LossSeries, noise: float) -> list[Finding]:
     exact = abs(level - 1.0) <= 1.5 * series.half_width[-1] + 1e-5 and noise == 0.0
     if fallen < 0.02 or not (exact or -2.0 * noise < level - 1.0 < 0.03 and noise < 0.02):
         return []
-    evidence = f"The loss stops at {level:.5g}. If the response is standardized, that is its variance: the model predicts a constant."
+    evidence = (
+        f"The loss stops at {level:.5g}. If the response is standardized, that is its variance: the model predicts a constant."
+    )
     return [
         make_finding("shape-broadcast", "likely" if exact else "possible", evidence, level=level),
         make_finding("labels-misaligned", "possible", evidence, level=level),
@@ -255,4 +279,8 @@ def _scatter(series: LossSeries, noise: float) -> list[Finding]:
         return []
     rows = 2.0 / spread**2  # a mean of B squared errors has the relative deviation sqrt(2/B)
     evidence = f"Losses near the end differ by {spread:.0%}, as those of batches of about {max(round(rows), 1)} rows do."
-    return [make_finding("last-batch-loss", "likely" if series.unit == "epoch" and spread > 0.3 else "possible", evidence, spread=spread)]
+    return [
+        make_finding(
+            "last-batch-loss", "likely" if series.unit == "epoch" and spread > 0.3 else "possible", evidence, spread=spread
+        )
+    ]

@@ -50,18 +50,17 @@ class Minimum:
         return f"{columns} columns and a {response} response"
 
 
-def list_minima(problem: StandardizedProblem) -> list[Minimum]:
-    """Return the facts for standardized and raw columns and responses; standardized ones first."""
+def list_minima(problem: StandardizedProblem, raw: StandardizedProblem) -> list[Minimum]:
+    """Return the facts for standardized and raw columns and responses, standardized ones first; `raw` has a scale of one."""
     scale = float(problem.scale[-1])
     standard = decompose_hessian(problem.H)
     least = problem.loss(fixed_point(standard, problem.h))
-    intercept = problem.intercept
+    slopes = max(len(problem.names) - problem.intercept, 1)
     minima = []
     for response, factor, center in (("standardized", 1.0, 0.0), ("raw", scale**2, float(problem.shift[-1]))):
-        for columns, H in (("standardized", problem.H), ("raw", _raw_hessian(problem))):
+        for columns, H in (("standardized", problem.H), ("raw", raw.H)):
             lam = decompose_hessian(H).values
-            bound = 1.0 / math.sqrt(max(len(problem.names) - intercept, 1))
-            output = math.sqrt(max(lam.max(), 0.0) / 2.0) * math.sqrt(len(problem.names)) * bound  # rms of X w, |w_j| <= bound
+            output = math.sqrt(max(lam.max(), 0.0) / 2.0 * len(problem.names) / slopes)  # rms of X w, |w_j| <= 1 / sqrt(slopes)
             rms = math.sqrt(factor * problem.y2 + center**2)
             minima.append(
                 Minimum(
@@ -70,13 +69,3 @@ def list_minima(problem: StandardizedProblem) -> list[Minimum]:
                 )
             )  # fmt: skip
     return minima
-
-
-def _raw_hessian(problem: StandardizedProblem) -> Array:
-    """Return (2/n) X'X of the columns in the units of the data."""
-    scale, shift = problem.scale[:-1], problem.shift[:-1]
-    T = np.diag(np.concatenate([[1.0], scale]) if problem.intercept else scale)
-    if problem.intercept:
-        T[0, 1:] = shift
-    H: Array = T.T @ problem.H @ T
-    return H

@@ -106,6 +106,12 @@ def fit_plain(series: LossSeries) -> CurveFit:
     )  # fmt: skip
 
 
+def fits_one_rate(series: LossSeries) -> bool:
+    """Whether one mode of plain descent explains every loss within rounding."""
+    k = np.rint(series.steps - series.steps[0])
+    return _Search("momentum", 0.0, k, series.values, tolerances(series)).run(1).fits
+
+
 def fit_kind(kind: str, series: LossSeries, beta: float = 0.0) -> CurveFit:
     """Fit a kind of loop with few modes, each found by search and then refined.
 

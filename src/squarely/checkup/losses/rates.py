@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.checkup.losses.modes import evenly_spaced
+from squarely.checkup.losses.modes import evenly_spaced, fits_one_rate, thin
 from squarely.checkup.losses.series import LossSeries
 from squarely.numerics import Array
 
@@ -94,7 +94,7 @@ class Curvature:
     lam_p : the most that the smallest eigenvalue can be, if no step overshoots; None if nothing follows.
     limit : the learning rate beyond which the loss grows is at most this.
     settled : whether `lam_1` is an estimate as well as a bound.
-    single : the eigenvalue if one explains all losses.
+    single : the eigenvalue if one explains all losses and no step overshoots.
     """
 
     lam_1: float
@@ -116,7 +116,7 @@ def bound_curvature(series: LossSeries, lr: float, momentum: float, *, grows: bo
     if momentum or first is None or last is None or not last.value < 1.0:
         return None
     lam_1, lam_p = (1.0 - math.sqrt(min(first.high, 1.0))) / lr, (1.0 - math.sqrt(min(last.low, 1.0))) / lr
-    single = (1.0 - math.sqrt(last.value)) / lr if first.low <= last.high and last.low <= first.high else None
+    single = (1.0 - math.sqrt(last.value)) / lr if fits_one_rate(thin(series)) else None
     return Curvature(lam_1=lam_1, limit=2.0 / lam_1, lam_p=lam_p, single=single) if lam_1 > 0 else None
 
 

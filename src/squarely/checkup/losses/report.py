@@ -67,12 +67,19 @@ class LossCheckup:
 
     def summary(self) -> Page:
         """Return the result as a page."""
-        left = [("Losses:", f"{self.count:,}"), ("First:", f"{self.first:.6g}"), ("Last:", f"{self.last:.6g}"), ("They:", _WORDS[self.shape])]
+        left = [
+            ("Losses:", f"{self.count:,}"),
+            ("First:", f"{self.first:.6g}"),
+            ("Last:", f"{self.last:.6g}"),
+            ("They:", _WORDS[self.shape]),
+        ]
         right = [(f"{_LABELS[name]}:", f"{value:.5g}") for name, value in self.numbers.items() if name in _LABELS]
         blocks: list[KeyValueTable | Table] = [KeyValueTable(left, right)]
         if self.findings:
             blocks.append(Table(("finding", "confidence"), [(finding.key, finding.confidence) for finding in self.findings]))
-        evidence = dict.fromkeys(f"{finding.key}: {finding.evidence}" for finding in self.findings if finding.confidence != "possible")
+        evidence = dict.fromkeys(
+            f"{finding.key}: {finding.evidence}" for finding in self.findings if finding.confidence != "possible"
+        )
         lead = [f"Found: {self.found}.", self._verdict()]
         return Page("Checkup of losses", blocks, notes=self.remarks, footer=[*evidence, *self.verified], lead=lead)
 
@@ -88,7 +95,7 @@ _WORDS = {
     "oscillates": "oscillate without end", "noise": "scatter about a level",
 }  # fmt: skip
 _LABELS = {
-    "rate": "Rate r of a step", "noise": "Noise", "lam_1": "lam_1", "lam_1_least": "lam_1 at least", "lam_p_most": "lam_p at most",
+    "rate": "Rate r of a step", "noise": "Noise", "lam": "lam", "lam_1": "lam_1", "lam_1_least": "lam_1 at least", "lam_p_most": "lam_p at most",
     "lr_limit": "Limit of lr", "lr_limit_most": "Limit of lr at most", "lr_best": "Best lr", "lr_over_limit": "lr / limit",
     "excess_left": "Excess left, at least", "epochs_to_go": "Epochs to go, at least", "minimum": "Least loss of the data",
     "standard_errors": "Standard errors away",

@@ -175,7 +175,9 @@ def _choose_column(table: Mapping[str, Sequence[Any]], name: str, column: str | 
     if chosen is None and len(names) == 1:
         chosen = names[0]
     if chosen is None:
-        raise DataError(f"No column of {name} looks like a loss: {', '.join(map(repr, names))}. Name it: column={(names or ['loss'])[0]!r}.")
+        raise DataError(
+            f"No column of {name} looks like a loss: {', '.join(map(repr, names))}. Name it: column={(names or ['loss'])[0]!r}."
+        )
     rows = [i for i, value in enumerate(table[chosen]) if not _is_missing(value)]
     values = [value if isinstance(value := table[chosen][i], str) else _to_float(value) for i in rows]
     unit, steps = _find_steps(table, rows)
@@ -189,7 +191,9 @@ def _is_missing(value: object) -> bool:
 def _find_steps(table: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> tuple[str, list[float] | None]:
     """Return the unit and the numbers of the steps, from the first such column that counts; epochs first."""
     unit = ""
-    for name in sorted(table, key=lambda name: _STEPS.index(name.strip().lower()) if name.strip().lower() in _STEPS else len(_STEPS)):
+    for name in sorted(
+        table, key=lambda name: _STEPS.index(name.strip().lower()) if name.strip().lower() in _STEPS else len(_STEPS)
+    ):
         if name.strip().lower() not in _STEPS:
             break
         texts = [str(table[name][i]) for i in rows]
