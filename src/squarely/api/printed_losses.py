@@ -64,7 +64,7 @@ def checkup_losses(
     >>> losses = [36.44833, 43.94552, 53.46182, 65.54042, 80.87050, 100.32697, 125.01981, 156.35780]
     >>> result = checkup_losses(losses, lr=0.01)
     >>> result.findings[0].key, round(result.numbers["lam_1"], 1), round(result.numbers["lr_limit"], 5)
-    ('lr-too-high', 212.7, 0.0094)
+    ('lr-too-high', 212.7, 0.00941)
     """
     lr = _read_number("lr", lr, 0.0, math.inf)
     momentum = _read_number("momentum", momentum, 0.0, 1.0, closed=True)
@@ -79,7 +79,7 @@ def _read_number(name: str, value: object, low: float, high: float, *, closed: b
     """Return an option that is None or a number between two bounds, of which the lower one may belong to it."""
     if value is None:
         return None
-    number = read_float(name, value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan  # type: ignore[arg-type]
+    number = read_float(name, value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     if not (low < number < high or (closed and number == low)):
         between = f"from {low:g} to below {high:g}" if math.isfinite(high) else f"above {low:g}"
         raise OptionError(f"{name}={show_value(value)} is not a number {between}. Give that of the loop, or leave it out.")

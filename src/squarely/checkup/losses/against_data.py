@@ -116,14 +116,16 @@ def _compare_growth(series: LossSeries, reading: Reading, minima: Sequence[Minim
         return
     measured = bound_curvature(series, lr, momentum, grows=True) if len(series) >= 4 else None
     limits = {each.units[0]: (2.0 + 2.0 * momentum) / each.lam[0] for each in (standard, raw)}
-    evidence = f"The limit of the learning rate is {limits['raw']:.4g} for raw columns and {limits['standardized']:.4g} for standardized ones"
-    if measured is not None:
-        for each, factor, key in ((standard, 1, ""), (raw, 1, "not-standardised"), (standard, standard.n, "sum-for-mean"),
-                                  (standard, 2, "double-step")):  # fmt: skip
-            if abs(measured.lam_1 / (factor * each.lam[0]) - 1.0) <= _CLOSE:
-                _promote(reading, key, f"The losses grow as with lam_1 = {measured.lam_1:.5g}; {factor} times that of "
-                         f"{each.describe().split(' and')[0]}, {each.lam[0]:.5g}, is the same. {evidence}.", measured.lam_1)  # fmt: skip
-                return
+    evidence = (
+        f"The largest stable lr is {limits['raw']:.4g} for raw columns and {limits['standardized']:.4g} for standardized ones"
+    )
+    causes = ((standard, 1, ""), (raw, 1, "not-standardised"), (standard, standard.n, "sum-for-mean"), (standard, 2, "double-step"))
+    for each, factor, key in causes if measured is not None else ():
+        if measured is not None and abs(measured.lam_1 / (factor * each.lam[0]) - 1.0) <= _CLOSE:
+            times = "that" if factor == 1 else f"{factor} times that"
+            grown = f"The losses grow as with lam_1 = {measured.lam_1:.5g}, which is {times} of {each.units[0]} columns."
+            _promote(reading, key, f"{grown} {evidence}.", measured.lam_1)
+            return
     if lr > limits["standardized"]:
         _promote(reading, "", f"{evidence}; lr={lr:g} is above both.", lr)
     elif lr > limits["raw"]:

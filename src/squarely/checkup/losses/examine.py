@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def _from_warning(key: str, line: str) -> Finding:
 
 def _restarts(runs: Sequence[LossSeries], reading: Reading) -> list[Finding]:
     """Compare the runs of a log whose steps start again: a new one starts where the first did, not where the last ended."""
-    for before, after in zip(runs, runs[1:], strict=False):
+    for before, after in pairwise(runs):
         a, b = before.finite_start(), after.finite_start()
         if len(a) < 2 or not len(b):
             continue
@@ -170,6 +171,6 @@ def _add_limits_of_the_log(series: LossSeries, reading: Reading) -> None:
         )
     elif reading.fit is None and reading.shape in ("noise", "falls", "plateau"):
         reading.remarks.append(
-            "No rate follows: the losses are not those of plain descent on all rows. Mini-batches, a schedule or Adam do this; print the "
-            "loss of all rows, or use squarely.checkup."
+            "No rate follows: the losses are not those of plain descent on all rows. Mini-batches, a schedule or Adam do this. "
+            "Print the loss of all rows, or run squarely.checkup."
         )

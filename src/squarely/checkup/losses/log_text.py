@@ -6,13 +6,15 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from squarely.checkup.losses.series import NUMBER, LossSeries, make_series
 from squarely.errors import DataError, listed
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x08+")
 _LABELED = re.compile(
-    rf"(?P<label>[A-Za-z][A-Za-z_/.\-]*(?:[ ][A-Za-z_/.\-]+){{0,3}})['\"]?\s*(?:\([^()]*\))?\s*(?:[:=]|\bis\b)+\s*(?:tensor\(|\[)*\s*(?P<number>{NUMBER})",
+    r"(?P<label>[A-Za-z][A-Za-z_/.\-]*(?:[ ][A-Za-z_/.\-]+){0,3})['\"]?\s*(?:\([^()]*\))?"
+    rf"\s*(?:[:=]|\bis\b)+\s*(?:tensor\(|\[)*\s*(?P<number>{NUMBER})",
     re.IGNORECASE,
 )
 _SPACED = re.compile(rf"(?P<label>(?:\w+[ _])?(?:loss|mse|cost))\s+(?P<number>{NUMBER})", re.IGNORECASE)
@@ -46,13 +48,13 @@ class _Line:
 
 
 def read_log(text: str, name: str, column: str | None = None) -> LossSeries:
-    """Read the losses of a log.
+    r"""Read the losses of a log.
 
     Raises
     ------
     DataError : no loss is found, or `column` is none of the labels.
 
-    >>> read_log("Epoch 50: train loss = 0.4682\\nEpoch 100: train loss = 0.3685", "the text").found
+    >>> read_log("Epoch 50: train loss = 0.4682\nEpoch 100: train loss = 0.3685", "the text").found
     "2 lines 'train loss = ...' of the text"
     """
     lines = [line for line in _ESCAPES.sub("", text).replace("\r", "\n").split("\n") if line.strip()]
@@ -148,7 +150,7 @@ def _number_steps(lines: Sequence[_Line]) -> tuple[str, list[float] | None]:
 
 
 def _repeats(numbers: Sequence[int | None]) -> bool:
-    return any(a == b for a, b in zip(numbers, numbers[1:], strict=False))
+    return any(a == b for a, b in pairwise(numbers))
 
 
 def _read_plain(lines: Sequence[str], name: str, marks: tuple[tuple[str, str], ...], column: str | None) -> LossSeries:

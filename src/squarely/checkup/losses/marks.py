@@ -102,7 +102,7 @@ def _not_moving(series: LossSeries, period: int = 0) -> list[Finding]:
     if period:
         evidence = f"The losses repeat exactly every {period} numbers from the first on"
     evidence += ", so the parameters do not change, or had converged before the first loss."
-    sure = "certain" if period or len(series) >= 5 and series.half_width.max() < 1e-3 * abs(series.values[0]) else "likely"
+    sure = "certain" if period or (len(series) >= 5 and series.half_width.max() < 1e-3 * abs(series.values[0])) else "likely"
     return [
         make_finding(key, sure if i == 0 else "possible", evidence, first=float(series.values[0]))
         for i, key in enumerate(_NOT_MOVING)
@@ -260,7 +260,7 @@ def _plateau_at_one(series: LossSeries, noise: float) -> list[Finding]:
     late = series.values[-max(len(series) // 4, 1) :]
     level, fallen = float(np.median(late)), float(series.values[0] - np.median(late))
     exact = abs(level - 1.0) <= 1.5 * series.half_width[-1] + 1e-5 and noise == 0.0
-    if fallen < 0.02 or not (exact or -2.0 * noise < level - 1.0 < 0.03 and noise < 0.02):
+    if fallen < 0.02 or not (exact or (-2.0 * noise < level - 1.0 < 0.03 and noise < 0.02)):
         return []
     evidence = (
         f"The loss stops at {level:.5g}. If the response is standardized, that is its variance: the model predicts a constant."

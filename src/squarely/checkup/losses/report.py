@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from squarely.checkup.findings import Finding
+from squarely.checkup.report import describe_verdict
 from squarely.reprs import NO_SIGNATURE, public_dir
-from squarely.show import KeyValueTable, Page, Table
+from squarely.show import KeyValueTable, Page, Section, Table
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
@@ -45,17 +46,17 @@ class LossCheckup:
         """Whether no finding is certain or likely."""
         return all(finding.confidence == "possible" for finding in self.findings)
 
-    def as_dict(self) -> Mapping[str, Any]:
-        """Return everything as plain Python values, as `--json` prints it."""
-        names = ("key", "confidence", "evidence", "effect", "fix")
+    @property
+    def verdict(self) -> str:
+        """What was found, in one sentence."""
+        return describe_verdict("the losses", [(each.key, each.confidence) for each in self.findings], len(self.verified))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain Python values, as `--json` prints them."""
         return {
-            "ok": self.ok,
-            **{name: getattr(self, name) for name in ("found", "count", "first", "last", "shape")},
-            "findings": [
-                {**{name: getattr(finding, name) for name in names}, "numbers": dict(finding.numbers)} for finding in self.findings
-            ],
-            "verified": list(self.verified),
-            "remarks": list(self.remarks),
+            **{name: getattr(self, name) for name in ("ok", "verdict", "found", "count", "first", "last", "shape")},
+            "findings": [finding.as_dict() for finding in self.findings],
+            **{name: list(getattr(self, name)) for name in ("verified", "remarks")},
             "numbers": dict(self.numbers),
         }
 
@@ -66,28 +67,23 @@ class LossCheckup:
         return self.summary()._repr_html_()
 
     def summary(self) -> Page:
-        """Return the result as a page."""
-        left = [
-            ("Losses:", f"{self.count:,}"),
-            ("First:", f"{self.first:.6g}"),
-            ("Last:", f"{self.last:.6g}"),
-            ("They:", _WORDS[self.shape]),
-        ]
-        right = [(f"{_LABELS[name]}:", f"{value:.5g}") for name, value in self.numbers.items() if name in _LABELS]
-        blocks: list[KeyValueTable | Table] = [KeyValueTable(left, right)]
-        if self.findings:
-            blocks.append(Table(("finding", "confidence"), [(finding.key, finding.confidence) for finding in self.findings]))
-        evidence = dict.fromkeys(
-            f"{finding.key}: {finding.evidence}" for finding in self.findings if finding.confidence != "possible"
-        )
-        lead = [f"Found: {self.found}.", self._verdict()]
-        return Page("Checkup of losses", blocks, notes=self.remarks, footer=[*evidence, *self.verified], lead=lead)
+        """Return the result as a page: the verdict, the numbers, the findings, what holds, and remarks."""
+        left = [("Losses:", f"{self.count:,}"), ("First:", f"{self.first:.6g}"), ("Last:", f"{self.last:.6g}")]
+        right = [(f"{_LABELS[name]}:", f"{value:.5g}") for name, value in self.numbers.items()]
+        lists = {"Checks that hold": self.verified, "Remarks": self.remarks}
+        sections = [Section(title, [("", sentence) for sentence in sentences]) for title, sentences in lists.items() if sentences]
+        pairs = KeyValueTable([*left, ("The losses:", _WORDS[self.shape])], right)
+        blocks: list[KeyValueTable | Table | Section] = [pairs, *map(_lay_out, self.findings), *sections]
+        footer = ["squarely help mistakes-in-loops shows each mistake with a loop that makes it."] if self.findings else []
+        return Page("Checkup of losses", blocks, footer=footer, lead=[self.verdict, f"Read from {self.found}."])
 
-    def _verdict(self) -> str:
-        sure = [finding.key for finding in self.findings if finding.confidence != "possible"]
-        if sure:
-            return f"Verdict: {', '.join(sure)}."
-        return "Verdict: no mistake leaves a clear mark." if not self.findings else "Verdict: no certain or likely mistake."
+
+def _lay_out(finding: Finding) -> Section:
+    """Return a finding; what is only possible has no effect and no fix yet."""
+    texts = [("Evidence", finding.evidence)]
+    if finding.confidence != "possible":
+        texts += [("Effect", finding.effect), ("Fix", finding.fix)]
+    return Section(f"{finding.key} ({finding.confidence}): {finding.title}", texts)
 
 
 _WORDS = {
@@ -95,8 +91,8 @@ _WORDS = {
     "oscillates": "oscillate without end", "noise": "scatter about a level",
 }  # fmt: skip
 _LABELS = {
-    "rate": "Rate r of a step", "noise": "Noise", "lam": "lam", "lam_1": "lam_1", "lam_1_least": "lam_1 at least", "lam_p_most": "lam_p at most",
-    "lr_limit": "Limit of lr", "lr_limit_most": "Limit of lr at most", "lr_best": "Best lr", "lr_over_limit": "lr / limit",
-    "excess_left": "Excess left, at least", "epochs_to_go": "Epochs to go, at least", "minimum": "Least loss of the data",
-    "standard_errors": "Standard errors away",
+    "rate": "Rate r of a step", "lr_over_limit": "lr / limit", "lam": "lam", "lam_1": "lam_1", "lam_1_least": "lam_1 at least",
+    "lam_p_most": "lam_p at most", "lr_limit": "Limit of lr", "lr_limit_most": "Limit of lr at most", "lr_best": "Best lr",
+    "noise": "Noise", "minimum": "Least loss of the data", "standard_errors": "Standard errors away",
+    "excess_left": "Excess left, at least", "epochs_to_go": "Epochs to go, at least",
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class LossSeries:
     def runs(self) -> list[LossSeries]:
         """Split where the numbers of the steps start again."""
         starts = [0, *(np.flatnonzero(np.diff(self.steps) < 0) + 1).tolist(), len(self)]
-        return [self.part(slice(a, b)) for a, b in zip(starts, starts[1:], strict=False)]
+        return [self.part(slice(a, b)) for a, b in pairwise(starts)]
 
 
 def make_series(

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,7 @@ def _find_steps(table: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> tupl
             break
         texts = [str(table[name][i]) for i in rows]
         steps = [float(text) for text in texts if _is_number(text)]
-        if len(steps) == len(texts) and all(a != b for a, b in zip(steps, steps[1:], strict=False)):
+        if len(steps) == len(texts) and all(a != b for a, b in pairwise(steps)):
             return "epoch" if "epoch" in name.lower() and not unit else "step", steps
         unit = "step"
     return unit, None
