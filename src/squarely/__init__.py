@@ -2,8 +2,9 @@
 
 `ols` fits, `preview` shows the first rows of data or what a fit costs, `load` reads a saved fit or run, `merge` combines fits, and
 `anova` tests their terms. `train` and `sweep` train. `certify` measures how far apart the two answers are and explains why.
-`checkup` names the mistakes in a training loop of yours. `progress` shows how many rows are read so far. Everything is loaded on
-first use, so importing squarely is cheap.
+`checkup` names the mistakes in a training loop of yours,
+`checkup_losses` those that its printed losses show. `progress` shows how many rows are read so far. Everything is loaded on first
+use, so importing squarely is cheap.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
     from squarely import datasets, errors, testing
     from squarely.api import anova, anova_lm, expanding, load, merge, ols, plot_coefficients, preview, rolling, sweep, train
     from squarely.api.both_methods import certify
+    from squarely.api.printed_losses import checkup_losses
     from squarely.api.progress_bar import progress
     from squarely.api.regression_table import table
     from squarely.api.training_loops import checkup
     from squarely.certification import Certificate
-    from squarely.checkup import Checkup, Finding
+    from squarely.checkup import Checkup, Finding, LossCheckup
     from squarely.descent import Sweep, Training
     from squarely.inference import DataPreview, Fit, Fits, Preview, WindowFits
 
@@ -34,6 +36,7 @@ __all__ = [
     "Finding",
     "Fit",
     "Fits",
+    "LossCheckup",
     "Preview",
     "Sweep",
     "Training",
@@ -43,6 +46,7 @@ __all__ = [
     "anova_lm",
     "certify",
     "checkup",
+    "checkup_losses",
     "datasets",
     "errors",
     "expanding",
@@ -67,8 +71,9 @@ _HOMES = {
     **dict.fromkeys(("Sweep", "Training"), "squarely.descent"),
     "Certificate": "squarely.certification",
     **dict.fromkeys(("DataPreview", "Fit", "Fits", "Preview", "WindowFits"), "squarely.inference"),
-    **dict.fromkeys(("Checkup", "Finding"), "squarely.checkup"),
+    **dict.fromkeys(("Checkup", "Finding", "LossCheckup"), "squarely.checkup"),
     "certify": "squarely.api.both_methods",
+    "checkup_losses": "squarely.api.printed_losses",
     "checkup": "squarely.api.training_loops",
     "progress": "squarely.api.progress_bar",
     "table": "squarely.api.regression_table",

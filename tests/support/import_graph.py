@@ -47,7 +47,8 @@ ORDER = {
 THIRD_PARTY = {
     "narwhals": {"data", "design", "moments"}, "pyarrow": {"data"}, "duckdb": {"data"}, "pandas": {"data"}, "formulaic": {"design"},
     "pyspark": {"data"}, "ibis": {"data"}, "rich": {"show"}, "matplotlib": {"show"}, "threadpoolctl": {"data"},
-    "scipy": {"design", "moments", "exact", "inference"}, "torch": {"checkup", "descent", "moments"}, "safetensors": {"descent"},
+    "scipy": {"checkup", "design", "moments", "exact", "inference"}, "torch": {"checkup", "descent", "moments"},
+    "safetensors": {"descent"},
     "typer": {"cli"}, "python_calamine": {"data"}, "pyreadstat": {"data"}, "deltalake": {"data"}, "pyiceberg": {"data"},
     "IPython": {"show"},
     "dask": {"data"}, "distributed": {"data"}, "cloudpickle": {"data"},
