@@ -22,12 +22,13 @@ from squarely.checkup.fixtures.targets import load_target  # noqa: E402
 from squarely.checkup.problem import make_problem  # noqa: E402
 from squarely.checkup.runner import child_process  # noqa: E402
 from squarely.checkup.runner.child import TimeLimitReached  # noqa: E402
-from squarely.checkup.runner.child_process import run_in_child  # noqa: E402
+from squarely.checkup.runner.child_process import import_lazy_parts, run_in_child  # noqa: E402
 from squarely.checkup.runner.output import KEPT, BoundedOutput  # noqa: E402
 from squarely.checkup.runner.same_process import REMARK, run_in_process  # noqa: E402
 from squarely.errors import FormulaError, MissingExtraError  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+import_lazy_parts()  # which changes the environment and the filters of warnings, as PyTorch does at the first optimizer
 ENOUGH = 60.0  # seconds that no test needs
 
 
@@ -54,8 +55,8 @@ def state():
         "folder": Path.cwd(),
         "path": [*sys.path],
         "argv": [*sys.argv],
-        "modules": {*sys.modules},
-        "environment": dict(os.environ),
+        "modules": {name for name, each in sys.modules.items() if str(Path.cwd()) in str(getattr(each, "__file__", ""))},
+        "environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         "streams": (sys.stdin, sys.stdout, sys.stderr),
         "threads": threading.active_count(),
         "files": {*Path(tempfile.gettempdir()).iterdir()},
@@ -154,11 +155,11 @@ def test_a_loop_that_never_ends():
 
 
 def test_what_is_printed_and_recorded_before_the_time_limit_comes_back():
-    target = load_target(never_ends)
+    steps = []
+    target = load_target(never_ends, {"steps": steps})
 
     def run():
-        steps = []
-        call = target.call({**make_objects(make_problem()), "steps": steps})
+        call = target.call({"epochs": 1, "steps": steps})
         return {"error": type(call.error).__name__, "steps": len(steps) > 0}
 
     found = run_in_child(run, timeout=0.5)
@@ -168,11 +169,10 @@ def test_what_is_printed_and_recorded_before_the_time_limit_comes_back():
     assert found.line.file == __file__
 
 
-def never_ends(epochs, *, steps=()):
-    count = 0
+def never_ends(epochs, steps):
     while True:
-        count += 1
-        print("step", count)
+        steps.append(0)
+        print("step", len(steps))
         with contextlib.suppress(Exception):  # it does not catch the time limit
             time.sleep(0.01)
 
@@ -408,7 +408,8 @@ def test_in_this_process_where_fork_does_not_exist(monkeypatch, tmp_path):
     assert [each.message for each in found.warnings] == ["look"]
     for path in tmp_path.rglob("*.py*"):
         path.unlink()
-    (tmp_path / "__pycache__").rmdir()
+    for path in tmp_path.rglob("__pycache__"):
+        path.rmdir()
 
 
 @pytest.mark.parametrize(
