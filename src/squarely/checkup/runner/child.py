@@ -59,7 +59,8 @@ def be_child(function: Callable[[], Mapping[str, Any]], channels: Channels, envi
         report = run_recorded(function)
         signal.signal(getattr(signal, STOP), signal.SIG_IGN)
         if os.getpid() == pid:  # else a process that the function has forked
-            write_json(channels.result, report)
+            with open(channels.result, "wb", closefd=False) as file:
+                file.write(to_json(report))
         code = 0 if report["ending"] in ("returned", "timeout") else 1
     except BaseException:  # also an interrupt between two lines of ours: nothing may go back into the parent's code
         with contextlib.suppress(BaseException):
@@ -134,11 +135,9 @@ def _run(function: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         return {"ending": ending, "message": message, "traceback": "" if ending == "timeout" else traceback.format_exc()}
 
 
-def write_json(file: int, report: Mapping[str, Any]) -> None:
-    """Write a report into an open file."""
-    data = json.dumps(report, default=_to_python).encode("ascii")
-    while data:
-        data = data[os.write(file, data) :]
+def to_json(report: Mapping[str, Any]) -> bytes:
+    """Return a report as JSON."""
+    return json.dumps(report, default=_to_python).encode("ascii")
 
 
 def _to_python(value: Any) -> Any:

@@ -12,7 +12,10 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import IO, Any
+
+import torch
 
 from squarely.checkup.runner.child import DUMP, STOP, UNFORKABLE, Channels, be_child
 from squarely.checkup.runner.endings import Remains, read_result
@@ -66,6 +69,8 @@ class _Child:
             _, self.status = os.waitpid(self.pid, 0)
 
     def close(self) -> None:
+        """Kill it if it runs, and close what it shares with this process."""
+        self.kill()
         os.close(self.pipe)
         self.result.close()
         self.stack.close()
@@ -91,23 +96,30 @@ def run_together(
     """Run functions in processes of their own at the same time. When one fails, the others are killed."""
     if not hasattr(os, "fork"):
         return _fall_back(functions)
+    import_lazy_parts()
     children: list[_Child] = []
-    try:
+    with contextlib.ExitStack() as stack:
         for function, environment in zip(functions, environments, strict=True):
             children.append(_start(function, environment))
+            stack.callback(children[-1].close)
         _wait(children, timeout)
-    finally:
         for child in children:
             child.kill()
-    try:
-        for child in children:
             child.read()
         if any(os.waitstatus_to_exitcode(child.status or 0) == UNFORKABLE for child in children):
             return _fall_back(functions)
         return [_result(child, timeout) for child in children]
-    finally:
-        for child in children:
-            child.close()
+
+
+@cache
+def import_lazy_parts() -> None:
+    """Take a step with an optimizer: PyTorch imports for seconds at the first one, which each child would repeat.
+
+    There is no backward, whose threads for an accelerator would make PyTorch unusable after a fork.
+    """
+    weight = torch.zeros(1, requires_grad=True)
+    weight.grad = torch.zeros(1)
+    torch.optim.SGD([weight], lr=0.1).step()
 
 
 def _fall_back(functions: Sequence[Function]) -> list[ChildResult]:

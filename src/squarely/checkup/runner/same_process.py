@@ -6,13 +6,15 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from squarely import errors
-from squarely.checkup.runner.child import run_recorded
+from squarely.checkup.recorder.user_lines import is_user_file
+from squarely.checkup.runner.child import run_recorded, to_json
+from squarely.checkup.runner.endings import Remains, read_result
 from squarely.checkup.runner.output import BoundedOutput, NoInput, OutputStream
-from squarely.checkup.runner.result import ChildResult, RecordedWarning
+from squarely.checkup.runner.result import ChildResult
 
 REMARK = "The loop ran in this process, without a time limit: PyTorch cannot be forked here."
 
@@ -25,19 +27,8 @@ def run_in_process(function: Callable[[], Mapping[str, Any]]) -> ChildResult:
         report = run_recorded(function)
     if report["ending"] == "interrupted":
         raise KeyboardInterrupt
-    if report["ending"] == "refused":
-        raise getattr(errors, report["kind"], errors.InputError)(report["message"])
-    returned = report["ending"] == "returned"
-    return ChildResult(
-        value=report.get("value"),
-        ending=report["ending"],
-        message="" if returned else f"The loop ends with {report.get('message') or report['ending']}. Correct this first.",
-        traceback=report.get("traceback", ""),
-        output=output.text,
-        output_length=output.length,
-        warnings=tuple(RecordedWarning(**each) for each in report["warnings"]),
-        remarks=(REMARK, output.remark) if output.remark else (REMARK,),
-    )
+    found = read_result(Remains(to_json(report), b"", 0, ""), output, 0.0)
+    return replace(found, remarks=(REMARK, *found.remarks))
 
 
 @contextlib.contextmanager
@@ -55,5 +46,5 @@ def restored_interpreter() -> Iterator[None]:
         os.environ.update(environment)
         for name in {*sys.modules} - modules:
             file = getattr(sys.modules[name], "__file__", None) or ""
-            if not ("site-packages" in file or "dist-packages" in file) and Path(file).is_relative_to(folder):
+            if file and is_user_file(file):
                 del sys.modules[name]
