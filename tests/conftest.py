@@ -11,7 +11,8 @@ settings.register_profile("dev", max_examples=10, deadline=None)
 settings.register_profile("ci", max_examples=30, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
-collect_ignore_glob = ["data/*"]  # scripts that made reference numbers, with packages that no test needs
+# Scripts that made reference numbers, with packages that no test needs; and training loops, which are data of the checkup's tests.
+collect_ignore_glob = ["data/*", "checkup/loops/*", "checkup/scripts/*"]
 
 # One worker runs a whole group, because its tests share something that is slow to make. A marker keeps a group out of `make test`.
 GROUPS = {

@@ -1,0 +1,1 @@
+"""Losses and updates that differ from what a loop declares."""
