@@ -1,0 +1,1 @@
+"""Loops that Lightning and skorch run. Their own modules, as importing these packages takes seconds."""
