@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
@@ -40,10 +41,15 @@ from squarely.numerics import Array
 MAX_BACKWARDS = 400  # later events are counted alone: what a loop does wrong it does early
 
 
+class RunStopped(BaseException):  # noqa: N818
+    """Ends a loop of which enough is recorded."""
+
+
 class Recorder:
     """Record what torch does inside `with Recorder() as recorder:`; read `recorder.trace` afterwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop_after: int | None = None) -> None:
+        self._stop_after = stop_after  # backward passes, after which the loop is stopped
         self.trace = Trace()
         self.parameters = Parameters()
         self.predictions = Predictions()
@@ -147,7 +153,7 @@ class Recorder:
             parameters=dict(self._known),
             dtype="",
             autocast=torch.is_autocast_enabled("cpu"),
-            optimizer_step=self.in_optimizer,
+            optimizer_step=bool(self._pending),
         )
         self.predictions.add_inputs(event, inputs)
         return event
@@ -304,10 +310,13 @@ class Recorder:
             gradients=self.parameters.gradients() if by_call == "backward" else contribution,
             sources={number: tuple(indices) for number, indices in sources.items()},
             by_call=by_call,
-            optimizer_step=self.in_optimizer,
+            optimizer_step=bool(self._pending),
         )
         if self.trace.backwards >= MAX_BACKWARDS:
             self.trace.truncated = self.is_quiet = True
+        if self._stop_after is not None and self.trace.backwards >= self._stop_after:
+            self.trace.truncated = self.is_quiet = True
+            raise RunStopped
 
     def record_zero_grad(self) -> None:
         """Record that gradients are set to 0 or None; a run of such calls is one event."""
@@ -342,7 +351,7 @@ class Recorder:
             self.parameters.observe_gradients()
             numbers = self._parameters_of(optimizer)
             self._pending[id(optimizer)] = self.parameters.values(numbers)
-        self.in_optimizer = True
+        self.in_optimizer = not _has_closure(args, kwargs)
 
     def _parameters_of(self, optimizer: Optimizer) -> list[int]:
         return [self.parameters.add(tensor) for group in optimizer.param_groups for tensor in group["params"]]
@@ -370,16 +379,15 @@ class Recorder:
                 scales={number: self.parameters.scales[number] for number in numbers},
                 before=self._pending.pop(id(optimizer)),
                 after=after,
-                closure=len(args) > 1 or kwargs.get("closure") is not None,
+                closure=_has_closure(args, kwargs),
             )
 
     def _find_update(self) -> None:
         now = self.parameters.values()
-        changed = [number for number, values in now.items() if number in self._known and (values != self._known[number]).any()]
         changed = [
             number
-            for number in changed
-            if not (now[number] != now[number]).all() or self._known[number][0] == self._known[number][0]
+            for number, values in now.items()
+            if number in self._known and not np.array_equal(values, self._known[number], equal_nan=True)
         ]
         if changed:
             event = self.add(
@@ -405,6 +413,11 @@ class Recorder:
         if ages and min(ages) < self.trace.backwards:
             self.trace.loss_sums += 1
         self._sums[id(result)] = (weakref.ref(result), self.trace.backwards)
+
+
+def _has_closure(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether `optimizer.step` is called with a closure; `args` begins with the optimizer."""
+    return len(args) > 1 or kwargs.get("closure") is not None
 
 
 _MODE_MATTERS = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.AlphaDropout)
