@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,61 +10,95 @@ from typing import Any
 import numpy as np
 
 from squarely.checkup.findings import Checkup, Finding, Remark, SourceLine, Verified
-from squarely.checkup.fixtures.objects import FixtureObjects, make_objects, set_seeds
-from squarely.checkup.fixtures.targets import Call, Target, load_target
-from squarely.checkup.problem import Problem, make_problem
-from squarely.checkup.recorder.recorder import Recorder
+from squarely.checkup.fixtures.targets import Target, load_target
+from squarely.checkup.ranks import ONE_RANK, compare_ranks, first_changes
 from squarely.checkup.rules.all_rules import find_mistakes, sort_findings
 from squarely.checkup.rules.errors import line_of, translate_error
 from squarely.checkup.rules.rates import diverged
 from squarely.checkup.rules.run import Run
 from squarely.checkup.runner.child_process import run_in_child
+from squarely.checkup.runner.process_group import run_ranks
+from squarely.checkup.runner.result import ChildResult
+from squarely.checkup.variants import record, run_until_it_fits
 from squarely.errors import InputError
-
-_SHAPES = re.compile(r"shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)|size mismatch.*\[(\d+)\].*\[(\d+)")
-_NUMPY = re.compile(r"expected np.ndarray|got Tensor|'Tensor' object has no attribute '(?:astype|copy|values|to_numpy)'")
-_PRIMES = (211, 421, 839, 1511, 3023)
 
 
 def examine(spec: Any, *, fixtures: Mapping[str, object] | None = None, timeout: float = 60.0) -> Checkup:
     """Run a loop in a child process with a time limit, and return what was found.
 
+    A loop for several processes runs in two of them.
+
     Raises
     ------
     InputError : the loop cannot be called, does not end in time, or ends the process.
     """
-    result = run_in_child(lambda: _to_plain(examine_here(spec, fixtures)), timeout=timeout)
-    if result.value is None:
-        raise InputError(_describe_ending(result))
-    if "error" in result.value:
-        raise InputError(result.value["error"])
-    checkup = _from_plain(result.value)
-    return replace(checkup, output=result.output, remarks=(*checkup.remarks, *result.remarks))
 
+    def run() -> dict[str, Any]:
+        target = load_target(spec, fixtures)
+        if target.wants_processes:
+            return {"wants_processes": True, "starts_group": target.starts_group}
+        return _to_plain(_examine_target(target, fixtures))
 
-def _describe_ending(result: Any) -> str:
-    shown = result.output.strip()
-    tail = f" It printed: {shown[-300:]!r}" if shown else ""
-    return f"{result.message}{tail}"
+    result = run_in_child(run, timeout=timeout)
+    if result.value is not None and result.value.get("wants_processes"):
+        return _examine_ranks(spec, fixtures, timeout, starts_group=result.value["starts_group"])
+    return _from_result(result)
 
 
 def examine_here(spec: Any, fixtures: Mapping[str, object] | None = None) -> Checkup:
     """Run a loop in this process, and return what was found."""
-    target = load_target(spec, fixtures)
-    run, error, remarks = _run_until_it_fits(target, fixtures)
-    results: list[Finding | Remark | Verified] = []
-    translated = translate_error(error) if error is not None else None
+    return _examine_target(load_target(spec, fixtures), fixtures)
+
+
+def _from_result(result: ChildResult, more: Iterable[Finding | Remark | Verified] = ()) -> Checkup:
+    """Return the checkup of a child process, with what was found beside it."""
+    if result.value is None:
+        shown = result.output.strip()
+        raise InputError(result.message + (f" It printed: {shown[-300:]!r}" if shown else ""))
+    checkup = _from_plain(result.value)
+    results = list(more)
+    return replace(
+        checkup,
+        findings=tuple(sort_findings([*(one for one in results if isinstance(one, Finding)), *checkup.findings])),
+        verified=(*checkup.verified, *(one.text for one in results if isinstance(one, Verified))),
+        remarks=(*checkup.remarks, *(one.text for one in results if isinstance(one, Remark)), *result.remarks),
+        output=result.output,
+    )
+
+
+def _examine_ranks(spec: Any, fixtures: Mapping[str, object] | None, timeout: float, *, starts_group: bool) -> Checkup:
+    def run() -> dict[str, Any]:
+        target = load_target(spec, fixtures)
+        recorded, error, remarks = run_until_it_fits(target, fixtures)
+        checkup = _judge(target, recorded, error, remarks)
+        kept = tuple(finding for finding in checkup.findings if finding.key not in ONE_RANK)
+        return {**_to_plain(replace(checkup, findings=kept)), "changes": first_changes(recorded)}
+
+    results = run_ranks(run, timeout=timeout, start_group=not starts_group)
+    failed = next((result for result in results if result.value is None and result.ending != "stopped"), None)
+    if failed is not None:
+        return _from_result(failed)
+    changes = [result.value["changes"] for result in results if result.value is not None]
+    return _from_result(results[0], compare_ranks(changes))
+
+
+def _examine_target(target: Target, fixtures: Mapping[str, object] | None) -> Checkup:
+    run, error, remarks = run_until_it_fits(target, fixtures)
+    results: list[Finding] = []
+    if error is None and target.kind != "script":
+        results = [*_carried_over(target, fixtures, run), *_raw_columns(target, fixtures, run)]
+    return _judge(target, run, error, remarks, results)
+
+
+def _judge(target: Target, run: Run, error: BaseException | None, remarks: Iterable[str], more: Iterable[Finding] = ()) -> Checkup:
+    """Apply the rules to a run; an exception that is not a finding is raised."""
+    translated = None if error is None else translate_error(error)
     if error is not None and translated is None:
         if isinstance(error, InputError):
             raise error
         raise InputError(_describe_error(target, error)) from error
     _require_training(target, run, error)
-    if translated is not None:
-        results.append(translated)
-    results += find_mistakes(run, is_complete=error is None)
-    if error is None and target.kind != "script":
-        results += _carried_over(target, fixtures, run)
-        results += _raw_columns(target, fixtures, run)
+    results = [*([] if translated is None else [translated]), *find_mistakes(run, is_complete=error is None), *more]
     findings = sort_findings([result for result in results if isinstance(result, Finding)])
     return Checkup(
         target=target.name,
@@ -99,7 +129,7 @@ def _carried_over(target: Target, fixtures: Mapping[str, object] | None, run: Ru
     if not run.trained or {"model", "net"} & set(run.given):
         return
     for fresh in (True, False) if target.kind in {"fit", "skorch"} else (True,):
-        again, error = _record(target, run.form, fixtures, fresh=fresh)
+        again, error = record(target, run.form, fixtures, fresh=fresh, stop_after=1)
         if error is not None or not again.trained:
             continue
         first, second = run.trained_values(run.trace.initial), again.trained_values(again.trace.initial)
@@ -127,7 +157,7 @@ def _raw_columns(target: Target, fixtures: Mapping[str, object] | None, run: Run
         or diverged(run)
     ):
         return
-    raw, error = _record(target, {**run.form, "standardized": False}, fixtures)
+    raw, error = record(target, {**run.form, "standardized": False}, fixtures, stop_after=60)
     if error is None and diverged(raw):
         X = raw.problem.X if raw.problem is not None else np.zeros((0, 0))
         yield Finding(
@@ -140,7 +170,7 @@ def _raw_columns(target: Target, fixtures: Mapping[str, object] | None, run: Run
         )
 
 
-def _other_shape(run: Run, remarks: list[str], findings: list[Finding]) -> Iterator[Finding]:
+def _other_shape(run: Run, remarks: Iterable[str], findings: list[Finding]) -> Iterator[Finding]:
     if any("(n,)" in remark for remark in remarks) and all(finding.key != "shape-broadcast" for finding in findings):
         yield Finding(
             key="shape-broadcast",
