@@ -35,7 +35,7 @@ def assert_trains(
     ...         optimizer.zero_grad()
     ...         criterion(model(X), y).backward()
     ...         optimizer.step()
-    >>> assert_trains(train)  # doctest: +SKIP
+    >>> assert_trains(train)
     """
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     if not isinstance(allow, Collection):

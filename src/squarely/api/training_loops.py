@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 from squarely.checkup import Checkup
-from squarely.errors import MissingExtraError, OptionError, read_float, short_traceback, show_value
+from squarely.errors import OptionError, read_float, short_traceback, show_value
 
 
 @short_traceback
@@ -44,7 +42,7 @@ def checkup(train: Any, *, fixtures: Mapping[str, Any] | None = None, timeout: f
     ...         loss = criterion(model(X), y)
     ...         loss.backward()
     ...         optimizer.step()
-    >>> checkup(train).findings[0].key  # doctest: +SKIP
+    >>> checkup(train).findings[0].key
     'no-zero-grad'
     """
     if fixtures is not None and not (isinstance(fixtures, Mapping) and all(isinstance(name, str) for name in fixtures)):
@@ -53,8 +51,6 @@ def checkup(train: Any, *, fixtures: Mapping[str, Any] | None = None, timeout: f
         )
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not (0 < read_float("timeout", timeout) < math.inf):
         raise OptionError(f"timeout={show_value(timeout)} is not a number of seconds above zero. Write timeout=60.")
-    if find_spec("torch") is None:
-        raise MissingExtraError("A checkup", "PyTorch", "torch")
-    examination: Any = importlib.import_module("squarely.checkup.examination")  # here, because it imports PyTorch
-    result: Checkup = examination.examine(train, fixtures=dict(fixtures or {}), timeout=float(timeout))
-    return result
+    from squarely.checkup import examine  # here, because it imports PyTorch
+
+    return examine(train, fixtures=dict(fixtures or {}), timeout=float(timeout))
