@@ -97,25 +97,31 @@ def _judge(target: Target, run: Run, error: BaseException | None, remarks: Itera
         if isinstance(error, InputError):
             raise error
         raise InputError(_describe_error(target, error)) from error
-    _require_training(target, run, error)
+    if error is None:
+        _require_training(target, run)
     results = [*([] if translated is None else [translated]), *find_mistakes(run, is_complete=error is None), *more]
     findings = sort_findings([result for result in results if isinstance(result, Finding)])
     return Checkup(
         target=target.name,
         findings=(*findings, *_other_shape(run, remarks, findings)),
         verified=tuple(result.text for result in results if isinstance(result, Verified)),
-        remarks=(*(result.text for result in results if isinstance(result, Remark)), *remarks),
+        remarks=(*(result.text for result in results if isinstance(result, Remark)), *remarks, *_failures(run)),
     )
 
 
-def _require_training(target: Target, run: Run, error: BaseException | None) -> None:
-    if error is None and not run.trace.backwards and not run.trace.steps and not run.changes:
-        moved = any((values != run.trace.initial[number]).any() for number, values in run.trace.final.items())
-        if not run.forwards and not moved:
-            raise InputError(
-                f"{target.name} trains nothing: it calls no model, computes no gradient and takes no step of an optimizer. "
-                "Give the function that contains the training loop."
-            )
+def _failures(run: Run) -> list[str]:
+    failures = run.trace.failures
+    return [f"{len(failures)} operations could not be read, the first because of {failures[0]}."] if failures else []
+
+
+def _require_training(target: Target, run: Run) -> None:
+    """Raise an InputError for a loop in which nothing that trains was recorded."""
+    if run.trace.backwards or run.trace.steps or run.trace.functional_calls or run.comparisons:
+        return
+    raise InputError(
+        f"{target.name} trains nothing: it compares no predictions with targets, computes no gradient and takes no step of an "
+        "optimizer. Give the function that contains the training loop."
+    )
 
 
 def _describe_error(target: Target, error: BaseException) -> str:

@@ -17,11 +17,12 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from squarely.checkup.recorder.autograd import grad_or_none, read_graph
+from squarely.checkup.recorder.formula import add_formula_events
 from squarely.checkup.recorder.loaders import record_loaders
 from squarely.checkup.recorder.parameters import Parameters, to_array
 from squarely.checkup.recorder.predictions import Predictions
 from squarely.checkup.recorder.schedulers import record_schedulers
-from squarely.checkup.recorder.torch_calls import TorchCalls, clipping_on_stack
+from squarely.checkup.recorder.torch_calls import TorchCalls, clipping_on_stack, is_plain
 from squarely.checkup.recorder.trace import (
     Backward,
     Comparison,
@@ -64,6 +65,7 @@ class Recorder:
         self._losses: list[weakref.ref[Tensor]] = []
         self._sums: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._used_forwards: set[int] = set()
+        self._formula_weights: dict[int, Array] = {}
 
     def __enter__(self) -> Recorder:
         caught = self._stack.enter_context(warnings.catch_warnings(record=True))
@@ -88,13 +90,16 @@ class Recorder:
         for number, tensor in self.parameters.tensors.items():
             self.parameters.info[number].requires_grad = tensor.requires_grad
         self.trace.initial, self.trace.final = self.parameters.initial, self.parameters.values()
+        add_formula_events(self.trace, self._formula_weights)
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Do not record what torch does inside."""
+        """Do not record what torch does inside. An exception there ends the reading of this event, not the user's loop."""
         before, self.is_quiet = self.is_quiet, True
         try:
             yield
+        except Exception as error:  # noqa: BLE001  # what a tensor that we do not expect may raise
+            self.trace.failures.append(f"{type(error).__name__}: {error}")
         finally:
             self.is_quiet = before or self.trace.truncated
 
@@ -115,7 +120,7 @@ class Recorder:
     # Forward passes
 
     def _before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if self.is_quiet or next(module.parameters(), None) is None:
+        if self.is_quiet or not _has_values(module):
             return
         with self.quiet():
             number = self.parameters.add_module(module)
@@ -130,7 +135,7 @@ class Recorder:
             self._depth.append(event.index)
 
     def _after_module(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if not self._depth or self.is_quiet or next(module.parameters(), None) is None:
+        if not self._depth or self.is_quiet or not _has_values(module):
             return
         with self.quiet():
             index = self._depth.pop()
@@ -163,6 +168,8 @@ class Recorder:
         if self._depth:
             return False
         weights = [tensor for tensor in tensors if self._is_parameter(tensor)]
+        if not weights:
+            return self._record_formula(name, tensors, result)
         inputs = [
             tensor for tensor in tensors if not self._is_parameter(tensor) and not tensor.requires_grad and tensor.numel() > 1
         ]
@@ -175,6 +182,19 @@ class Recorder:
             self.parameters.add(weight)
         event = self._add_forward(data, module=None, module_name=name)
         self.predictions.add(event, result)
+        return True
+
+    def _record_formula(self, name: str, tensors: list[Tensor], result: Tensor) -> bool:
+        """Record a product of inputs (B, p) and p numbers that need no gradient: the weights of a loop without autograd."""
+        if len(tensors) < 2 or any(tensor.requires_grad for tensor in tensors):
+            return False
+        inputs, weights = tensors[:2]
+        rows = inputs.shape[0] if inputs.dim() == 2 else 0
+        if weights.numel() != inputs.numel() / max(rows, 1) or result.numel() != rows or rows <= weights.numel():
+            return False
+        event = self._add_forward(inputs, module=None, module_name=name)
+        self.predictions.add(event, result)
+        self._formula_weights[event.index] = to_array(weights)
         return True
 
     def _is_parameter(self, tensor: Tensor) -> bool:
@@ -228,10 +248,13 @@ class Recorder:
 
     def record_backward(self, call: Callable[[], Any], loss: Tensor) -> Any:
         """Record `loss.backward()`; `call` does it."""
+        fields = None
         with self.quiet():
-            fields = self._before_backward(loss)
             self.parameters.observe_gradients()
+            fields = self._before_backward(loss)
         result = call()
+        if fields is None:
+            return result
         with self.quiet():
             change = self.parameters.add_contribution(len(self.trace.events))
             self._add_backward(fields, change, "backward")
@@ -246,8 +269,12 @@ class Recorder:
         inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
         loss = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
         tensors = list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
-        with self.quiet():
-            fields = self._before_backward(loss) if isinstance(loss, Tensor) else None
+        fields = None
+        if isinstance(loss, Tensor) and is_plain(loss):
+            with self.quiet():
+                fields = self._before_backward(loss)
+        else:
+            self.trace.functional_calls += 1
         result = call()
         if fields is not None:
             with self.quiet():
@@ -407,12 +434,18 @@ class Recorder:
 
     def record_sum(self, tensors: list[Tensor], result: Tensor) -> None:
         """Record that a loss with a graph is added to a sum that was begun before the last backward pass."""
-        if not result.requires_grad or result.numel() != 1:
+        if result.grad_fn is None or result.numel() != 1:
             return
         ages = [entry[1] for tensor in tensors if (entry := self._sums.get(id(tensor))) is not None and entry[0]() is tensor]
         if ages and min(ages) < self.trace.backwards:
             self.trace.loss_sums += 1
         self._sums[id(result)] = (weakref.ref(result), self.trace.backwards)
+
+
+def _has_values(module: nn.Module) -> bool:
+    """Return whether a module has parameters, and these have values: not those of a transformation of `torch.func`."""
+    first = next(module.parameters(), None)
+    return first is not None and is_plain(first)
 
 
 def _has_closure(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

@@ -80,8 +80,8 @@ def _observe(  # noqa: C901, PLR0912, PLR0917 (a table of what each function tel
     elif name.startswith("_foreach_") and name.endswith("_") and args and isinstance(args[0], (list, tuple)):
         for tensor in args[0]:
             recorder.record_write(tensor, name)
-    elif isinstance(result, Tensor) and not _is_plain(result):
-        return
+    elif any(isinstance(value, Tensor) and not is_plain(value) for value in (result, *args)):
+        recorder.trace.functional_calls += 1
     elif name in READS and args and isinstance(args[0], Tensor):
         recorder.record_read(args[0], float(result))
     elif isinstance(result, Tensor):
@@ -109,7 +109,8 @@ def _observe_property(recorder: Recorder, name: str, func: Any, args: tuple[Any,
         recorder.follow_prediction("view", [args[0]], result)
 
 
-def _is_plain(tensor: Tensor) -> bool:
+def is_plain(tensor: Tensor) -> bool:
+    """Return whether a tensor has values: one inside a transformation of `torch.func` does not."""
     return not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 

@@ -268,6 +268,8 @@ class Trace:
     truncated : whether the run went on after the limit.
     losses_alive : the largest number of tensors on which `backward` had been called that existed at one time.
     loss_sums : how many times a sum of losses with a graph grew by another loss.
+    functional_calls : operations inside transformations of `torch.func`, whose values cannot be read.
+    failures : what the recorder could not read.
     warnings : messages of warnings.
     """
 
@@ -280,4 +282,6 @@ class Trace:
     truncated: bool = False
     losses_alive: int = 0
     loss_sums: int = 0
+    functional_calls: int = 0
+    failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

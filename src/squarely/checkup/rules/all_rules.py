@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from squarely.checkup.findings import CONFIDENCES, Finding, Remark, Verified
 from squarely.checkup.rules.batches import check_batches
+from squarely.checkup.rules.dtypes import check_dtypes
+from squarely.checkup.rules.formula import check_formula
 from squarely.checkup.rules.gradients import check_gradients
 from squarely.checkup.rules.losses import check_loss
 from squarely.checkup.rules.modes import check_modes
@@ -26,9 +29,13 @@ _RULES = (
     check_rate,
     check_modes,
     check_reports,
+    check_dtypes,
+    check_formula,
 )
 _PARTIAL = (check_gradients, check_loss, check_modes)  # what the beginning of a run shows
-_CONSEQUENCES = ("lr-too-high", "lr-too-low", "nan-loss", "weights-never-move", "loss-while-moving", "not-standardised")
+_CONSEQUENCES = {  # what other mistakes may lead to; the later ones follow from the earlier
+    "not-standardised": 1, "lr-too-high": 2, "lr-too-low": 2, "weights-never-move": 2, "nan-loss": 3, "loss-while-moving": 3,
+}  # fmt: skip
 
 
 def find_mistakes(run: Run, *, is_complete: bool) -> list[Finding | Remark | Verified]:
@@ -37,17 +44,21 @@ def find_mistakes(run: Run, *, is_complete: bool) -> list[Finding | Remark | Ver
 
 
 def sort_findings(findings: Iterable[Finding]) -> list[Finding]:
-    """Return one finding a key, the most likely first; what may be the consequence of another finding comes after it."""
+    """Return one finding a key, the most likely first.
+
+    What may be the consequence of a certain or likely cause is only possible as a cause, and comes after it.
+    """
     best: dict[str, Finding] = {}
     for finding in findings:
         known = best.get(finding.key)
-        if known is None or CONFIDENCES.index(finding.confidence) < CONFIDENCES.index(known.confidence):
+        if known is None or _rank(finding) < _rank(known):
             best[finding.key] = finding
-    causes = any(finding.key not in _CONSEQUENCES and finding.confidence != "possible" for finding in best.values())
+    causes = [finding for finding in best.values() if finding.key not in _CONSEQUENCES and finding.confidence != "possible"]
+    explained = {finding.key for finding in best.values() if finding.key in _CONSEQUENCES and causes}
+    weaker = [replace(finding, confidence="possible") if finding.key in explained else finding for finding in best.values()]
+    return sorted(weaker, key=_rank)
 
-    def rank(finding: Finding) -> tuple[int, int]:
-        confidence = CONFIDENCES.index(finding.confidence)
-        late = finding.key in _CONSEQUENCES and causes
-        return (1 if late and confidence < 2 else 0 if confidence < 2 else 2, confidence)
 
-    return sorted(best.values(), key=rank)
+def _rank(finding: Finding) -> tuple[int, int]:
+    """Certain first; of the possible ones, consequences after a cause that may be theirs."""
+    return CONFIDENCES.index(finding.confidence), _CONSEQUENCES.get(finding.key, 0)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 
 from squarely.checkup.findings import Finding, Remark, Verified
 from squarely.checkup.rules.run import Batch, Run
@@ -48,7 +49,7 @@ def _returned(value: Any, depth: int = 0) -> list[tuple[float, float]]:
         return []
     if isinstance(value, (int, float, np.floating)):
         return [(float(value), 0.0)]
-    if hasattr(value, "detach") and hasattr(value, "numel"):
+    if isinstance(value, torch.Tensor):
         return [(float(number), 0.0) for number in value.detach().reshape(-1).tolist()] if value.numel() <= 10_000 else []
     if isinstance(value, np.ndarray):
         return [(float(number), 0.0) for number in value.reshape(-1)] if value.dtype.kind == "f" else []
