@@ -14,7 +14,7 @@ from squarely.checkup.rules.losses import check_loss
 from squarely.checkup.rules.modes import check_modes
 from squarely.checkup.rules.parameters import check_parameters
 from squarely.checkup.rules.rates import check_rate
-from squarely.checkup.rules.reports import check_reports
+from squarely.checkup.rules.reports.check import check_reports
 from squarely.checkup.rules.run import Run
 from squarely.checkup.rules.schedules import check_schedule
 from squarely.checkup.rules.updates import check_updates
