@@ -8,6 +8,7 @@ import pytest
 
 import squarely as sq
 from squarely.checkup import MISTAKES
+from squarely.checkup.fixtures.names import find_fixture, understood_names
 from tests.support.checks import need
 
 need("torch")  # the loops import it
@@ -15,7 +16,7 @@ need("torch")  # the loops import it
 import torch
 import torch.distributed as dist
 
-from tests.support.mistakes_in_loops import PAGE, code_of, loops_of, page
+from tests.support.mistakes_in_loops import EXAMPLES, PAGE, ROOT, code_of, loops_of, page, with_example
 
 EXAMINED = False  # whether the checkup runs loops
 
@@ -35,6 +36,13 @@ CORRECTED_ELSEWHERE = {
 
 def test_the_page_is_current():
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tests.support.mistakes_in_loops"
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_the_example_is_what_the_command_prints(example):
+    text = example.read_text(encoding="utf-8")
+    shown, printed = (re.sub(r"\d+\.\d+", "#", each) for each in (text, with_example(text, whole=example.name != "README.md")))
+    assert shown == printed, "run: python -m tests.support.mistakes_in_loops"
 
 
 def test_every_key_has_a_section_with_two_short_loops():
@@ -137,3 +145,16 @@ def test_the_code_of_the_page_is_that_of_the_loop():
     shown = code_of(loops_of("optimizer-of-another-model")[0])
     assert shown.startswith("import copy\nimport torch\n\n\ndef train(model, X, y, criterion, lr, epochs):\n")
     assert "for epoch in range(epochs):" in shown
+
+
+def test_the_names_of_parameters_are_understood():
+    """docs/checkup.md lists names that share one fixture in a row; every usual name is there."""
+    text = (ROOT / "docs" / "checkup.md").read_text(encoding="utf-8")
+    table = text.split("| name, also written | what it gets |\n|---|---|\n")[1].split("\n\n")[0]
+    rows = [re.findall(r"`(\w+)`", line.split(" | ")[0]) for line in table.splitlines()]
+    found = {name: find_fixture(name) for row in rows for name in row}
+    assert None not in found.values(), found
+    assert {find_fixture(name) for name in understood_names()} <= set(found.values())
+    for row in rows:
+        if not {"X_val", "rank"} & set(row):
+            assert len({found[name] for name in row}) == 1, row

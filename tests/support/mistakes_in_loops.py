@@ -1,12 +1,16 @@
 """The page of mistakes in training loops: the texts of each key, and its loops from tests/checkup/documented/.
 
-`python -m tests.support.mistakes_in_loops` writes docs/mistakes-in-loops.md.
+`python -m tests.support.mistakes_in_loops` writes docs/mistakes-in-loops.md, and what the command prints in the example of the
+README and of docs/checkup.md.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +23,9 @@ from squarely.checkup.mistakes.rows import ROWS
 from squarely.checkup.mistakes.update import UPDATE
 from tests.checkup.documented import evaluation, gradient, rows, update
 
-PAGE = Path(__file__).parents[2] / "docs" / "mistakes-in-loops.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "mistakes-in-loops.md"
+EXAMPLES = (ROOT / "README.md", ROOT / "docs" / "checkup.md")
 
 _FAMILIES = {"Gradient": GRADIENT, "Update": UPDATE, "Rows": ROWS, "Evaluation": EVALUATION}
 _IMPORTS = {"copy.": "import copy\n", "torch.": "import torch\n", "dist.": "import torch.distributed as dist\n"}
@@ -67,5 +73,20 @@ def _section(mistake: Mistake) -> str:
     return "\n".join([f"## {mistake.key}\n", *shown])
 
 
+def with_example(text: str, *, whole: bool) -> str:
+    """Return a page with what the command prints for the loop above it; unless it is `whole`, only up to the checks that hold."""
+    before, command, after = text.partition("```console\n$ squarely checkup train.py:train\n")
+    (code,) = re.findall(r"```python\n((?:(?!```).)*)```\n\n$", before, re.DOTALL)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "train.py").write_text(code, encoding="utf-8")
+        words = [sys.executable, "-m", "squarely", "checkup", "train.py:train"]
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    shown = done.stdout if whole else done.stdout.partition("Checks that hold\n")[0]
+    return f"{before}{command}{shown}{after[after.index('```') :]}"
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    for example in EXAMPLES:
+        example.write_text(with_example(example.read_text(encoding="utf-8"), whole=example.name != "README.md"), encoding="utf-8")

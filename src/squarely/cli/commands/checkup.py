@@ -9,7 +9,7 @@ import typer
 import squarely
 from squarely.cli.command_group import Command
 from squarely.cli.commands.models import app
-from squarely.cli.options import Json, read_named_values, read_number
+from squarely.cli.options import Json, read_count, read_named_values, read_number
 from squarely.cli.output import show
 from squarely.errors import OptionError
 
@@ -52,7 +52,7 @@ def check_loop(
     _check_usage(context, target, losses)
     if losses is None:
         values = read_named_values("--fixture", fixture)
-        result: Any = squarely.checkup(target, fixtures=values, timeout=read_number(timeout))
+        result: Any = squarely.checkup(target, fixtures=values, timeout=read_count(timeout))
     else:
         given = {name: value for name, value in for_losses.items() if value is not None}
         result = squarely.checkup_losses(losses, **given)
