@@ -5,10 +5,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from squarely.checkup.fixtures.names import UNDERSTOOD, find_fixture  # noqa: E402
-from squarely.checkup.fixtures.objects import _BUILDERS, SCALARS, make_objects, set_seeds  # noqa: E402
-from squarely.checkup.fixtures.targets import load_target  # noqa: E402
-from squarely.checkup.problem import make_problem  # noqa: E402
+from squarely.checkup.fixtures.names import UNDERSTOOD, find_fixture
+from squarely.checkup.fixtures.objects import _BUILDERS, SCALARS, make_objects, set_seeds
+from squarely.checkup.fixtures.targets import load_target
+from squarely.checkup.problem import make_problem
 
 PROBLEM = make_problem()
 

@@ -92,6 +92,7 @@ def _prepare(channels: Channels, environment: Mapping[str, str]) -> None:
     for name in TORCHRUN:
         os.environ.pop(name, None)
     os.environ.update(environment)
+    sys.dont_write_bytecode = True  # no __pycache__ in the user's folder
     torch.set_num_threads(1)  # the threads of OpenMP do not live on in a forked process
 
 
