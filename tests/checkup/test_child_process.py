@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 from squarely.checkup.fixtures.objects import make_objects
 from squarely.checkup.fixtures.targets import load_target
 from squarely.checkup.problem import make_problem
-from squarely.checkup.runner import child_process
+from squarely.checkup.runner import child, child_process
 from squarely.checkup.runner.child import TimeLimitReached
 from squarely.checkup.runner.child_process import import_lazy_parts, run_in_child
 from squarely.checkup.runner.output import KEPT, BoundedOutput
@@ -439,7 +439,7 @@ def test_an_interrupt_and_an_error_of_squarely_in_this_process():
 
 def test_where_backward_does_not_work_after_a_fork(monkeypatch):
     here = os.getpid()
-    monkeypatch.setattr("squarely.checkup.runner.child.can_run_autograd", lambda: os.getpid() == here)
+    monkeypatch.setattr(child, "can_run_autograd", lambda: os.getpid() == here)
     found = run_in_child(lambda: {"pid": os.getpid()}, timeout=ENOUGH)
     assert found.value == {"pid": here}
     assert found.remarks == (REMARK,)

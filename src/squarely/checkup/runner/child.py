@@ -86,6 +86,7 @@ def _prepare(channels: Channels, environment: Mapping[str, str]) -> None:
     signal.set_wakeup_fd(-1)  # of an event loop of the parent
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    faulthandler.disable()  # else it keeps the handlers of the parent, which a library may have replaced
     faulthandler.enable(file=channels.stack)
     faulthandler.register(getattr(signal, DUMP), file=channels.stack, all_threads=True)  # any may get the signal
     signal.signal(getattr(signal, STOP), _stop)
