@@ -17,15 +17,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from squarely.checkup.fixtures.objects import make_objects  # noqa: E402
-from squarely.checkup.fixtures.targets import load_target  # noqa: E402
-from squarely.checkup.problem import make_problem  # noqa: E402
-from squarely.checkup.runner import child_process  # noqa: E402
-from squarely.checkup.runner.child import TimeLimitReached  # noqa: E402
-from squarely.checkup.runner.child_process import import_lazy_parts, run_in_child  # noqa: E402
-from squarely.checkup.runner.output import KEPT, BoundedOutput  # noqa: E402
-from squarely.checkup.runner.same_process import REMARK, run_in_process  # noqa: E402
-from squarely.errors import FormulaError, MissingExtraError  # noqa: E402
+from squarely.checkup.fixtures.objects import make_objects
+from squarely.checkup.fixtures.targets import load_target
+from squarely.checkup.problem import make_problem
+from squarely.checkup.runner import child, child_process
+from squarely.checkup.runner.child import TimeLimitReached
+from squarely.checkup.runner.child_process import import_lazy_parts, run_in_child
+from squarely.checkup.runner.output import KEPT, BoundedOutput
+from squarely.checkup.runner.same_process import REMARK, run_in_process
+from squarely.errors import FormulaError, MissingExtraError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 import_lazy_parts()  # which changes the environment and the filters of warnings, as PyTorch does at the first optimizer
@@ -439,7 +439,7 @@ def test_an_interrupt_and_an_error_of_squarely_in_this_process():
 
 def test_where_backward_does_not_work_after_a_fork(monkeypatch):
     here = os.getpid()
-    monkeypatch.setattr("squarely.checkup.runner.child.can_run_autograd", lambda: os.getpid() == here)
+    monkeypatch.setattr(child, "can_run_autograd", lambda: os.getpid() == here)
     found = run_in_child(lambda: {"pid": os.getpid()}, timeout=ENOUGH)
     assert found.value == {"pid": here}
     assert found.remarks == (REMARK,)

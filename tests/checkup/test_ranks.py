@@ -12,12 +12,12 @@ import pytest
 torch = pytest.importorskip("torch")
 distributed = torch.distributed
 
-from squarely.checkup.fixtures.objects import make_objects  # noqa: E402
-from squarely.checkup.fixtures.targets import load_target  # noqa: E402
-from squarely.checkup.problem import make_problem  # noqa: E402
-from squarely.checkup.runner import process_group  # noqa: E402
-from squarely.checkup.runner.child_process import NO_RANKS, import_lazy_parts, run_in_child  # noqa: E402
-from squarely.checkup.runner.process_group import run_ranks  # noqa: E402
+from squarely.checkup.fixtures.objects import make_objects
+from squarely.checkup.fixtures.targets import load_target
+from squarely.checkup.problem import make_problem
+from squarely.checkup.runner import process_group
+from squarely.checkup.runner.child_process import NO_RANKS, import_lazy_parts, run_in_child
+from squarely.checkup.runner.process_group import run_ranks
 
 pytestmark = pytest.mark.skipif(
     not (hasattr(os, "fork") and distributed.is_available() and distributed.is_gloo_available()), reason="no fork or no gloo here"

@@ -11,11 +11,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from squarely.checkup.fixtures.objects import make_objects, set_seeds  # noqa: E402
-from squarely.checkup.fixtures.targets import load_target  # noqa: E402
-from squarely.checkup.problem import make_problem  # noqa: E402
-from squarely.checkup.runner.same_process import restored_interpreter  # noqa: E402
-from squarely.errors import InputError  # noqa: E402
+from squarely.checkup.fixtures.objects import make_objects, set_seeds
+from squarely.checkup.fixtures.targets import load_target
+from squarely.checkup.problem import make_problem
+from squarely.checkup.runner.same_process import restored_interpreter
+from squarely.errors import InputError
 
 PROBLEM = make_problem()
 
@@ -388,8 +388,8 @@ class AsyncFit:
 
 BAD = {
     "a misspelled parameter": (misspelled, "misspelled() needs 'modle', and a checkup has nothing of this name; it unders"),
-    "a misspelled parameter, suggestion": (misspelled, "Did you mean 'model'? Give its value, as in checkup(misspelled, fixtures="),
-    "a parameter without a fixture": (of_writer, "Give its value, as in checkup(of_writer, fixtures={'writer': ...}), or give the"),
+    "a misspelled parameter, suggestion": (misspelled, "Did you mean 'model'? Give its value with fixtures={'modle': ...}"),
+    "a parameter without a fixture": (of_writer, "Give its value with fixtures={'writer': ...}, or give the parameter a"),
     "only **kwargs": (only_keywords, "only_keywords(**options) does not say what it needs: its parameters have no names."),
     "only *args": (only_positions, "only_positions(*rows) does not say what it needs"),
     "async": (is_async, "is_async is async; nothing runs until it is awaited. Give a plain function"),
@@ -399,7 +399,7 @@ BAD = {
     "a built-in": (print, "print is a built-in function of Python and not a training loop."),
     "a model class": (Model, "Model is a model and does not train itself. Give the function that trains it, or a class with"),
     "a model": (torch.nn.Linear(3, 1), "Linear is a model and does not train itself."),
-    "a class without fit": (NoFit, "NoFit has no method fit(X, y). Give its method: checkup(NoFit(...).run_training)."),
+    "a class without fit": (NoFit, "NoFit has no method fit(X, y). Give the method NoFit(...).run_training, or"),
     "an object without fit": (NothingAtAll(), "NothingAtAll has no method fit(X, y). Give the function or the method that trains."),
     "a constructor that needs more": (NeedsMore, "NeedsMore() needs 'hidden'"),
     "a method of a class": (NoFit.run_training, "NoFit.run_training is a method without its object. Give that of an object, as in"),

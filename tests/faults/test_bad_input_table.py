@@ -26,6 +26,9 @@ def words(options):
             lists = {key: ",".join(each) if isinstance(each, list) else each for key, each in value.items()}
             yield from words({key: each for key, each in lists.items() if each is not None})
             continue
+        if name == "fixtures":
+            yield from ["--fixture", *(f"{key}={each}" for key, each in value.items())]
+            continue
         if name == "variable":  # an argument
             yield value
             continue
@@ -44,7 +47,7 @@ def expected(row, *, on_cli):
 @pytest.fixture
 def prepared(request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if request.getfixturevalue("row").call in ("train", "sweep", "certify"):
+    if request.getfixturevalue("row").call in ("train", "sweep", "certify", "checkup"):
         need("torch")
 
 
@@ -82,7 +85,8 @@ def from_python(row):
 
 
 def on_the_command_line(row, monkeypatch, capsys):
-    argv = ["squarely", row.call, row.formula, bad_row.for_cli(row), *words(row.options)]
+    data = [bad_row.for_cli(row)]
+    argv = ["squarely", row.call, row.formula, *([] if row.call == "checkup" else data), *words(row.options)]
     monkeypatch.setattr(sys, "argv", [*argv, "--json"] if row.params is not None else argv)
     with pytest.raises(SystemExit) as stop:
         cli.main()

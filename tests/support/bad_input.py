@@ -26,6 +26,7 @@ from tests.support.bad_formulas import FORMULAS, NAMES
 from tests.support.bad_groups import GROUPS
 from tests.support.bad_hypotheses import HYPOTHESES
 from tests.support.bad_influence import INFLUENCE
+from tests.support.bad_loops import LOOPS
 from tests.support.bad_options import OPTIONS
 from tests.support.bad_penalties import PENALTIES
 from tests.support.bad_predictions import PREDICTIONS
@@ -50,6 +51,7 @@ ROWS = [
         "prediction": PREDICTIONS,
         "diagnostic": DIAGNOSTICS,
         "effect": EFFECTS,
+        "loop": LOOPS,
     }.items()
     for row in rows
 ]
@@ -87,6 +89,7 @@ _TITLES = {
     "prediction": "Limits of predictions",
     "diagnostic": "Diagnostics",
     "effect": "Effects and average predictions",
+    "loop": "Training loops",
 }
 _LONGEST = 60
 _FOREIGN_TEXT = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
@@ -116,6 +119,8 @@ def _describe_input(row: Row) -> str:
         text = row.formula
     elif row.kind in ("option", "hypothesis", "prediction", "diagnostic"):
         text = ", ".join(f"{name}={value!r}" for name, value in row.options.items())
+    elif row.kind == "loop":
+        text = getattr(row.data, "content", "") or str(row.formula)
     elif row.formula != "y ~ x":
         text = row.formula
     elif isinstance(row.data, At):

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 import squarely as sq
-from squarely.errors import DataError, FormulaError, OptionError, SquarelyError
+from squarely.errors import DataError, FormulaError, InputError, OptionError, SquarelyError
 
 USUAL = dict.fromkeys(("file", "frame", "value", "name", "encoding"), DataError) | {
     "formula": FormulaError,
@@ -22,6 +22,7 @@ USUAL = dict.fromkeys(("file", "frame", "value", "name", "encoding"), DataError)
     "prediction": OptionError,
     "diagnostic": OptionError,
     "effect": OptionError,
+    "loop": InputError,
 }
 NO_OBJECTS = "the command line has paths and text only"
 NOT_IN_CSV = "a CSV file cannot hold it"
@@ -99,6 +100,8 @@ def for_python(row: Row) -> Any:
 def run_in_python(row: Row, data: Any) -> Any:
     """Make the call of a row; `test`, `typ`, `against`, `new` and `group` among its options are not those of the call."""
     options = dict(row.options)
+    if row.call == "checkup":
+        return sq.checkup(row.formula, **options)
     if row.call not in ("anova", "ols", "preview", "rolling", "expanding", "train", "sweep", "certify"):
         return _call_fit(row, data, options)
     test, typ, against = (options.pop(name, None) for name in ("test", "typ", "against"))

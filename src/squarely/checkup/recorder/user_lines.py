@@ -22,6 +22,12 @@ def is_user_file(file: str) -> bool:
     return not (file.startswith(("<", _OURS, *_LIBRARIES)) or "site-packages" in file or "dist-packages" in file)
 
 
+def short_path(file: str) -> str:
+    """Return the path of a file from the current folder, if it is in there."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else file
+
+
 def user_line() -> SourceLine | None:
     """Return the innermost line of the user's code on the stack."""
     frame = sys._getframe(1)

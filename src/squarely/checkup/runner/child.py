@@ -86,12 +86,14 @@ def _prepare(channels: Channels, environment: Mapping[str, str]) -> None:
     signal.set_wakeup_fd(-1)  # of an event loop of the parent
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    faulthandler.disable()  # else it keeps the handlers of the parent, which a library may have replaced
     faulthandler.enable(file=channels.stack)
     faulthandler.register(getattr(signal, DUMP), file=channels.stack, all_threads=True)  # any may get the signal
     signal.signal(getattr(signal, STOP), _stop)
     for name in TORCHRUN:
         os.environ.pop(name, None)
     os.environ.update(environment)
+    sys.dont_write_bytecode = True  # no __pycache__ in the user's folder
     torch.set_num_threads(1)  # the threads of OpenMP do not live on in a forked process
 
 

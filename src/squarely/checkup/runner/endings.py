@@ -13,7 +13,7 @@ from typing import Any
 
 from squarely import errors
 from squarely.checkup.findings import SourceLine
-from squarely.checkup.recorder.user_lines import is_user_file
+from squarely.checkup.recorder.user_lines import is_user_file, short_path
 from squarely.checkup.runner.output import BoundedOutput
 from squarely.checkup.runner.result import ChildResult, RecordedWarning
 
@@ -35,7 +35,7 @@ def read_result(left: Remains, output: BoundedOutput, timeout: float) -> ChildRe
     found, status, ended_by_us = _parse(left.report), left.status, left.ended_by_us
     stack_text = left.stack.decode("utf-8", errors="replace")
     ending = ended_by_us or found.get("ending") or ("signal" if os.WIFSIGNALED(status) else "exit")
-    if found.get("ending") == "refused":
+    if found.get("ending") == "refused" and ended_by_us != "timeout":  # else the error is only that of the time limit
         raise _as_error(found)
     if found.get("ending") == "returned" and ended_by_us != "timeout":
         ending = "returned"
@@ -86,7 +86,9 @@ def find_line(trace: str, *, newest_first: bool) -> SourceLine | None:
 
 
 def _message(ending: str, found: Mapping[str, Any], status: int, line: SourceLine | None, timeout: float) -> str:
-    where = f", at line {line.line} of {line.file}" + (f": {line.text}" if line.text else "") if line is not None else ""
+    where = (
+        f", at line {line.line} of {short_path(line.file)}" + (f": {line.text}" if line.text else "") if line is not None else ""
+    )
     if ending == "signal":
         return _signal_message(os.WTERMSIG(status), where)
     if ending == "exit" and not found:

@@ -35,13 +35,13 @@ def run_in_process(function: Callable[[], Mapping[str, Any]]) -> ChildResult:
 def restored_interpreter() -> Iterator[None]:
     """Put back the folder, the arguments, the places of modules, the environment, standard input and the modules of the user."""
     folder, path, argv, stdin, environment = Path.cwd(), [*sys.path], [*sys.argv], sys.stdin, dict(os.environ)
-    modules = {*sys.modules}
-    sys.stdin = NoInput()
+    modules, bytecode = {*sys.modules}, sys.dont_write_bytecode
+    sys.stdin, sys.dont_write_bytecode = NoInput(), True
     try:
         yield
     finally:
         os.chdir(folder)
-        sys.path[:], sys.argv, sys.stdin = path, argv, stdin
+        sys.path[:], sys.argv, sys.stdin, sys.dont_write_bytecode = path, argv, stdin, bytecode
         os.environ.clear()
         os.environ.update(environment)
         for name in {*sys.modules} - modules:
