@@ -156,7 +156,7 @@ def test_units_of_scaled_columns(fit, scaler, words):
     assert certificate.verdict == "other units"
     assert words in certificate.cause
     assert sq.certify(fit, params=model, scaler=scaler).agree
-    off = named(model) | dict(zip(NAMES, model.coef_ * [1.5, 0.8, 1.3], strict=True))
+    off = named(model) | dict(zip(NAMES, model.coef_ * [-9.0, 0.2, 5.0], strict=True))
     assert sq.certify(fit, params=off).verdict == "disagree"
 
 
@@ -270,12 +270,12 @@ def test_an_intercept_in_two_places_is_added_up(fit):
 
 
 def test_rounded_coefficients(fit):
-    params = {name: float(f"{value:.3g}") for name, value in named(EXACT).items()}
+    params = {name: float(f"{value:.2g}") for name, value in named(EXACT).items()}
     certificate = sq.certify(fit, params=params)
     assert certificate.verdict == "rounded"
     digits = int(certificate.cause.rsplit("at least ", 1)[1].split()[0])
     assert sq.certify(fit, params={name: float(f"{value:.{digits}g}") for name, value in named(EXACT).items()}).agree
-    last = params | {"acceleration": round(params["acceleration"] + 0.002, 3)}
+    last = params | {"acceleration": round(params["acceleration"] + 0.02, 3)}
     assert sq.certify(fit, params=last).verdict != "rounded"
 
 
@@ -285,7 +285,7 @@ def test_coefficients_in_float32(fit):
     assert certificate.verdict == "float32 floor"
     assert certificate.dtype == "float32"
     assert sq.certify(fit, params=params).agree
-    wrong = {name: np.float32(value * 1.0001) for name, value in params.items()}
+    wrong = {name: np.float32(value * 1.01) for name, value in params.items()}
     assert sq.certify(fit, params=wrong, tau=1e-9).verdict != "float32 floor"
 
 
@@ -321,7 +321,7 @@ def test_descent_that_has_not_arrived(fit):
     scaler = StandardScaler().fit(X)
     early = sq.certify(fit, params=train(scaler.transform(X), Y, lr=0.05, epochs=200), scaler=scaler)
     assert early.verdict == "not converged"
-    assert "standard errors" in early.cause
+    assert f"The largest gap is {np.abs(early.gap_se).max():.2g} standard error" in early.cause
     assert sq.certify(fit, params=train(scaler.transform(X), Y, lr=0.3, epochs=4000, dtype="float32"), scaler=scaler).agree
     from_zero = sq.certify(fit, params=train(scaler.transform(X), Y, lr=0.01, epochs=300, zero=True), scaler=scaler)
     assert from_zero.verdict == "not converged"
@@ -329,11 +329,12 @@ def test_descent_that_has_not_arrived(fit):
 
 
 def test_descent_on_raw_columns_has_arrived_along_steep_directions(fit):
-    model = train(X / 1000.0, Y, lr=0.1, epochs=5000)
-    params = named(EXACT) | dict(zip(NAMES, model.weight.detach().numpy()[0] / 1000.0, strict=True)) | {"Intercept": model.bias.item()}
+    model = train(X, Y, lr=1e-7, epochs=5000)
+    params = dict(zip(NAMES, model.weight.detach().numpy()[0], strict=True)) | {"Intercept": model.bias.item()}
     certificate = sq.certify(fit, params=params)
     assert certificate.verdict == "not converged"
     assert "steep directions of the columns as they are" in certificate.cause
+    assert sq.certify(fit, params=moved(params, np.array([1.0, 1.0, 5.0, 0.0]), 0.1)).verdict == "disagree"
 
 
 def test_stochastic_descent_of_scikit_learn(fit):
