@@ -136,9 +136,9 @@ class Certificate:
         ]
         table = Table(("", "exact", "trained" if self.rows[1] else "answer", "gap", "std errors"), rows)
         slope, bound, predicted = self.slope, self.bound, self.predicted_gap
-        left = [("Same rows:", self._describe_same_rows()), ("Digits of least squares:", str(int(self.digits)))]
+        left = [self._describe_same_rows(), ("Digits of least squares:", str(int(self.digits)))]
         left += [] if self.evidence.startswith("independent") else [("Evidence:", self.evidence)]
-        right = [("Gap at most:", "not known" if bound is None else f"{bound.standard_errors:.2e} std err")]
+        right = [] if bound is None else [("Gap at most:", f"{bound.standard_errors:.2e} std err")]
         if predicted is not None:
             right.append(("Gap predicted:", f"{largest_gap(predicted, self.bse):.2e} std err"))
         if slope is not None:
@@ -149,11 +149,10 @@ class Certificate:
             "Certificate", [table, KeyValueTable(left, right)], notes=self.notes, footer=self._describe_rows(), lead=verdict
         )
 
-    def _describe_same_rows(self) -> str:
+    def _describe_same_rows(self) -> tuple[str, str]:
         exact, other = self.rows
-        known = {True: "yes", False: "NO", None: "not known"}[self.same_rows]
         used = f"{exact.used:,}" if other is None or other.used == exact.used else f"{exact.used:,} and {other.used:,}"
-        return f"{known} ({used})"
+        return ("Rows:", used) if self.same_rows is None else ("Same rows:", f"{'yes' if self.same_rows else 'NO'} ({used})")
 
     def _describe_rows(self) -> list[str]:
         """Return the row accounts, if they say more than that every row was used."""

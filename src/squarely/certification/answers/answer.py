@@ -134,9 +134,10 @@ def by_order(
             notes = (*notes, _counted_twice(label, ["the coefficient of a column of ones", "the intercept"]))
         intercept, values, names = float(values[0]) + (intercept or 0.0), values[1:], design.names
     elif count != k:
+        expected = design.names if intercept is None else design.labels[:-1]
         raise InputError(
             f"{label} has {pluralize(count, 'coefficient')}{'' if intercept is None else ' beside the intercept'}, and the formula "
-            f"has {len(design.names):,}: {listed(map(repr, design.names))}. Give one for each, with names if possible."
+            f"has {len(expected):,}: {listed(map(repr, expected))}. Give one for each, with names if possible."
         )
     order = f"The coefficients of {label} have no names, and are taken in the order {listed(map(repr, names))}."
     return Answer(

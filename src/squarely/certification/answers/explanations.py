@@ -75,7 +75,7 @@ def _judge_intercept(inquiry: Inquiry) -> Finding | None:
 def _judge_digits(inquiry: Inquiry) -> Finding | None:
     """Judge coefficients that are those of least squares to the digits that they have."""
     case, roundoff = inquiry.case, inquiry.case.answer.origin.roundoff
-    decimals = [-int(Decimal(repr(float(each))).as_tuple().exponent) for each in case.given]
+    decimals = [max(-int(Decimal(repr(float(each))).normalize().as_tuple().exponent), 0) for each in case.given]
     half_units = np.array([0.5 * 10.0**-each for each in decimals])
     if case.given.all() and (np.abs(case.given - case.exact) <= half_units * (1 + 1e-9)).all() and max(decimals) < 14:
         return "rounded", (

@@ -19,25 +19,27 @@ def judge_intercept(case: Mismatch) -> str:
     slopes_gap = largest_gap((case.given - case.exact)[1:], case.unit[1:]) if len(case.exact) > 1 else np.inf
     if not slopes_gap <= min(case.tau, case.tolerance(0.01)):
         return ""
-    level, exact, mean = case.answer.intercept, float(case.exact[0]), float(case.problem.shift[-1])
-    slopes = "The slopes are those of least squares"
-    if level is None or level == 0.0:
-        return (
-            f"{slopes}, and the intercept is missing. Add it: {exact:.6g}. Of columns and a response that are centered it is zero."
-        )
-    for value, text in (
+    level, exact = case.answer.intercept or 0.0, float(case.exact[0])
+    error = _describe_level(case, level, exact)
+    if not error and slopes_gap <= case.tolerance(1e-5):
+        error = f"is {level:.6g} instead of {exact:.6g}. Look at how it was computed."
+    return f"The slopes are those of least squares, and the intercept {error}" if error else ""
+
+
+def _describe_level(case: Mismatch, level: float, exact: float) -> str:
+    """Say which usual error the intercept has, "" for none."""
+    mean = float(case.problem.shift[-1])
+    errors = (
+        (0.0, f"is missing. Add it: {exact:.6g}. Of columns and a response that are centered it is zero."),
         (
             mean,
             "is the mean of the response, as for columns that are centered. Subtract the slopes times the means of the columns.",
         ),
         (exact / 2.0, "is half of the exact one, as for a column of ones beside an intercept, which share it. Add up both."),
         (exact * 2.0, "is twice the exact one: it was counted twice. Leave out the column of ones, or the intercept."),
-    ):
-        if abs(level - value) <= max(case.tau, 0.01 * case.gap) * case.unit[0]:
-            return f"{slopes}, and the intercept {text}"
-    if slopes_gap > case.tolerance(1e-5):
-        return ""
-    return f"{slopes}, and the intercept is {level:.6g} instead of {exact:.6g}. Look at how it was computed."
+    )
+    near = max(case.tau, 0.01 * case.gap) * case.unit[0]
+    return next((text for value, text in errors if abs(level - value) <= (near if value else 0.0)), "")
 
 
 def fit_through_origin(case: Mismatch) -> Array | None:

@@ -70,8 +70,8 @@ def _choose_reader(params: Any) -> Callable[[Any, str, Design], Answer]:
 def _read_plain(params: Any, label: str, design: Design) -> Answer:
     """Read a mapping, a Series, or numbers without names."""
     if isinstance(params, Mapping):
-        tensors = [name for name, value in params.items() if np.ndim(_shaped(value)) > 0]
-        return _read_vectors(params, label, design) if tensors else _read_named(params, label, design)
+        read = _read_vectors if _has_vectors(params, design) else _read_named
+        return read(params, label, design)
     if hasattr(params, "index") and hasattr(params, "items"):  # a Series
         if not all(isinstance(name, str) for name in params.index):
             return by_order(label, read_numbers(label, params.array), None, design, _plain_origin(params.array))
@@ -85,8 +85,15 @@ def _plain_origin(*values: Any) -> Origin:
     return Origin(kind="params", roundoff=find_roundoff(*[np.asarray(v) if isinstance(v, Sequence) else v for v in values]))
 
 
-def _shaped(value: Any) -> Any:
-    return value if hasattr(value, "shape") or (isinstance(value, Sequence) and not isinstance(value, str)) else 0.0
+def _has_vectors(params: Mapping[Any, Any], design: Design) -> bool:
+    """Return whether a mapping has all slopes as one array, and not a number for each column."""
+    for name, value in params.items():
+        is_sequence = isinstance(value, Sequence) and not isinstance(value, str)
+        shape = getattr(value, "shape", (len(value),) if is_sequence else ())
+        is_weight = str(name).rsplit(".", 1)[-1] in _VECTORS and name not in design.labels
+        if len(shape) and (is_weight or max(shape) > 1):
+            return True
+    return False
 
 
 def _read_named(params: Mapping[Any, Any], label: str, design: Design) -> Answer:
@@ -144,7 +151,7 @@ def _read_pipeline(pipeline: Any, label: str, design: Design) -> Answer:
     """Read a Pipeline of scalers and a linear model; the scalings are undone from the last to the first."""
     *scalers, last = [step for _, step in pipeline.steps if step is not None and not isinstance(step, str)]
     scalings = [read_step(step, label) for step in scalers]
-    names = getattr(pipeline, "feature_names_in_", None)
+    names = getattr(pipeline, "feature_names_in_", getattr(last, "feature_names_in_", None))
     if hasattr(last, "regressor"):
         answer = _read_scaled_response(last, label, design, names)
     else:

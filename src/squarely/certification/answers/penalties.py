@@ -64,23 +64,19 @@ def quadratics(case: Mismatch) -> Iterator[Quadratic]:
 def find_ridge(case: Mismatch) -> list[tuple[float, str]]:
     """Return the penalties alpha on a sum of squares that explain the answer, each with what it is on."""
     near = _NEAR if len(case.given) > 2 else _NEAR_WITH_TWO
-    return [
-        (alpha, each.describes)
-        for each in quadratics(case)
-        if (alpha := _find_strength(case, each, lambda lam, t: lam / (lam + 1.0 / t), near)) is not None
-    ]
+    found = [(_find_strength(case, each, lambda lam, t: lam / (lam + 1.0 / t)), each.describes) for each in quadratics(case)]
+    return [(alpha, what) for (alpha, point), what in found if case.is_explained_by(point, near)]
 
 
 def find_descent(case: Mismatch) -> str:
     """Return in which columns descent from zero passes the answer, "" for none: exp(-lam t) of each direction remains."""
-    for each in quadratics(case):
-        if _find_strength(case, each, lambda lam, t: -np.expm1(-lam * t), _NEAR_ON_THE_WAY) is not None:
-            return each.describes
-    return ""
+    found = [(_find_strength(case, each, lambda lam, t: -np.expm1(-lam * t))[1], each.describes) for each in quadratics(case)]
+    point, what = min(found, key=lambda pair: case.distance(pair[0]))
+    return what if case.is_explained_by(point, _NEAR_ON_THE_WAY) else ""
 
 
-def _find_strength(case: Mismatch, each: Quadratic, keep: Callable[[Array, Any], Array], near: float) -> float | None:
-    """Return 1/t for the t with which the point V keep(lam, t) V' minimum explains the answer, None if none does."""
+def _find_strength(case: Mismatch, each: Quadratic, keep: Callable[[Array, Any], Array]) -> tuple[float, Array]:
+    """Return 1/t for the t with which the point V keep(lam, t) V' minimum is nearest to the answer, and this point (p,)."""
     lam, V = np.linalg.eigh(each.A)
     lam = np.maximum(lam, 0.0)
     c = V.T @ each.minimum
@@ -96,8 +92,7 @@ def _find_strength(case: Mismatch, each: Quadratic, keep: Callable[[Array, Any],
         a, b = low + (high - low) / 3.0, high - (high - low) / 3.0
         low, high = (low, b) if distance(a) <= distance(b) else (a, high)
     log_t = (low + high) / 2.0
-    point = each.to_coefficients(V @ (keep(lam, np.exp(log_t)) * c))
-    return float(np.exp(-log_t)) if case.is_explained_by(point, near) else None
+    return float(np.exp(-log_t)), each.to_coefficients(V @ (keep(lam, np.exp(log_t)) * c))
 
 
 def find_lasso(case: Mismatch) -> str:
@@ -106,32 +101,31 @@ def find_lasso(case: Mismatch) -> str:
     At its minimum the gradient X'r / n of an active column is alpha l1_ratio sign(b) + alpha (1 - l1_ratio) b, and that of
     a column with a slope of zero is at most alpha l1_ratio. So the answer determines the penalty.
     """
-    for each in list(quadratics(case))[:2]:  # the intercept has no penalty
-        b = case.answer.slopes * each.sizes
-        gradient = each.A @ (each.minimum - b) / case.problem.weight
-        active = b != 0.0
-        if active.any() and (text := _judge_stationarity(case, each, b, gradient, active)):
-            return text
-    return ""
+    if not case.answer.slopes.any():
+        return ""
+    of_slopes = list(quadratics(case))[:2]  # the intercept has no penalty
+    mixes = (True, False) if "ElasticNet" in case.answer.origin.kind else (False, True)  # one is often near the other
+    found = (_judge_stationarity(case, each, is_mixed=is_mixed) for is_mixed in mixes for each in of_slopes)
+    return next(filter(None, found), "")
 
 
-def _judge_stationarity(case: Mismatch, each: Quadratic, b: Array, gradient: Array, active: np.ndarray) -> str:
-    signs, n = np.sign(b[active]), case.problem.weight
+def _judge_stationarity(case: Mismatch, each: Quadratic, *, is_mixed: bool) -> str:
+    b, n = case.answer.slopes * each.sizes, case.problem.weight
+    gradient, active = each.A @ (each.minimum - b) / n, b != 0.0
+    signs, least = np.sign(b[active]), 3 if is_mixed else 2 - int((~active).any())  # so many equations are a test
+    if active.sum() < least:
+        return ""
     A = each.A[np.ix_(active, active)] / n
     root = np.linalg.cholesky(A)  # errors of the gradient count by how far they move the coefficients
-    for columns, least in (([signs], 2 - int((~active).any())), ([signs, b[active]], 3)):
-        if active.sum() < least:
-            continue
-        M = np.column_stack(columns)
-        weights = np.linalg.lstsq(np.linalg.solve(root, M), np.linalg.solve(root, gradient[active]), rcond=None)[0]
-        l1, l2 = float(weights[0]), float(weights[1]) if len(weights) > 1 else 0.0
-        if l1 <= 0 or l2 < 0 or (np.abs(gradient[~active]) > l1 * (1 + 1e-6)).any():
-            continue
-        point = np.zeros_like(b)
-        point[active] = np.linalg.solve(A + l2 * np.eye(len(A)), (each.A @ each.minimum)[active] / n - l1 * signs)
-        if case.is_explained_by(each.to_coefficients(point)):
-            if l2 > 1e-9 * l1:
-                alpha = l1 + l2
-                return f"elastic net with alpha={alpha:.{_DIGITS}g} and l1_ratio={l1 / alpha:.{_DIGITS}g} {each.describes}"
-            return f"lasso with alpha={l1:.{_DIGITS}g} {each.describes}"
-    return ""
+    M = np.column_stack([signs, b[active]] if is_mixed else [signs])
+    weights = np.linalg.lstsq(np.linalg.solve(root, M), np.linalg.solve(root, gradient[active]), rcond=None)[0]
+    l1, l2 = float(weights[0]), float(weights[1]) if is_mixed else 0.0
+    if l1 <= 0 or l2 < 0 or (np.abs(gradient[~active]) > l1 * (1 + 1e-6)).any():
+        return ""
+    point = np.zeros_like(b)
+    point[active] = np.linalg.solve(A + l2 * np.eye(len(A)), (each.A @ each.minimum)[active] / n - l1 * signs)
+    if not case.is_explained_by(each.to_coefficients(point)):
+        return ""
+    alpha = l1 + l2
+    mixed = f"elastic net with alpha={alpha:.{_DIGITS}g} and l1_ratio={l1 / alpha:.{_DIGITS}g} {each.describes}"
+    return mixed if is_mixed else f"lasso with alpha={l1:.{_DIGITS}g} {each.describes}"
