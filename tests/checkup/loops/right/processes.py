@@ -58,12 +58,10 @@ def gradients_averaged_by_hand(X, y):
         mp.start_processes(run_by_hand, args=(2, os.path.join(folder, "store"), X, y), nprocs=2, start_method="fork")
 
 
-def run_ddp(rank, world_size, file, X, y):
-    setup(rank, world_size, file)
-    dataset = TensorDataset(X, y)
+def train_ddp(rank, dataset):
     sampler = DistributedSampler(dataset, shuffle=True, seed=0)
     loader = DataLoader(dataset, batch_size=17, sampler=sampler)
-    model = DistributedDataParallel(nn.Linear(X.shape[1], 1))
+    model = DistributedDataParallel(nn.Linear(dataset.tensors[0].shape[1], 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=1e-4)
     loss_fn = nn.MSELoss()
     for epoch in range(20):
@@ -75,6 +73,12 @@ def run_ddp(rank, world_size, file, X, y):
             optimizer.step()
     if rank == 0:
         print("final loss", loss.item())
+
+
+def run_ddp(rank, world_size, file, X, y):
+    setup(rank, world_size, file)
+    train_ddp(rank, TensorDataset(X, y))  # frees the model, which may block if it outlives the group
+    dist.barrier()
     dist.destroy_process_group()
 
 
