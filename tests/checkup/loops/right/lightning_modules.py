@@ -48,7 +48,7 @@ class LitLinear(L.LightningModule):
 
 
 @right()
-class LitRegression(L.LightningModule):
+class LitRegressionWithSchedule(L.LightningModule):
     """Hyperparameters with defaults, a shared step, a validation step, a schedule per epoch."""
 
     def __init__(self, in_features: int = 3, lr: float = 0.05, weight_decay: float = 1e-3):

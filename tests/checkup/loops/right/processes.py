@@ -1,11 +1,12 @@
 """Right loops of several processes over gloo: gradients averaged by hand, and DistributedDataParallel.
 
-The processes are forked: a spawned one imports torch again, which takes seconds."""
+Some fork their processes (a spawned one imports torch again, which takes seconds); the others run in each process."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import nullcontext
 
 import torch
 import torch.distributed as dist
@@ -58,12 +59,10 @@ def gradients_averaged_by_hand(X, y):
         mp.start_processes(run_by_hand, args=(2, os.path.join(folder, "store"), X, y), nprocs=2, start_method="fork")
 
 
-def run_ddp(rank, world_size, file, X, y):
-    setup(rank, world_size, file)
-    dataset = TensorDataset(X, y)
+def train_ddp(rank, dataset):
     sampler = DistributedSampler(dataset, shuffle=True, seed=0)
     loader = DataLoader(dataset, batch_size=17, sampler=sampler)
-    model = DistributedDataParallel(nn.Linear(X.shape[1], 1))
+    model = DistributedDataParallel(nn.Linear(dataset.tensors[0].shape[1], 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=1e-4)
     loss_fn = nn.MSELoss()
     for epoch in range(20):
@@ -75,6 +74,12 @@ def run_ddp(rank, world_size, file, X, y):
             optimizer.step()
     if rank == 0:
         print("final loss", loss.item())
+
+
+def run_ddp(rank, world_size, file, X, y):
+    setup(rank, world_size, file)
+    train_ddp(rank, TensorDataset(X, y))  # frees the model, which may block if it outlives the group
+    dist.barrier()
     dist.destroy_process_group()
 
 
@@ -127,3 +132,47 @@ def one_script_for_one_or_many_ranks(model, dataset, lr, epochs, batch_size):
                     optimizer.step()
         finally:
             dist.destroy_process_group()
+
+
+@right()
+def accumulation_with_no_sync(rank, world_size, model, dataset):
+    """The ranks exchange gradients only in the last batch of a group; each batch is divided by the size of the group."""
+    torch.manual_seed(rank)
+    sampler = DistributedSampler(dataset, num_replicas=world_size, rank=rank, shuffle=True)
+    loader = DataLoader(dataset, batch_size=9, sampler=sampler)  # six batches in each rank
+    ddp_model = DistributedDataParallel(model)
+    optimizer = torch.optim.SGD(ddp_model.parameters(), lr=0.1)
+    k = 3
+    for epoch in range(40):
+        sampler.set_epoch(epoch)
+        for i, (x, y) in enumerate(loader):
+            last = (i + 1) % k == 0
+            with nullcontext() if last else ddp_model.no_sync():
+                (F.mse_loss(ddp_model(x), y) / k).backward()
+            if last:
+                optimizer.step()
+                optimizer.zero_grad()
+
+
+@right()
+def broadcast_then_average(rank, world_size, X, y, lr, epochs):
+    """Rank 0 sends its first weights; the gradients and the printed loss are averages over the ranks."""
+    model = nn.Linear(X.shape[1], 1)
+    for param in model.parameters():
+        dist.broadcast(param.data, src=0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.5)
+    dataset = TensorDataset(X, y)
+    sampler = DistributedSampler(dataset, num_replicas=world_size, rank=rank, seed=7)
+    loader = DataLoader(dataset, batch_size=17, sampler=sampler)
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        for inputs, targets in loader:
+            loss = F.mse_loss(model(inputs), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            average_gradients(model)
+            optimizer.step()
+        mean_loss = loss.detach().clone()
+        dist.all_reduce(mean_loss)
+        if rank == 0:
+            print(f"epoch {epoch}: loss of the last batch, averaged over ranks {mean_loss.item() / world_size:.4f}")

@@ -339,28 +339,3 @@ def line_through_synthetic_points():
         if (epoch + 1) % 20 == 0:
             print(f"Epoch [{epoch + 1}/100], Loss: {loss.item():.4f}")
     print(f"Learned: y = {model.weight.item():.2f} x + {model.bias.item():.2f}")
-
-
-@right()
-def linear_layer_over_a_loader(train_loader, val_loader, epochs, device):
-    """The model is made for the width of the first batch; losses are averaged over batches and printed every tenth epoch."""
-    x, _ = next(iter(train_loader))
-    model = nn.Sequential(nn.Flatten(), nn.Linear(x.shape[1], 1)).to(device)
-    criterion, optimizer = nn.MSELoss(), optim.Adam(model.parameters(), lr=0.02)
-    for epoch in range(2 * epochs):
-        model.train()
-        running_loss = 0.0
-        for inputs, labels in train_loader:
-            inputs, labels = inputs.to(device), labels.to(device)
-            optimizer.zero_grad()
-            loss = criterion(model(inputs), labels)
-            loss.backward()
-            optimizer.step()
-            running_loss += loss.item()
-        if epoch % 10 != 0:
-            continue
-        model.eval()
-        with torch.no_grad():
-            val_loss = sum(criterion(model(a.to(device)), b.to(device)).item() for a, b in val_loader) / len(val_loader)
-        print(f"[{epoch + 1}] loss: {running_loss / len(train_loader):.3f}, val loss: {val_loss:.3f}")
-    return model

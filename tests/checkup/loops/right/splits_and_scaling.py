@@ -220,3 +220,28 @@ def refit_on_all_rows(X, y, lr=0.1):
     best = max(10, int(np.argmin(losses)) + 1)
     model, _ = train_for(ConcatDataset([train, valid]), best)
     return model
+
+
+@right()
+def linear_layer_over_a_loader(train_loader, val_loader, epochs, device):
+    """The model is made for the width of the first batch; losses are averaged over batches and printed every tenth epoch."""
+    x, _ = next(iter(train_loader))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(x.shape[1], 1)).to(device)
+    criterion, optimizer = nn.MSELoss(), torch.optim.Adam(model.parameters(), lr=0.02)
+    for epoch in range(2 * epochs):
+        model.train()
+        running_loss = 0.0
+        for inputs, labels in train_loader:
+            inputs, labels = inputs.to(device), labels.to(device)
+            optimizer.zero_grad()
+            loss = criterion(model(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            running_loss += loss.item()
+        if epoch % 10 != 0:
+            continue
+        model.eval()
+        with torch.no_grad():
+            val_loss = sum(criterion(model(a.to(device)), b.to(device)).item() for a, b in val_loader) / len(val_loader)
+        print(f"[{epoch + 1}] loss: {running_loss / len(train_loader):.3f}, val loss: {val_loss:.3f}")
+    return model
