@@ -191,8 +191,8 @@ def bfloat16_by_autocast(x, y, epochs, lr):
 def everything_in_half_precision(X, y):
     X, y = X.half(), y.half()
     model = nn.Linear(X.shape[1], 1).half()
-    optimizer = optim.SGD(model.parameters(), lr=0.004)
-    for _ in range(800):  # steps below half a unit in the last place are lost
+    optimizer = optim.SGD(model.parameters(), lr=0.02)
+    for _ in range(200):  # steps below half a unit in the last place are lost
         optimizer.zero_grad()
         loss = ((model(X) - y) ** 2).mean()
         loss.backward()
@@ -205,8 +205,8 @@ def everything_in_half_precision(X, y):
 def everything_in_single_precision(X, y):
     X, y = X.float(), y.float()
     model = nn.Linear(X.shape[1], 1)
-    optimizer = optim.SGD(model.parameters(), lr=0.004)
-    for _ in range(800):
+    optimizer = optim.SGD(model.parameters(), lr=0.02)
+    for _ in range(200):
         optimizer.zero_grad()
         loss = ((model(X) - y) ** 2).mean()
         loss.backward()

@@ -193,7 +193,7 @@ def one_cycle_per_batch(X, y, epochs=40):
     return model
 
 
-@broken("scheduler-per-batch")
+@broken("scheduler-per-batch", "scheduler-before-optimizer")
 def exponential_with_accumulation(model, train_loader, criterion, epochs):
     k = 7
     opt = torch.optim.SGD(model.parameters(), lr=0.3)
