@@ -9,7 +9,8 @@ import numpy as np
 
 from squarely.checkup.findings import Finding, Remark, SourceLine, Verified
 from squarely.checkup.recorder.trace import Values
-from squarely.checkup.rules.run import Run, proportion
+from squarely.checkup.rules.run import Run
+from squarely.checkup.rules.steps.changes import proportion
 
 _CHANGES = 12  # updates that are compared
 ONE_RANK = ("rows-dropped", "rows-repeated", "sum-for-mean", "accumulation-not-divided", "lr-too-low", "trains-on-validation")

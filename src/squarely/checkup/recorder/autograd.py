@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -74,3 +75,18 @@ def grad_or_none(
             return list(torch.autograd.grad(outputs, inputs, grad_outputs, retain_graph=True, allow_unused=True))
     except RuntimeError:  # a freed graph, or values that an operation in place has changed: the user's own call reports it
         return None
+
+
+@contextmanager
+def without_hooks(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Take the user's hooks from tensors, and put them back: the gradient that autograd computes, before a hook changes it."""
+    hooks = [dict(tensor._backward_hooks or {}) for tensor in tensors]
+    for tensor, known in zip(tensors, hooks, strict=True):
+        if known:
+            tensor._backward_hooks.clear()  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        for tensor, known in zip(tensors, hooks, strict=True):
+            if known:
+                tensor._backward_hooks.update(known)  # type: ignore[union-attr]

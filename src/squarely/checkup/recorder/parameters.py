@@ -30,6 +30,9 @@ class Parameters:
         self.scales: dict[int, float] = {}
         self._gradients: Values = {}  # as last seen
         self._numbers: dict[int, int] = {}
+        self._replaced: list[Tensor] = []  # held, so that no new tensor gets their ids
+        self._passes = 0
+        self._last_use: dict[int, int] = {}  # by parameter: the number of backward passes before its last use
 
     def add_module(self, module: nn.Module) -> int:
         """Register a module's parameters; return the module's number."""
@@ -41,8 +44,8 @@ class Parameters:
 
     def add(self, tensor: Tensor, name: str | None = None, module: nn.Module | None = None) -> int:
         """Register a parameter; return its number."""
-        if id(tensor) not in self._numbers:
-            number = self._numbers[id(tensor)] = len(self._numbers)
+        if id(tensor) not in self._numbers and (module is not None or not self._replace(tensor)):
+            number = self._numbers[id(tensor)] = len(self.tensors)
             self.tensors[number] = tensor
             self.info[number] = ParameterInfo(
                 name=name or f"tensor {number} of shape {tuple(tensor.shape)}",
@@ -54,7 +57,23 @@ class Parameters:
             )
             self.initial[number] = to_array(tensor)
             self.sources[number], self.scales[number] = [], 1.0
+        self._last_use[self._numbers[id(tensor)]] = self._passes
         return self._numbers[id(tensor)]
+
+    def _replace(self, tensor: Tensor) -> bool:
+        """Give a new tensor the number of one that it replaces, as `w = (w - lr * g).requires_grad_()` does after a backward pass."""
+        for number, last in self._last_use.items():
+            known = self.tensors[number]
+            if last < self._passes and not self.info[number].in_module and known.shape == tensor.shape and known.is_leaf:
+                self._replaced.append(known)
+                self.tensors[number] = tensor
+                self._numbers[id(tensor)] = number
+                return True
+        return False
+
+    def count_pass(self) -> None:
+        """Note a backward pass that leaves `grad` alone."""
+        self._passes += 1
 
     def number_of(self, tensor: object) -> int | None:
         """Return the number of a parameter, None for another tensor."""
@@ -94,6 +113,7 @@ class Parameters:
 
     def add_contribution(self, backward: int) -> Values:
         """Return what a backward pass added since `observe_gradients`, and note the pass as a source of these gradients."""
+        self._passes += 1
         before, now = self._gradients, self.gradients()
         change = {number: values - before.get(number, 0.0) for number, values in now.items()}
         change = {number: values for number, values in change.items() if number not in before or values.any()}

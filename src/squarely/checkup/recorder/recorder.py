@@ -16,7 +16,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from squarely.checkup.recorder.autograd import grad_or_none, read_graph
+from squarely.checkup.recorder.autograd import grad_or_none, read_graph, without_hooks
 from squarely.checkup.recorder.formula import add_formula_events
 from squarely.checkup.recorder.loaders import record_loaders
 from squarely.checkup.recorder.parameters import Parameters, to_array
@@ -60,6 +60,10 @@ class Recorder:
         self._depth: list[int] = []  # of modules with parameters: the Forward event of the outermost
         self._known: Values = {}
         self._writes: dict[int, Any] = {}
+        self._gradients_at_write: Values = {}
+        self._sources_at_write: dict[int, tuple[int, ...]] = {}
+        self._scales_at_write: dict[int, float] = {}
+        self._had_state = False
         self._pending: dict[int, Values] = {}  # values before the step of an optimizer
         self.optimizers: list[Optimizer] = []
         self._losses: list[weakref.ref[Tensor]] = []
@@ -250,6 +254,7 @@ class Recorder:
         """Record `loss.backward()`; `call` does it."""
         fields = None
         with self.quiet():
+            self._find_update()
             self.parameters.observe_gradients()
             fields = self._before_backward(loss)
         result = call()
@@ -284,6 +289,7 @@ class Recorder:
                     for tensor, value in pairs
                     if isinstance(tensor, Tensor) and isinstance(value, Tensor) and tensor.is_leaf
                 }
+                self.parameters.count_pass()
                 self._add_backward(fields, change, "grad")
         return result
 
@@ -300,11 +306,13 @@ class Recorder:
             for index, gradient in zip(graph.predictions, gradients or (), strict=bool(gradients))
             if gradient is not None
         }
-        chain = None
-        if gradients and all(gradient is not None for gradient in gradients):
-            chain = self._by_parameter(numbers, grad_or_none(tensors, leaves, [g for g in gradients if g is not None]))
-        squares = self.predictions.mean_squares(graph.predictions) if known else None
-        expected = None if squares is None else self._by_parameter(numbers, grad_or_none([squares], leaves))
+        chain = expected = None
+        with without_hooks(leaves):
+            if gradients and all(gradient is not None for gradient in gradients):
+                chain = self._by_parameter(numbers, grad_or_none(tensors, leaves, [g for g in gradients if g is not None]))
+            squares = self.predictions.mean_squares(graph.predictions) if known else None
+            if squares is not None:
+                expected = self._by_parameter(numbers, grad_or_none([squares], leaves))
         return {
             "loss": float(loss.detach().sum()) if single else float("nan"),
             "forwards": graph.predictions,
@@ -356,6 +364,10 @@ class Recorder:
             return
         number = self.parameters.owner_of(tensor)
         if number is not None:
+            if not self._writes:
+                self._gradients_at_write = self.parameters.observe_gradients()
+                self._sources_at_write = {known: tuple(passes) for known, passes in self.parameters.sources.items()}
+                self._scales_at_write = dict(self.parameters.scales)
             self._writes[number] = user_line()
             return
         pointer = tensor.data_ptr()
@@ -378,6 +390,7 @@ class Recorder:
             self.parameters.observe_gradients()
             numbers = self._parameters_of(optimizer)
             self._pending[id(optimizer)] = self.parameters.values(numbers)
+            self._had_state = _has_state(optimizer)
         self.in_optimizer = not _has_closure(args, kwargs)
 
     def _parameters_of(self, optimizer: Optimizer) -> list[int]:
@@ -407,6 +420,7 @@ class Recorder:
                 before=self._pending.pop(id(optimizer)),
                 after=after,
                 closure=_has_closure(args, kwargs),
+                had_state=self._had_state,
             )
 
     def _find_update(self) -> None:
@@ -416,13 +430,19 @@ class Recorder:
             for number, values in now.items()
             if number in self._known and not np.array_equal(values, self._known[number], equal_nan=True)
         ]
-        if changed:
+        written = [number for number in now if number in changed or (number in self._writes and number in self._known)]
+        if written:
+            known = bool(self._writes) and bool(self._gradients_at_write)
             event = self.add(
                 Update,
-                before={number: self._known[number] for number in changed},
-                after={number: now[number] for number in changed},
+                before={number: self._known[number] for number in written},
+                after={number: now[number] for number in written},
+                gradients=self._gradients_at_write if known else None,
+                sources=self._sources_at_write if known else {},
+                scales=self._scales_at_write if known else {},
             )
-            event.line = next((self._writes[number] for number in changed if number in self._writes), event.line)
+            event.line = next((self._writes[number] for number in written if number in self._writes), event.line)
+        self._writes.clear()
         self._known = now
 
     # Numbers that the loop reads
@@ -451,6 +471,11 @@ def _has_values(module: nn.Module) -> bool:
 def _has_closure(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Return whether `optimizer.step` is called with a closure; `args` begins with the optimizer."""
     return len(args) > 1 or kwargs.get("closure") is not None
+
+
+def _has_state(optimizer: Optimizer) -> bool:
+    tensors = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    return any(bool(tensor.any()) for tensor in tensors)
 
 
 _MODE_MATTERS = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.AlphaDropout)

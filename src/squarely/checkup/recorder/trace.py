@@ -161,6 +161,7 @@ class Step(Event):
         NaN if it was changed otherwise.
     before, after : values of the parameters.
     closure : whether it was called with a closure.
+    had_state : whether it had a momentum or another state before.
     """
 
     optimizer: int
@@ -175,6 +176,7 @@ class Step(Event):
     before: Values
     after: Values
     closure: bool
+    had_state: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -183,11 +185,15 @@ class Update(Event):
 
     Attributes
     ----------
-    before, after : values of the parameters that changed.
+    before, after : values of the parameters that changed, or were written.
+    gradients, sources, scales : as of a Step, at the first write; `gradients` is None if no write was seen or there was no gradient.
     """
 
     before: Values
     after: Values
+    gradients: Values | None = None
+    sources: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    scales: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

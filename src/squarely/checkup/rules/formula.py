@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from squarely.checkup.findings import Finding, Remark, Verified
-from squarely.checkup.rules.run import Run, proportion
+from squarely.checkup.rules.run import Run
+from squarely.checkup.rules.steps.changes import proportion
 
 
 def check_formula(run: Run) -> Iterator[Finding | Remark | Verified]:

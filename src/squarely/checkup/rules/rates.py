@@ -9,7 +9,8 @@ import numpy as np
 
 from squarely.checkup.findings import Finding, Remark, Verified
 from squarely.checkup.recorder.trace import Logged
-from squarely.checkup.rules.run import Run, flatten, proportion
+from squarely.checkup.rules.run import Run
+from squarely.checkup.rules.steps.changes import flatten, proportion
 from squarely.numerics import Array
 
 

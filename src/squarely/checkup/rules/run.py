@@ -7,69 +7,23 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from squarely.checkup.findings import SourceLine
 from squarely.checkup.problem import Problem
 from squarely.checkup.recorder.trace import (
     Backward,
     Comparison,
-    Event,
     Forward,
     LoaderStart,
-    Step,
     Trace,
     Update,
     Values,
 )
 from squarely.checkup.rules.rows import RowNumbers, Rows
+from squarely.checkup.rules.steps.changes import Change, find_changes, flatten
 from squarely.numerics import Array
 
 LR_NAMES = ("lr", "learning_rate", "eta", "alpha", "step_size", "lrate")
 EPOCH_NAMES = ("epochs", "n_epochs", "num_epochs", "max_epochs", "nb_epochs", "epoch")
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Change:
-    """The parameters changed, or an optimizer stepped.
-
-    Attributes
-    ----------
-    index : of the event.
-    step : the Step event; None for an update by hand.
-    before, after : values of the parameters; those of an update by hand are all that changed.
-    new : the backward passes whose contributions are used here first.
-    old : those that an earlier change had used.
-    gradients : what the change used, by parameter.
-    expected : the mean of the gradients of the mean squared error of the `new` passes, weighted by their rows; None where unknown.
-    rows : of the `new` passes together.
-    factor : gradients = factor * expected, NaN if no number does it.
-    lr : of the optimizer's first group; None for an update by hand.
-    line : of the user.
-    """
-
-    index: int
-    step: Step | None
-    before: Values
-    after: Values
-    new: list[Backward]
-    old: list[Backward]
-    gradients: Values
-    expected: Values | None
-    rows: int
-    factor: float
-    lr: float | None
-    line: SourceLine | None
-
-    @property
-    def difference(self) -> Values:
-        """What was added to each parameter."""
-        return {number: after - self.before[number] for number, after in self.after.items()}
-
-    @property
-    def moved(self) -> bool:
-        """Whether any parameter changed."""
-        return any((values != self.before[number]).any() for number, values in self.after.items())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -137,6 +91,11 @@ class Run:
         return self.events(Backward)
 
     @cached_property
+    def updates(self) -> list[Update]:
+        """All changes of parameters without an optimizer."""
+        return self.events(Update)
+
+    @cached_property
     def row_numbers(self) -> RowNumbers:
         """The numbering of the rows."""
         return RowNumbers(self.problem, self.forwards, self.comparisons)
@@ -178,7 +137,7 @@ class Run:
     @cached_property
     def changes(self) -> list[Change]:
         """Steps of optimizers, and updates by hand that follow a backward pass."""
-        return _find_changes(self)
+        return find_changes(self.trace, self.trained)
 
     @cached_property
     def epochs(self) -> list[list[Batch]]:
@@ -237,94 +196,6 @@ class Run:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def flatten(values: Values, numbers: list[int]) -> Array:
-    """Return the values of parameters as one vector; absent ones must be given zeros by the caller."""
-    return np.concatenate([values[number] for number in numbers]) if numbers else np.zeros(0)
-
-
-def proportion(actual: Values, expected: Values, *, tolerance: float = 1e-3) -> float:
-    """Return c where actual = c * expected to `tolerance`, relative to the largest entry; NaN if there is none."""
-    numbers = sorted(set(actual) & set(expected))
-    left, right = flatten(actual, numbers), flatten(expected, numbers)
-    size = float(right @ right)
-    if not numbers or not np.isfinite(left).all() or not np.isfinite(right).all() or size == 0:
-        return np.nan
-    factor = float(left @ right) / size
-    error = np.abs(left - factor * right).max()
-    return factor if error <= tolerance * max(float(np.abs(left).max()), 1e-30) else np.nan
-
-
-def _find_changes(run: Run) -> list[Change]:
-    events = run.trace.events
-    used: dict[int, set[int]] = {}  # by parameter: the backward passes that changes have used
-    last: Backward | None = None
-    changes: list[Change] = []
-    for event in events:
-        if isinstance(event, Backward):
-            last = event
-        elif isinstance(event, Step):
-            changes.append(_change_of_step(events, event, used))
-        elif isinstance(event, Update) and last is not None and last.gradients and run.trained & set(event.after):
-            changes.append(_change_by_hand(events, event, last, used))
-    return changes
-
-
-def _change_of_step(events: list[Event], step: Step, used: dict[int, set[int]]) -> Change:
-    new, old = _split_sources(step.sources, step.parameters, used)
-    return _make_change(events, step, new, old, step.gradients, step=step, lr=step.lrs[0])
-
-
-def _change_by_hand(events: list[Event], update: Update, last: Backward, used: dict[int, set[int]]) -> Change:
-    numbers = [number for number in update.after if number in last.gradients]
-    new, old = _split_sources(last.sources, numbers, used)
-    gradients = {number: last.gradients[number] for number in numbers}
-    return _make_change(events, update, new, old, gradients, step=None, lr=None)
-
-
-def _split_sources(sources: Mapping[int, tuple[int, ...]], numbers: Any, used: dict[int, set[int]]) -> tuple[set[int], set[int]]:
-    new: set[int] = set()
-    old: set[int] = set()
-    for number in numbers:
-        before = used.setdefault(number, set())
-        new |= set(sources.get(number, ())) - before
-        old |= set(sources.get(number, ())) & before
-        before |= set(sources.get(number, ()))
-    return new, old
-
-
-def _make_change(
-    events: list[Event], event: Any, new: set[int], old: set[int], gradients: Values, *, step: Step | None, lr: float | None
-) -> Change:
-    passes: list[Any] = [events[index] for index in sorted(new)]
-    rows = [sum(len(events[index].inputs) for index in one.forwards) for one in passes]  # type: ignore[attr-defined]
-    expected = _mean_gradient(passes, rows)
-    return Change(
-        index=event.index,
-        step=step,
-        before=event.before,
-        after=event.after,
-        new=passes,
-        old=[events[index] for index in sorted(old)],  # type: ignore[misc]
-        gradients=gradients,
-        expected=expected,
-        rows=sum(rows),
-        factor=np.nan if expected is None else proportion(gradients, expected),
-        lr=lr,
-        line=event.line,
-    )
-
-
-def _mean_gradient(passes: list[Backward], rows: list[int]) -> Values | None:
-    gradients = [one.mse_gradient for one in passes]
-    if not passes or sum(rows) == 0 or any(gradient is None for gradient in gradients):
-        return None
-    total: Values = {}
-    for gradient, weight in zip(gradients, rows, strict=True):
-        for number, values in (gradient or {}).items():
-            total[number] = total.get(number, 0.0) + values * (weight / sum(rows))
-    return total
 
 
 def _find_epochs(run: Run) -> list[list[Batch]]:

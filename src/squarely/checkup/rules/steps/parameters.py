@@ -8,14 +8,15 @@ from squarely.checkup.findings import Finding, Remark, Verified
 from squarely.checkup.recorder.trace import Forward, Step
 from squarely.checkup.rules.run import Run
 
+_CUTS = (".detach()", ".item()", "no_grad", ".data", "torch.tensor(", ".numpy()")
+
 
 def check_parameters(run: Run) -> Iterator[Finding | Remark | Verified]:
     """Compare the parameters of the model, of the graph of the loss, and of the optimizers."""
-    findings = [*_another_model(run)]
-    findings += _detached(run)
-    if not findings:
-        findings += _not_trained(run)
-    findings += _never_moves(run)
+    findings = [*_another_model(run), *_detached(run)]
+    findings = findings or [*_not_trained(run)]
+    findings += _never_moves(run, explained=bool(findings))
+    findings += _put_back(run)
     yield from findings
     if run.changes and not findings:
         yield Verified(f"All {len(_model_parameters(run) or run.trained)} parameter tensors of the model are updated.")
@@ -32,14 +33,15 @@ def _in_optimizers(run: Run) -> set[int]:
     return {number for step in run.events(Step) for number in step.parameters}
 
 
+def _ended_elsewhere(run: Run) -> set[int]:
+    """The parameters whose final values are not the first ones."""
+    initial = run.trace.initial
+    return {number for number, values in run.trace.final.items() if number in initial and (values != initial[number]).any()}
+
+
 def _moved(run: Run) -> set[int]:
-    changed = {number for change in run.changes for number, after in change.after.items() if (after != change.before[number]).any()}
-    final = {
-        number
-        for number, values in run.trace.final.items()
-        if number in run.trace.initial and (values != run.trace.initial[number]).any()
-    }
-    return changed | final
+    changed = {number for change in run.changes for number, values in change.difference.items() if values.any()}
+    return changed | _ended_elsewhere(run)
 
 
 def _names(run: Run, numbers: list[int]) -> str:
@@ -50,6 +52,8 @@ def _another_model(run: Run) -> Iterator[Finding]:
     optimized = _in_optimizers(run)
     model = set(_model_parameters(run)) or run.trained
     if not optimized or not model or optimized & (model | run.trained):
+        return
+    if _moved(run) & run.trained:  # the optimizer is not what trains the model
         return
     step = run.events(Step)[0]
     yield Finding(
@@ -72,10 +76,10 @@ def _detached(run: Run) -> Iterator[Finding]:
             evidence=f"The graph of the loss reaches no prediction of the model: {len(unreached)} of {len(run.backwards)} backward "
             "passes give the model no gradient.",
             numbers={"backward_passes": len(run.backwards)},
-            source=run.line_with(".detach()", ".item()", "no_grad", ".data", "torch.tensor(", ".numpy()") or unreached[0].line,
+            source=run.line_with(*_CUTS) or unreached[0].line,
         )
         return
-    cut = [number for number in model if run.trained and number not in run.trained and run.trace.parameters[number].requires_grad]
+    cut = _without_gradient(run, model)
     if cut:
         yield Finding(
             key="graph-detached",
@@ -83,7 +87,7 @@ def _detached(run: Run) -> Iterator[Finding]:
             evidence=f"The loss does not depend on {_names(run, cut)}: the graph is cut between these and the predictions, or the "
             "model does not use them.",
             numbers={"parameters": len(cut)},
-            source=run.line_with(".detach()", "no_grad", ".data", ".numpy()"),
+            source=run.line_with(*_CUTS),
         )
         yield Finding(
             key="parameter-not-trained",
@@ -91,6 +95,16 @@ def _detached(run: Run) -> Iterator[Finding]:
             evidence=f"{_names(run, cut)} never gets a gradient.",
             numbers={"parameters": len(cut)},
         )
+
+
+def _without_gradient(run: Run, model: list[int]) -> list[int]:
+    """The parameters of the model, or beside trained ones in an optimizer, that ask for a gradient and are in no graph."""
+    if not run.trained:
+        return []
+    beside = {number for step in run.events(Step) if run.trained & set(step.parameters) for number in step.parameters}
+    numbers = sorted({*model, *beside} - run.trained)
+    moved = _moved(run)
+    return [number for number in numbers if run.trace.parameters[number].requires_grad and number not in moved]
 
 
 def _not_trained(run: Run) -> Iterator[Finding]:
@@ -117,24 +131,51 @@ def _not_trained(run: Run) -> Iterator[Finding]:
     )
 
 
-def _never_moves(run: Run) -> Iterator[Finding]:
+def _never_moves(run: Run, *, explained: bool) -> Iterator[Finding]:
+    """No parameter ever changes. `explained` means that another finding is the reason."""
     parameters = set(_model_parameters(run)) | run.trained
     if not parameters or parameters & _moved(run) or not (run.backwards or run.trace.steps):
         return
     steps, passes = run.trace.steps, run.trace.backwards
     last = run.events(Step)[-1].line if run.events(Step) else (run.backwards[-1].line if run.backwards else None)
-    if not passes:
-        reason = "There is no backward pass, so there is no gradient."
-    elif not steps:
-        reason = "Nothing updates the parameters: no optimizer steps."
-    elif all(step.lrs and max(step.lrs) == 0 for step in run.events(Step)):
-        reason = "The learning rate is 0."
-    else:
-        reason = "No step changes a parameter of the model."
+    empty = any(not change.new and not change.old for change in run.changes) and _computes_gradients(run)
     yield Finding(
         key="weights-never-move",
-        confidence="certain",
-        evidence=f"After {steps} steps and {passes} backward passes every parameter of the model has its first value. {reason}",
+        confidence="likely" if explained or empty else "certain",
+        evidence=f"After {steps} steps and {passes} backward passes every parameter of the model has its first value. {_reason(run)}",
         numbers={"steps": steps, "backward_passes": passes, "forward_passes": len(run.events(Forward))},
         source=last,
+    )
+
+
+def _computes_gradients(run: Run) -> bool:
+    return any(values.any() for backward in run.backwards for values in backward.contribution.values())
+
+
+def _reason(run: Run) -> str:
+    if not run.trace.backwards:
+        return "There is no backward pass, so there is no gradient."
+    if not run.trace.steps and not run.changes:
+        return "Nothing updates the parameters: no optimizer steps."
+    if not _computes_gradients(run):
+        return "Every gradient is 0."
+    steps = run.events(Step)
+    if steps and all(step.lrs and max(step.lrs) == 0 for step in steps):
+        return "The learning rate is 0."
+    return "No step changes a parameter of the model."
+
+
+def _put_back(run: Run) -> Iterator[Finding]:
+    """Steps change the parameters, and they end with their first values."""
+    trained = {number for change in run.changes for number, values in change.difference.items() if values.any()} & run.trained
+    if not trained or trained & _ended_elsewhere(run) or not trained & set(run.trace.final) or run.trace.truncated:
+        return
+    moves = sum(change.moved for change in run.changes)
+    yield Finding(
+        key="weights-never-move",
+        confidence="likely",
+        evidence=f"{moves} updates change the parameters, and the loop ends with the values with which it began: something puts "
+        "the first values back.",
+        numbers={"steps": moves},
+        source=run.line_with("load_state_dict", "copy_("),
     )
