@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from squarely.checkup.recorder.graphs import Graphs
 
 MAX_NODES = 4000
 
@@ -30,8 +32,8 @@ class LossGraph:
     functions: tuple[str, ...]
 
 
-def read_graph(loss: Tensor, predictions: Mapping[object, int]) -> LossGraph:
-    """Walk the graph of a loss. `predictions` maps the `grad_fn` of each prediction to its number."""
+def read_graph(loss: Tensor, predictions: Graphs) -> LossGraph:
+    """Walk the graph of a loss; `predictions` maps the `grad_fn` of each prediction to its number."""
     if loss.grad_fn is None:
         return LossGraph((), (loss,) if loss.requires_grad else (), (), ())
     found, direct, functions = set(), [], []
@@ -50,7 +52,7 @@ def read_graph(loss: Tensor, predictions: Mapping[object, int]) -> LossGraph:
     return LossGraph(tuple(sorted(found)), tuple(leaves.values()), tuple(direct), tuple(functions))
 
 
-def _walk(start: object, stop: Mapping[object, int] | tuple[()] = ()) -> list[object]:
+def _walk(start: object, stop: Graphs | tuple[()] = ()) -> list[object]:
     reached, waiting, order = {start}, [start], []
     while waiting and len(order) < MAX_NODES:
         node = waiting.pop()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from squarely.checkup.recorder.graphs import Graphs
 from squarely.checkup.recorder.parameters import to_array
 from squarely.checkup.recorder.trace import Comparison, Forward
 
@@ -17,8 +18,9 @@ class Predictions:
     """Follows predictions from the forward pass to the loss. Drops the tensors when a backward pass has used them."""
 
     def __init__(self) -> None:
-        self.nodes: dict[object, int] = {}  # the grad_fn of each prediction: its Forward event
+        self.graphs = Graphs()
         self.tensors: dict[int, Tensor] = {}  # by Forward event: its predictions, until they are used
+        self._turns: dict[int, int] = {}  # by Forward event, as long as its tensors
         self._forwards: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._pairs: dict[int, list[tuple[int, Tensor, Tensor]]] = {}
         self._pair_events: dict[int, list[int]] = {}
@@ -52,8 +54,9 @@ class Predictions:
             if tensor.numel() == len(event.inputs):
                 event.outputs = to_array(tensor)
             if tensor.grad_fn is not None:
-                self.nodes[tensor.grad_fn] = event.index
+                self.graphs.add(tensor.grad_fn, event.index)
                 self.tensors[event.index] = tensor
+                self._turns[event.index] = self.graphs.turn
 
     def add_pair(self, event: Comparison, predictions: Tensor, targets: Tensor) -> None:
         """Note that predictions met targets."""
@@ -76,8 +79,15 @@ class Predictions:
                 losses.append(difference.square().mean())
             return torch.stack([loss.double() for loss in losses]).mean()
 
+    def begin_forward(self) -> None:
+        """Drop the tensors of old forward passes, such as evaluations with gradients, when a turn begins."""
+        if self.graphs.backward_is_last:
+            self.release([forward for forward, turn in self._turns.items() if self.graphs.is_old(turn - 1)])
+        self.graphs.begin_forward()
+
     def release(self, forwards: Iterable[int]) -> None:
-        """Drop the tensors of forward passes that a backward pass has used."""
+        """Drop the tensors of forward passes, as when a backward pass has used them."""
         for forward in forwards:
             self.tensors.pop(forward, None)
+            self._turns.pop(forward, None)
             self._pairs.pop(forward, None)

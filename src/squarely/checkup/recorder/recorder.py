@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -42,7 +41,7 @@ from squarely.numerics import Array
 MAX_BACKWARDS = 400  # later events are counted alone: what a loop does wrong it does early
 
 
-class RunStopped(BaseException):  # noqa: N818
+class RunStopped(BaseException):
     """Ends a loop of which enough is recorded."""
 
 
@@ -66,8 +65,6 @@ class Recorder:
         self._had_state = False
         self._pending: dict[int, Values] = {}  # values before the step of an optimizer
         self.optimizers: list[Optimizer] = []
-        self._losses: list[weakref.ref[Tensor]] = []
-        self._sums: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self._used_forwards: set[int] = set()
         self._formula_weights: dict[int, Array] = {}
 
@@ -90,6 +87,7 @@ class Recorder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
         self._find_update()
+        self.trace.graphs_alive, self.trace.graphs_kept = self.predictions.graphs.alive, self.predictions.graphs.kept
         self.trace.parameters = self.parameters.info
         for number, tensor in self.parameters.tensors.items():
             self.parameters.info[number].requires_grad = tensor.requires_grad
@@ -134,7 +132,7 @@ class Recorder:
                 self._depth.append(self._depth[-1])
                 return
             event = self._add_forward(inputs, module=number, module_name=type(module).__name__)
-            event.training = all(inner.training for inner in module.modules())
+            event.training = all(inner.training for inner in module.modules() if not _is_frozen(inner))
             event.mode_matters = any(isinstance(inner, _MODE_MATTERS) for inner in module.modules())
             self._depth.append(event.index)
 
@@ -150,6 +148,7 @@ class Recorder:
 
     def _add_forward(self, inputs: Tensor | None, *, module: int | None, module_name: str) -> Forward:
         self._find_update()
+        self.predictions.begin_forward()
         event: Forward = self.add(
             Forward,
             inputs=torch.zeros(0, 0).numpy().astype(float),
@@ -263,9 +262,6 @@ class Recorder:
         with self.quiet():
             change = self.parameters.add_contribution(len(self.trace.events))
             self._add_backward(fields, change, "backward")
-            self._losses = [known for known in self._losses if known() is not None]
-            self._losses.append(weakref.ref(loss))
-            self.trace.losses_alive = max(self.trace.losses_alive, len(self._losses))
         return result
 
     def record_grad(self, call: Callable[[], Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -294,7 +290,7 @@ class Recorder:
         return result
 
     def _before_backward(self, loss: Tensor) -> dict[str, Any]:
-        graph = read_graph(loss, self.predictions.nodes)
+        graph = read_graph(loss, self.predictions.graphs)
         numbers = [self.parameters.add(tensor) for tensor in graph.leaves]
         leaves = list(graph.leaves)
         tensors = [self.predictions.tensors[index] for index in graph.predictions if index in self.predictions.tensors]
@@ -336,6 +332,7 @@ class Recorder:
         self.trace.backwards += 1
         self._used_forwards.update(fields["forwards"])
         self.predictions.release(fields["forwards"])
+        self.predictions.graphs.note_backward()
         index = len(self.trace.events)
         sources = self.parameters.sources if by_call == "backward" else {number: [index] for number in contribution}
         self.add(
@@ -452,15 +449,6 @@ class Recorder:
         if tensor.numel() == 1 and tensor.is_floating_point():
             self.add(Logged, value=value, is_loss=tensor.requires_grad or tensor.dim() == 0)
 
-    def record_sum(self, tensors: list[Tensor], result: Tensor) -> None:
-        """Record that a loss with a graph is added to a sum that was begun before the last backward pass."""
-        if result.grad_fn is None or result.numel() != 1:
-            return
-        ages = [entry[1] for tensor in tensors if (entry := self._sums.get(id(tensor))) is not None and entry[0]() is tensor]
-        if ages and min(ages) < self.trace.backwards:
-            self.trace.loss_sums += 1
-        self._sums[id(result)] = (weakref.ref(result), self.trace.backwards)
-
 
 def _has_values(module: nn.Module) -> bool:
     """Return whether a module has parameters, and these have values: not those of a transformation of `torch.func`."""
@@ -476,6 +464,11 @@ def _has_closure(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
 def _has_state(optimizer: Optimizer) -> bool:
     tensors = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
     return any(bool(tensor.any()) for tensor in tensors)
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    """Return whether a batch normalization does not learn; it may stay in evaluation mode."""
+    return isinstance(module, nn.modules.batchnorm._NormBase) and not any(tensor.requires_grad for tensor in module.parameters())
 
 
 _MODE_MATTERS = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase, nn.AlphaDropout)

@@ -39,7 +39,6 @@ COMPARISONS = {
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "nll_loss", "gaussian_nll_loss",
     "poisson_nll_loss", "kl_div", "pairwise_distance", "cosine_similarity", "dist", "sub_", "__isub__", "hinge_embedding_loss",
 }  # fmt: skip
-SUMS = {"add", "__add__", "__radd__", "add_", "__iadd__"}
 READS = {"item", "__float__"}
 
 
@@ -69,7 +68,7 @@ class TorchCalls(TorchFunctionMode):
         return result
 
 
-def _observe(  # noqa: C901, PLR0912, PLR0917 (a table of what each function tells)
+def _observe(  # noqa: C901, PLR0917 (a table of what each function tells)
     recorder: Recorder, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
 ) -> None:
     if name in {"__set__", "__get__"}:
@@ -92,9 +91,7 @@ def _observe(  # noqa: C901, PLR0912, PLR0917 (a table of what each function tel
             return
         if name in SAME_VALUES | ARITHMETIC and tensors:
             recorder.follow_prediction(name, tensors, result)
-        if name in SUMS:
-            recorder.record_sum(tensors, result)
-        if name.endswith("_") and not name.startswith("_") or name == "__isub__":
+        if (name.endswith("_") and not name.startswith("_")) or name == "__isub__":
             recorder.record_write(args[0] if args else None, name)
 
 

@@ -272,8 +272,8 @@ class Trace:
     initial, final : values of the parameters when first seen and at the end.
     steps, backwards : all of the run, also those after the limit of `events`.
     truncated : whether the run went on after the limit.
-    losses_alive : the largest number of tensors on which `backward` had been called that existed at one time.
-    loss_sums : how many times a sum of losses with a graph grew by another loss.
+    graphs_alive : the largest number of graphs, older than the last two batches, that were in memory at one time.
+    graphs_kept : how many graphs were in memory when two later batches had been trained on.
     functional_calls : operations inside transformations of `torch.func`, whose values cannot be read.
     failures : what the recorder could not read.
     warnings : messages of warnings.
@@ -286,8 +286,8 @@ class Trace:
     steps: int = 0
     backwards: int = 0
     truncated: bool = False
-    losses_alive: int = 0
-    loss_sums: int = 0
+    graphs_alive: int = 0
+    graphs_kept: int = 0
     functional_calls: int = 0
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -28,7 +28,8 @@ def _no_train_mode(run: Run) -> Iterator[Finding]:
     yield Finding(
         key="no-train-mode",
         confidence="certain" if flips or any(event.mode_matters for event in wrong) else "likely",
-        evidence=f"{len(wrong)} of {len(training)} forward passes that are trained on run in evaluation mode, from number {first} on.",
+        evidence=f"{len(wrong)} of {len(training)} forward passes that are trained on run in evaluation mode, "
+        f"from number {first} on.",
         numbers={"first": first, "expected_in_evaluation_mode": 0, "found_in_evaluation_mode": len(wrong)},
         source=evaluated or wrong[0].line,
     )
@@ -87,19 +88,15 @@ def _grad_in_validation(run: Run) -> Iterator[Finding]:
 
 
 def _graph_kept(run: Run) -> Iterator[Finding]:
-    passes = run.trace.backwards
-    kept = run.trace.losses_alive
-    sums = run.trace.loss_sums
-    if passes >= 6 and (kept > 0.5 * min(passes, 12) and kept > 5):
-        text = f"{kept} losses with their graphs are in memory at the same time, after {passes} backward passes."
-    elif passes >= 6 and sums > 0.4 * min(passes, 400):
-        text = f"A sum of losses grows by a loss with its graph {sums} times in {passes} backward passes."
-    else:
+    passes, alive, kept = run.trace.backwards, run.trace.graphs_alive, run.trace.graphs_kept
+    if passes < 6 or not (alive >= 5 or (alive >= 2 and kept >= 0.3 * min(passes, 400))):
         return
+    repeated = any(backward.repeated for backward in run.backwards)  # a sum of losses, on which backward is called again
     yield Finding(
         key="graph-kept",
-        confidence="certain",
-        evidence=text,
-        numbers={"expected": 1, "found": max(kept, sums)},
-        source=run.line_with("+= loss", ".append(loss", "+ loss", "append(l)", "+= l") or run.backwards[0].line,
+        confidence="possible" if repeated else "certain",
+        evidence=f"{kept} graphs of earlier forward passes stay in memory while later batches are trained on, {alive} at one time. "
+        "A loop that keeps numbers alone has none.",
+        numbers={"expected": 0, "found": alive},
+        source=run.line_with("+= loss", ".append(loss", "+ loss", "append(l)", "+= l", ".append(") or run.backwards[0].line,
     )
