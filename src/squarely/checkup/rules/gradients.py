@@ -107,8 +107,9 @@ def _empty(run: Run) -> Iterator[Finding]:
         return
     change = empty[-1]
     zeros = [event.index for event in run.events(ZeroGrad) if event.index < change.index]
-    forwards = [event.index for event in run.events(Forward) if event.index < change.index]
-    first = "step-before-backward" if not zeros or (forwards and forwards[-1] > zeros[-1]) else "zero-grad-before-step"
+    forward = max((event.index for event in run.events(Forward) if event.index < change.index), default=-1)
+    is_early = any(forward in backward.forwards and backward.index > change.index for backward in run.backwards)
+    first = "step-before-backward" if not zeros or is_early else "zero-grad-before-step"
     second = "zero-grad-before-step" if first == "step-before-backward" else "step-before-backward"
     line = next((event.line for event in reversed(run.events(ZeroGrad)) if event.index < change.index), change.line)
     text = f"{len(empty)} of {len(run.changes)} steps find no gradient, although {run.trace.backwards} backward passes ran."
