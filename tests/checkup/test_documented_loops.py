@@ -18,8 +18,6 @@ import torch.distributed as dist
 
 from tests.support.mistakes_in_loops import EXAMPLES, PAGE, ROOT, code_of, loops_of, page, with_example
 
-EXAMINED = False  # whether the checkup runs loops
-
 CLOSE = 0.01
 FAR = {  # the mistakes that keep the weights from least squares here; the others show in reports, rates, time or memory
     "no-zero-grad", "backward-on-accumulated-loss", "step-before-backward", "zero-grad-before-step", "graph-detached",
@@ -30,7 +28,6 @@ FAR = {  # the mistakes that keep the weights from least squares here; the other
 CORRECTED_ELSEWHERE = {
     "undeclared-weight-decay",  # declares a penalty
     "undeclared-momentum",  # declares it, and needs more epochs
-    "state-carried-over",  # returns losses of models of its own
 }
 
 
@@ -59,7 +56,7 @@ def test_every_key_has_a_section_with_two_short_loops():
             assert f"\n*{part}.* " in text, key
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def process_group(tmp_path_factory):
     """One process, for the loops that average gradients over processes."""
     dist.init_process_group("gloo", init_method=f"file://{tmp_path_factory.mktemp('group') / 'file'}", rank=0, world_size=1)
@@ -127,14 +124,12 @@ def test_the_loops_run(key):
         assert distance_of(right) < CLOSE
 
 
-@pytest.mark.skipif(not EXAMINED, reason="the checkup does not run loops yet")
 @pytest.mark.parametrize("key", MISTAKES)
 def test_the_checkup_names_the_mistake(key):
     found = sq.checkup(loops_of(key)[0])
     assert key in [finding.key for finding in found.findings][:2], str(found)
 
 
-@pytest.mark.skipif(not EXAMINED, reason="the checkup does not run loops yet")
 @pytest.mark.parametrize("key", MISTAKES)
 def test_the_corrected_loop_has_no_mistake(key):
     found = sq.checkup(loops_of(key)[1])

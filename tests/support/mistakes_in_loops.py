@@ -53,6 +53,7 @@ def loops_of(key: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 def code_of(loop: Callable[..., Any]) -> str:
     """Return a loop as the page shows it: as a function called train, with the imports that it needs."""
     source = inspect.getsource(loop).replace(f"def {loop.__name__}(", "def train(").replace("_epoch", "epoch")
+    source = source.replace("  # noqa: B008", "").replace(", strict=True)", ")")
     imports = "".join(line for name, line in _IMPORTS.items() if re.search(rf"(?<![\w.]){re.escape(name)}", source))
     return f"{imports}\n\n{source}" if imports else source
 

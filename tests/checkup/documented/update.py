@@ -57,29 +57,23 @@ def weights_never_move_corrected(model, loader, criterion, optimizer, epochs):
             optimizer.step()
 
 
-def state_carried_over(model, X, y, criterion, epochs):
-    losses = {}
-    for lr in (0.05, 0.1):
-        optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-        for _epoch in range(epochs):
-            optimizer.zero_grad()
-            criterion(model(X), y).backward()
-            optimizer.step()
-        losses[lr] = criterion(model(X), y).item()
-    return losses
+def state_carried_over(X, y, criterion, lr, epochs, model=torch.nn.Linear(3, 1)):  # noqa: B008
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)  # Python makes a default once, for all calls
+    for _epoch in range(epochs):
+        optimizer.zero_grad()
+        criterion(model(X), y).backward()
+        optimizer.step()
+    return model
 
 
-def state_carried_over_corrected(X, y, criterion, epochs):
-    losses = {}
-    for lr in (0.05, 0.1):
-        model = torch.nn.Linear(X.shape[1], 1)
-        optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-        for _epoch in range(epochs):
-            optimizer.zero_grad()
-            criterion(model(X), y).backward()
-            optimizer.step()
-        losses[lr] = criterion(model(X), y).item()
-    return losses
+def state_carried_over_corrected(X, y, criterion, lr, epochs):
+    model = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    for _epoch in range(epochs):
+        optimizer.zero_grad()
+        criterion(model(X), y).backward()
+        optimizer.step()
+    return model
 
 
 def sum_for_mean(model, loader, optimizer, epochs):
@@ -157,13 +151,15 @@ def gradient_clipped_corrected(model, X, y, criterion, optimizer, epochs):
         optimizer.step()
 
 
-def undeclared_momentum(model, X, y, criterion, optimizer, epochs):
+def undeclared_momentum(model, X, y, criterion, lr, epochs):
+    smooth = [torch.zeros_like(p) for p in model.parameters()]
     for _epoch in range(epochs):
-        for p in model.parameters():
-            if p.grad is not None:
-                p.grad *= 0.9  # instead of zero_grad()
+        model.zero_grad()
         criterion(model(X), y).backward()
-        optimizer.step()
+        with torch.no_grad():
+            for p, g in zip(model.parameters(), smooth, strict=True):
+                g.mul_(0.9).add_(p.grad)  # against the noise of batches
+                p -= lr * g
 
 
 def undeclared_momentum_corrected(model, X, y, criterion, lr, epochs):

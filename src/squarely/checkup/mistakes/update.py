@@ -37,10 +37,9 @@ UPDATE = (
         mark="The first weights of the second run, or the momentum of its optimizer, are the last of the first run.",
         effect="The second run does not start at its own first weights, so the runs cannot be compared: the later one looks "
         "better.",
-        fix="Make the model and the optimizer inside the loop over runs:\n"
-        "    for lr in rates:\n"
-        "        model = make_model()\n"
-        "        optimizer = torch.optim.SGD(model.parameters(), lr=lr)",
+        fix="Make a new model and a new optimizer for each run:\n"
+        "    model = torch.nn.Linear(X.shape[1], 1)\n"
+        "    optimizer = torch.optim.SGD(model.parameters(), lr=lr)",
     ),
     Mistake(
         key="sum-for-mean",
