@@ -320,6 +320,16 @@ def converts(X, y):
     return torch.from_numpy(X)
 
 
+def test_a_helper_in_another_file_of_the_user_counts(elsewhere):
+    Path("groups_of_mine.py").write_text("import torch\ndef setup():\n    torch.distributed.init_process_group('gloo')")
+    Path("loop_of_mine.py").write_text("import groups_of_mine as groups\ndef train(model):\n    groups.setup()")
+    Path("other_loop_of_mine.py").write_text("from groups_of_mine import setup\ndef train(model):\n    setup()")
+    for name in ("loop_of_mine", "other_loop_of_mine"):
+        target = load_target(f"{name}:train")
+        assert target.wants_processes
+        assert target.starts_group
+
+
 def test_which_loops_are_for_several_processes():
     wanted = {each.__name__: load_target(each).wants_processes for each in (with_group, reduces, starts, spawns, descend)}
     assert wanted == {"with_group": True, "reduces": True, "starts": True, "spawns": False, "descend": False}
