@@ -12,6 +12,7 @@ from squarely.checkup.fixtures.names import UNDERSTOOD, find_fixture, understood
 from squarely.checkup.fixtures.objects import _BUILDERS, SCALARS, make_objects, set_seeds
 from squarely.checkup.fixtures.targets import load_target
 from squarely.checkup.problem import make_problem
+from squarely.errors import OptionError
 
 PROBLEM = make_problem()
 
@@ -238,9 +239,35 @@ def validated(test_data, val_data):
     return X
 
 
+def handed_on(data):
+    return iterated(data)
+
+
+def split(train, val):
+    iterated(train)
+    return val
+
+
+def with_mode(loader, train):
+    return loader if train else None
+
+
+def by_type(m: torch.nn.Module, d: torch.utils.data.DataLoader, o: "torch.optim.Optimizer", val_data: torch.utils.data.DataLoader):
+    return m, d, o, val_data
+
+
+def name_before_type(ema_model: torch.nn.Module, loss: float):
+    return ema_model, loss
+
+
 @pytest.mark.parametrize(
     ("function", "fixtures"),
     [
+        (handed_on, {"data": "loader"}),
+        (split, {"train": "loader", "val": "validation_loader"}),
+        (with_mode, {"loader": "loader", "train": "yes"}),
+        (by_type, {"m": "model", "d": "loader", "o": "optimizer", "val_data": "validation_loader"}),
+        (name_before_type, {"ema_model": "ema_model", "loss": "criterion"}),
         (iterated, {"data": "loader"}),
         (enumerated, {"data": "loader"}),
         (beside_y, {"data": "X", "labels": "y"}),
@@ -298,6 +325,11 @@ def test_a_model_and_its_optimizer_of_the_user_stay_together():
     model, optimizer = call(two_models, given).returned
     assert optimizer.param_groups[0]["params"] == [model.weight, model.bias]
     assert mine.weight is not model.weight
+
+
+def test_a_class_in_place_of_a_model_is_named():
+    with pytest.raises(OptionError, match=r"fixtures={'model': <class 'torch.nn.modules.linear.Linear'>} is not a model"):
+        raise call(two_models, {"net": torch.nn.Linear}).error
 
 
 def test_a_value_that_cannot_be_copied_is_passed_as_it_is():

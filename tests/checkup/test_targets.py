@@ -163,6 +163,20 @@ def test_a_fit_without_names_gets_X_and_y():
     assert call(AnyFit()).returned == ([(107, 3), (107, 1)], {})
 
 
+class AnyConstructor:
+    def __init__(self, *args, **options):
+        self.options = options
+
+    def fit(self, X, y):
+        return self.options
+
+
+def test_a_constructor_of_any_options_gets_none_and_those_of_the_user():
+    assert call(AnyConstructor).returned == {}
+    target = load_target(AnyConstructor, {"hidden": 3})
+    assert target.call(make_objects(PROBLEM, {"hidden": 3})).returned == {"hidden": 3}
+
+
 def test_a_fit_of_scikit_learn():
     linear_model = pytest.importorskip("sklearn.linear_model")
     fitted = load_target(linear_model.LinearRegression()).call(make_objects(make_problem(as_numpy=True, target_ndim=1))).returned
@@ -221,6 +235,15 @@ def test_a_text_names_a_function_of_a_module_or_of_a_file(mine):
         assert found.error is None
         assert 0 < found.returned < 10
     assert load_target("pack.my_train:Trainer").call(make_objects(PROBLEM)).returned == "fitted"
+
+
+def test_a_module_reads_no_arguments_of_ours(elsewhere, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["squarely", "checkup", "reads_arguments.py:train"])
+    Path("reads_arguments.py").write_text(
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--lr', default=0.3)\n"
+        "arguments = parser.parse_args()\ndef train(X):\n    return arguments.lr"
+    )
+    assert call("reads_arguments.py:train").returned == 0.3
 
 
 def test_a_script_runs_as_main_in_its_folder(mine, capsys):
@@ -320,8 +343,20 @@ def converts(X, y):
     return torch.from_numpy(X)
 
 
+def test_a_helper_in_another_file_of_the_user_counts(elsewhere):
+    Path("groups_of_mine.py").write_text("import torch\ndef setup():\n    torch.distributed.init_process_group('gloo')")
+    Path("loop_of_mine.py").write_text("import groups_of_mine as groups\ndef train(model):\n    groups.setup()")
+    Path("other_loop_of_mine.py").write_text("from groups_of_mine import setup\ndef train(model):\n    setup()")
+    for name in ("loop_of_mine", "other_loop_of_mine"):
+        target = load_target(f"{name}:train")
+        assert target.wants_processes
+        assert target.starts_group
+
+
 def test_which_loops_are_for_several_processes():
     wanted = {each.__name__: load_target(each).wants_processes for each in (with_group, reduces, starts, spawns, descend)}
+    assert load_target(spawns).starts_processes
+    assert not load_target(with_group).starts_processes
     assert wanted == {"with_group": True, "reduces": True, "starts": True, "spawns": False, "descend": False}
     assert load_target(starts).starts_group
     assert not load_target(reduces).starts_group
@@ -523,6 +558,12 @@ def asks(model):
     raise EOFError
 
 
+def stops(model):
+    import bdb
+
+    raise bdb.BdbQuit
+
+
 def returns_a_coroutine(model):
     return is_async(model, model)
 
@@ -537,6 +578,7 @@ def returns_a_generator(loader):
         (raises, "mine"),
         (leaves, "leaves calls sys.exit(3). Let it return instead."),
         (asks, "asks reads standard input, and there is none in a checkup. Give the value as an argument."),
+        (stops, "stops stops in a debugger, as breakpoint() does, and there is no terminal in a checkup. Remove that line."),
         (returns_a_coroutine, "returns_a_coroutine is async; nothing runs until it is awaited."),
         (returns_a_generator, "returns_a_generator is a generator; nothing runs until it is iterated."),
     ],

@@ -118,9 +118,12 @@ def _require_training(target: Target, run: Run) -> None:
     """Raise an InputError for a loop in which nothing that trains was recorded."""
     if run.trace.backwards or run.trace.steps or run.trace.functional_calls or run.comparisons:
         return
+    advice = "Give the function that contains the training loop."
+    if target.starts_processes:
+        advice = "It starts processes, which are not recorded: give the function that they run, with parameters rank and world_size."
     raise InputError(
         f"{target.name} trains nothing: it compares no predictions with targets, computes no gradient and takes no step of an "
-        "optimizer. Give the function that contains the training loop."
+        f"optimizer. {advice}"
     )
 
 
