@@ -15,6 +15,7 @@ from pathlib import Path
 
 from squarely.errors import SquarelyError
 from squarely.show import escape_controls
+from tests.support.bad_answers import ANSWERS
 from tests.support.bad_bootstrap import BOOTSTRAP
 from tests.support.bad_covariances import COVARIANCES
 from tests.support.bad_data import FRAMES, VALUES
@@ -50,6 +51,7 @@ ROWS = [
         "prediction": PREDICTIONS,
         "diagnostic": DIAGNOSTICS,
         "effect": EFFECTS,
+        "answer": ANSWERS,
     }.items()
     for row in rows
 ]
@@ -87,6 +89,7 @@ _TITLES = {
     "prediction": "Limits of predictions",
     "diagnostic": "Diagnostics",
     "effect": "Effects and average predictions",
+    "answer": "Answers made elsewhere",
 }
 _LONGEST = 60
 _FOREIGN_TEXT = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
@@ -114,7 +117,7 @@ def _describe_input(row: Row) -> str:
         text = row.formula if isinstance(row.formula, str) else repr(row.formula)
     elif row.kind == "option" and not row.options:
         text = row.formula
-    elif row.kind in ("option", "hypothesis", "prediction", "diagnostic"):
+    elif row.kind in ("option", "hypothesis", "prediction", "diagnostic", "answer"):
         text = ", ".join(f"{name}={value!r}" for name, value in row.options.items())
     elif row.formula != "y ~ x":
         text = row.formula

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 import squarely as sq
-from squarely.errors import DataError, FormulaError, OptionError, SquarelyError
+from squarely.errors import DataError, FormulaError, InputError, OptionError, SquarelyError
 
 USUAL = dict.fromkeys(("file", "frame", "value", "name", "encoding"), DataError) | {
     "formula": FormulaError,
@@ -22,6 +22,7 @@ USUAL = dict.fromkeys(("file", "frame", "value", "name", "encoding"), DataError)
     "prediction": OptionError,
     "diagnostic": OptionError,
     "effect": OptionError,
+    "answer": InputError,
 }
 NO_OBJECTS = "the command line has paths and text only"
 NOT_IN_CSV = "a CSV file cannot hold it"
