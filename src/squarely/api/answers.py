@@ -34,7 +34,11 @@ def certify_params(formula: Any, data: Any, options: dict[str, Any], tau: float)
             is_training = name in TrainOptions.__annotations__
             why = "is an option of training, and params= is an answer that is made already. Leave it out."
             advice = suggest_name(name, (*_OPTIONS, "tau", "params", "scaler"))
-            raise OptionError(f"{name}={show_value(options[name])} {why}" if is_training else f"{name!r} is not an option of certify with params=. {advice}")
+            raise OptionError(
+                f"{name}={show_value(options[name])} {why}"
+                if is_training
+                else f"{name!r} is not an option of certify with params=. {advice}"
+            )
     if isinstance(formula, Fit) and data is None:
         if options:
             raise OptionError(f"{next(iter(options))}= has no effect on a fit that is made already. Leave it out.")

@@ -138,7 +138,11 @@ class Certificate:
         slope, bound, predicted = self.slope, self.bound, self.predicted_gap
         left = [self._describe_same_rows(), ("Digits of least squares:", str(int(self.digits)))]
         left += [] if self.evidence.startswith(("independent", "not known")) else [("Evidence:", self.evidence)]
-        right = [] if bound is None or not np.isfinite(bound.standard_errors) else [("Gap at most:", f"{bound.standard_errors:.2e} std err")]
+        right = (
+            []
+            if bound is None or not np.isfinite(bound.standard_errors)
+            else [("Gap at most:", f"{bound.standard_errors:.2e} std err")]
+        )
         if predicted is not None:
             right.append(("Gap predicted:", f"{largest_gap(predicted, self.bse):.2e} std err"))
         if slope is not None:
