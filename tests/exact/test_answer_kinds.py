@@ -266,7 +266,7 @@ def test_a_scaler_that_is_refused(fit, scaler, words):
 
 def test_arguments_that_do_not_go_together(fit):
     params = READ["dict"]
-    with pytest.raises(OptionError, match=r"lr= is an option of training, and params= is an answer that is made already"):
+    with pytest.raises(OptionError, match=r"lr=0\.1 is an option of training, and params= is an answer that is made already"):
         sq.certify(FORMULA, CARS, params=params, lr=0.1)
     with pytest.raises(OptionError, match=r"'wher' is not an option of certify with params=\. Did you mean 'where'\?"):
         sq.certify(FORMULA, CARS, params=params, wher="weight > 1")

@@ -59,7 +59,7 @@ def test_every_verdict_is_on_its_page():
     page = (ROOT / "docs" / "certificate.md").read_text()
     documented = sq.Certificate.__doc__.split("verdict : ")[1].split("cause :")[0]
     verdicts = set(re.findall(r'"([a-z0-9 ]+)"', documented))
-    assert len(verdicts) == 15
+    assert len(verdicts) == 19
     shown = {line.split(":")[0] for block in re.findall(r"```text\n(.*?)```", page, re.DOTALL)[1:] for line in block.splitlines()}
     assert {verdict for verdict in verdicts if verdict not in shown} == set()
 

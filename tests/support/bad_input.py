@@ -15,6 +15,7 @@ from pathlib import Path
 
 from squarely.errors import SquarelyError
 from squarely.show import escape_controls
+from tests.support.bad_answers import ANSWERS
 from tests.support.bad_bootstrap import BOOTSTRAP
 from tests.support.bad_covariances import COVARIANCES
 from tests.support.bad_data import FRAMES, VALUES
@@ -52,6 +53,7 @@ ROWS = [
         "diagnostic": DIAGNOSTICS,
         "effect": EFFECTS,
         "loop": LOOPS,
+        "answer": ANSWERS,
     }.items()
     for row in rows
 ]
@@ -90,6 +92,7 @@ _TITLES = {
     "diagnostic": "Diagnostics",
     "effect": "Effects and average predictions",
     "loop": "Training loops",
+    "answer": "Answers made elsewhere",
 }
 _LONGEST = 60
 _FOREIGN_TEXT = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
@@ -117,7 +120,7 @@ def _describe_input(row: Row) -> str:
         text = row.formula if isinstance(row.formula, str) else repr(row.formula)
     elif row.kind == "option" and not row.options:
         text = row.formula
-    elif row.kind in ("option", "hypothesis", "prediction", "diagnostic"):
+    elif row.kind in ("option", "hypothesis", "prediction", "diagnostic", "answer"):
         text = ", ".join(f"{name}={value!r}" for name, value in row.options.items())
     elif row.kind == "loop":
         text = getattr(row.data, "content", "") or str(row.formula)

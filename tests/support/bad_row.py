@@ -23,6 +23,7 @@ USUAL = dict.fromkeys(("file", "frame", "value", "name", "encoding"), DataError)
     "diagnostic": OptionError,
     "effect": OptionError,
     "loop": InputError,
+    "answer": InputError,
 }
 NO_OBJECTS = "the command line has paths and text only"
 NOT_IN_CSV = "a CSV file cannot hold it"

@@ -8,7 +8,7 @@ from typing import Any
 
 from squarely.api.least_squares import ols
 from squarely.certification import Certificate, certify_answer
-from squarely.errors import InputError, OptionError, join_words, suggest_name
+from squarely.errors import InputError, OptionError, join_words, show_value, suggest_name
 from squarely.inference import Fit
 from squarely.numerics import Array
 from squarely.types import FitOptions, TrainOptions
@@ -34,7 +34,11 @@ def certify_params(formula: Any, data: Any, options: dict[str, Any], tau: float)
             is_training = name in TrainOptions.__annotations__
             why = "is an option of training, and params= is an answer that is made already. Leave it out."
             advice = suggest_name(name, (*_OPTIONS, "tau", "params", "scaler"))
-            raise OptionError(f"{name}= {why}" if is_training else f"{name!r} is not an option of certify with params=. {advice}")
+            raise OptionError(
+                f"{name}={show_value(options[name])} {why}"
+                if is_training
+                else f"{name!r} is not an option of certify with params=. {advice}"
+            )
     if isinstance(formula, Fit) and data is None:
         if options:
             raise OptionError(f"{next(iter(options))}= has no effect on a fit that is made already. Leave it out.")

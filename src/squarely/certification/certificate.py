@@ -41,7 +41,7 @@ class Certificate:
     tau : the tolerance, in standard errors.
     digits : the fewest digits of an exact coefficient or standard error that can be trusted.
     evidence : how independent the run is of the fit. A run on rows is independent, one on cross-products less so, and a closed
-        form, which takes no step, not at all.
+        form, which takes no step, not at all. For `params=`, what made them, if that is known.
     verdict : "agree", "not converged", "batch noise", "fixed order" (of batches), "penalized", "other loss", "frozen" (parameters),
         "ascent", "diverged", "not finite", "float32 floor", "float64 floor", "different rows", "other columns", "other units",
         "intercept", "rounded", "collinear" or "disagree".
@@ -137,8 +137,12 @@ class Certificate:
         table = Table(("", "exact", "trained" if self.rows[1] else "answer", "gap", "std errors"), rows)
         slope, bound, predicted = self.slope, self.bound, self.predicted_gap
         left = [self._describe_same_rows(), ("Digits of least squares:", str(int(self.digits)))]
-        left += [] if self.evidence.startswith("independent") else [("Evidence:", self.evidence)]
-        right = [] if bound is None else [("Gap at most:", f"{bound.standard_errors:.2e} std err")]
+        left += [] if self.evidence.startswith(("independent", "not known")) else [("Evidence:", self.evidence)]
+        right = (
+            []
+            if bound is None or not np.isfinite(bound.standard_errors)
+            else [("Gap at most:", f"{bound.standard_errors:.2e} std err")]
+        )
         if predicted is not None:
             right.append(("Gap predicted:", f"{largest_gap(predicted, self.bse):.2e} std err"))
         if slope is not None:

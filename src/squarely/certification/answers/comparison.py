@@ -66,7 +66,7 @@ def certify_answer(fit: Fit, params: Any, *, scaler: Any = None, tau: float = 0.
         validation_rows=None,
         tau=case.tau,
         digits=float(np.nanmin([*fit.solution.digits_bse, *fit.solution.digits, 15.0])),
-        evidence=f"made elsewhere: {origin.kind}",
+        evidence="not known" if origin.kind == "params" else f"made by {origin.kind}",
         verdict=verdict,
         cause=cause,
         notes=(*answer.notes, *fit.design.notes),

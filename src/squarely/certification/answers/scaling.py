@@ -13,7 +13,7 @@ import numpy as np
 from squarely.certification.answers.json_file import read_json
 from squarely.certification.answers.numbers import read_numbers
 from squarely.design import Design
-from squarely.errors import InputError, listed, show_value
+from squarely.errors import InputError, listed, pluralize, show_value
 from squarely.numerics import Array
 
 _SCALERS = ("StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler")
@@ -102,6 +102,6 @@ def _in_order(values: Any, design: Design) -> Array:
 
 def _wrong_count(count: int, design: Design) -> InputError:
     return InputError(
-        f"scaler= is of {count:,} columns, and the formula has {len(design.labels) - 1:,}: "
+        f"scaler= is of {pluralize(count, 'column')}, and the formula has {len(design.labels) - 1:,}: "
         f"{listed(map(repr, design.labels[:-1]))}. Give {_FORM}."
     )
