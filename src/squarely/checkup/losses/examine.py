@@ -44,9 +44,14 @@ def examine_losses(
 def _in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Return each key once, the most likely first; equal confidences keep their order."""
     first: dict[str, Finding] = {}
-    for finding in sorted(findings, key=lambda finding: CONFIDENCES.index(finding.confidence)):
+    for finding in sorted(findings, key=_order):
         first.setdefault(finding.key, finding)
     return tuple(first.values())
+
+
+def _order(finding: Finding) -> float:
+    """Return the place of a finding: a loss that is not a number is a consequence, so it follows what may cause it."""
+    return 1.5 if finding.key == "nan-loss" else CONFIDENCES.index(finding.confidence)
 
 
 def _from_warning(key: str, line: str) -> Finding:
@@ -99,8 +104,11 @@ def _add_rates(series: LossSeries, reading: Reading, numbers: dict[str, float], 
     grows = reading.shape == "grows"
     rate = last_rate(finite, 2 if grows else 1)
     bounds = bound_curvature(finite, lr or 1.0, beta, grows=grows)
-    if rate is not None:
+    if rate is not None and (grows or not beta):
         numbers["rate"] = rate.value
+    if lr is not None and beta and not grows:
+        lam_1 = float(np.max(reading.fit.x[reading.fit.amplitude > 0.05 * reading.fit.amplitude.sum()], initial=0.0)) / lr
+        numbers |= {"lam_1_least": lam_1, "lr_limit_most": (2.0 + 2.0 * beta) / lam_1} if lam_1 > 0 else {}
     if bounds is None:
         return
     if grows:

@@ -156,7 +156,8 @@ class _Search:
         return best
 
     def _columns(self, x: Array) -> Array:
-        return curves(self.kind, x, self.beta, self.k) / self.tolerance[:, None]
+        with np.errstate(over="ignore"):
+            return curves(self.kind, x, self.beta, self.k) / self.tolerance[:, None]
 
     def _refine(self, x: Array) -> CurveFit:
         """Refine the modes by nonlinear least squares, in which the amplitudes are eliminated."""
@@ -169,7 +170,7 @@ class _Search:
             return np.clip(basis @ weights - self.values / self.tolerance, -1e8, 1e8)
 
         start = np.clip(np.log(x), _LOG_X[0] + 1e-6, _LOG_X[1] - 1e-6)
-        modes = np.exp(least_squares(residuals, start, bounds=_LOG_X, max_nfev=40, x_scale="jac").x)
+        modes = np.exp(least_squares(residuals, start, bounds=_LOG_X, max_nfev=20, x_scale="jac").x)
         basis = np.column_stack([np.ones(len(self.k)), curves(self.kind, modes, self.beta, self.k)])
         weights, misfit = _nonnegative(basis, self.values, self.tolerance)
         return CurveFit(self.kind, misfit, modes, weights[1:], float(weights[0]), self.beta)
@@ -186,7 +187,8 @@ def _best_column(active: Array, columns: Array, target: Array) -> int:
 
 def _nonnegative(columns: Array, values: Array, tolerance: Array) -> tuple[Array, float]:
     """Return the weights (m,) >= 0 of columns that fit the values best, and the largest misfit in tolerances."""
-    weighted = np.nan_to_num(columns / tolerance[:, None], posinf=1e150)
+    with np.errstate(over="ignore"):
+        weighted = np.nan_to_num(columns / tolerance[:, None], posinf=1e150)
     norms = np.linalg.norm(weighted, axis=0)
     used = (norms > 1e-200) & (norms < 1e140)
     weights = np.zeros(columns.shape[1])
@@ -225,7 +227,8 @@ def _grid(kind: str, beta: float) -> Array:
     waves = 1 + beta - 2 * np.sqrt(beta) * np.cos(angles)
     if kind == "nesterov":
         return np.concatenate([small, np.linspace(1e-2, 2.0, _GRID)])
-    return np.concatenate([small, np.linspace(1e-2, max((1 - np.sqrt(beta)) ** 2, 2e-2), 200), waves[waves > 0]])
+    slow, unstable = np.linspace(1e-2, max((1 - np.sqrt(beta)) ** 2, 2e-2), 200), np.linspace(1.0, 2.0, 200) * (2 + 2 * beta)
+    return np.concatenate([small, slow, waves[waves > 0], unstable])
 
 
 def fit_clipped(series: LossSeries) -> CurveFit:
