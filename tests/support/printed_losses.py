@@ -59,7 +59,7 @@ def print_losses(
 
 
 def update(
-    mistake: str, model: nn.Module, optim: Any, criterion: nn.Module, X: torch.Tensor, y: torch.Tensor, clip: float | None
+    mistake: str, model: nn.Module, optim: Any, *, criterion: nn.Module, X: torch.Tensor, y: torch.Tensor, clip: float | None
 ) -> float:
     """Make one step, or what the loop does instead of it, and return the loss."""
     if mistake not in ("no-zero-grad", "stale-gradient", "stale sums", "zero-grad-before-step"):

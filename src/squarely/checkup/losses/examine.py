@@ -147,25 +147,19 @@ def _add_distance(series: LossSeries, reading: Reading, numbers: dict[str, float
         numbers["minimum"] = minimum.loss
         if math.isfinite(last) and reading.shape != "grows" and not any(each.key == "sum-for-mean" for each in reading.findings):
             numbers["standard_errors"] = minimum.standard_errors(last)
-    rate = numbers.get("rate", math.nan)
-    if reading.shape not in ("falls", "plateau") or not rate < 1.0 or len(finite) < _FEW:
+    rate = last_rate(finite) if "rate" in numbers and reading.shape in ("falls", "plateau") else None
+    if rate is None or not 0.0 < rate.low < 1.0:
         return
-    left = reading.fit.floor if reading.fit is not None and reading.fit.kind == "plain" else math.nan
-    spacing = float(finite.steps[-1] - finite.steps[-2])
-    fall = float(finite.values[-2] - finite.values[-1])
-    bound = fall * rate**spacing / (1.0 - rate**spacing) if fall > 0 else 0.0
-    reaches = minimum is not None and last > minimum.loss and not reading.findings
-    excess = last - minimum.loss if minimum is not None and reaches else bound
-    if not excess > 2.0 * finite.half_width[-1]:
-        return
-    target = (
-        tau**2 * minimum.sigma2 / minimum.n
-        if minimum is not None and reaches
-        else 1e-3 * max(last - excess, left if left == left else 0.0)
-    )
-    numbers["excess_left"] = excess
-    if 0 < target < excess and rate > 0:
-        numbers["epochs_to_go"] = float(math.ceil(math.log(target / excess) / math.log(rate)))
+    shrinks = rate.low ** float(finite.steps[-1] - finite.steps[-2])  # the ratio of successive falls never gets smaller
+    fall = float(finite.values[-2] - finite.values[-1] - finite.half_width[-2:].sum())
+    excess, target = fall * shrinks / (1.0 - shrinks), 0.0
+    if minimum is not None and last > minimum.loss and not reading.findings:
+        excess, target = last - minimum.loss, tau**2 * minimum.sigma2 / minimum.n
+    if excess > 2.0 * finite.half_width[-1]:
+        target = target or 1e-3 * (last - excess)
+        numbers["excess_left"] = excess
+        if 0.0 < target < excess:
+            numbers["epochs_to_go"] = float(math.ceil(math.log(target / excess) / math.log(rate.low)))
 
 
 def _add_limits_of_the_log(series: LossSeries, reading: Reading) -> None:
