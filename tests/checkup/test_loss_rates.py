@@ -22,7 +22,8 @@ epoch: 7 loss: 156.35780334472656
 """
 # https://discuss.pytorch.org/t/208572: the loss ||A x - b||^2 from x = 0; 1.603e-5 converges and 1.604e-5 diverges.
 FORUM_A, FORUM_B = np.array([[-2.4969e02, -4.1511e00], [-4.1511e00, -2.0755e-01]]), np.array([0.0, 10.0])
-# https://github.com/pytorch/pytorch/issues/149827, with the limit 2 / 13876.96 = 1.441e-4: "Why has my linear regression always been NaN?": lr = 0.001.
+# https://github.com/pytorch/pytorch/issues/149827, "Why has my linear regression always been NaN?": lr = 0.001.
+# The limit of these rows is 2 / 13876.96 = 1.441e-4.
 ISSUE_149827 = {
     "age": [65.0, 70, 75, 80, 85, 90, 95, 100],
     "spending": [200.0, 250, 300, 350, 400, 450, 500, 550],

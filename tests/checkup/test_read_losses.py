@@ -12,63 +12,162 @@ from tests.support.checks import assert_close, need
 
 # Texts with two losses: what prints them -> the text, the steps (None if it has none), the losses, half of the last digit.
 LOGS = {
-    "tutorial": ("Epoch 50: train loss = 0.4682\nEpoch 100: train loss = 0.3685\n", [50, 100], [0.4682, 0.3685], 5e-5),
-    "label without a sign": ("epoch 0 loss 2.5000\nepoch 1 loss 1.2500", [0, 1], [2.5, 1.25], 5e-5),
-    "upper case": ("EPOCH 1 TRAIN LOSS 0.50\nEPOCH 2 TRAIN LOSS 0.40", [1, 2], [0.5, 0.4], 5e-3),
+    "tutorial": (
+        "Epoch 50: train loss = 0.4682\n"
+        "Epoch 100: train loss = 0.3685\n",
+        [50, 100], [0.4682, 0.3685], 5e-05,
+    ),
+    "label without a sign": (
+        "epoch 0 loss 2.5000\n"
+        "epoch 1 loss 1.2500",
+        [0, 1], [2.5, 1.25], 5e-05,
+    ),
+    "upper case": (
+        "EPOCH 1 TRAIN LOSS 0.50\n"
+        "EPOCH 2 TRAIN LOSS 0.40",
+        [1, 2], [0.5, 0.4], 0.005,
+    ),
     "keras": (
-        "Epoch 1/2\n1/7 [==>.....] - ETA: 0s - loss: 2.1000\r7/7 [====] - 0s 2ms/step - loss: 1.1234 - val_loss: 0.9000\n"
-        "Epoch 2/2\n7/7 [====] - 0s 2ms/step - loss: 0.9123 - val_loss: 0.8000\n", [1, 2], [1.1234, 0.9123], 5e-5,
+        "Epoch 1/2\n"
+        "1/7 [==>.....] - ETA: 0s - loss: 2.1000\r"
+        "7/7 [====] - 0s 2ms/step - loss: 1.1234 - val_loss: 0.9000\n"
+        "Epoch 2/2\n"
+        "7/7 [====] - 0s 2ms/step - loss: 0.9123 - val_loss: 0.8000\n",
+        [1, 2], [1.1234, 0.9123], 5e-05,
     ),
     "tqdm": (
-        "Epoch 0:  43%|### | 3/7 [00:00<00:00, 12.3it/s, loss=0.700]\rEpoch 0: 100%|###| 7/7 [00:00<00:00, 12.3it/s, loss=0.532]\n"
-        "Epoch 1: 100%|###| 7/7 [00:00<00:00, 12.3it/s, loss=0.432]\n", [0, 1], [0.532, 0.432], 5e-4,
+        "Epoch 0:  43%|### | 3/7 [00:00<00:00, 12.3it/s, loss=0.700]\r"
+        "Epoch 0: 100%|###| 7/7 [00:00<00:00, 12.3it/s, loss=0.532]\n"
+        "Epoch 1: 100%|###| 7/7 [00:00<00:00, 12.3it/s, loss=0.432]\n",
+        [0, 1], [0.532, 0.432], 0.0005,
     ),
     "batches of an epoch": (
-        "Epoch [1/9], Step [100/938], Loss: 0.50\nEpoch [1/9], Step [200/938], Loss: 0.25",
-        None, [0.5, 0.25], 5e-3,
+        "Epoch [1/9], Step [100/938], Loss: 0.50\n"
+        "Epoch [1/9], Step [200/938], Loss: 0.25",
+        None, [0.5, 0.25], 0.005,
     ),
     "hugging face": (
-        "{'loss': 0.50, 'lr': 1e-4, 'epoch': 1.0}\n{'loss': 0.40, 'lr': 1e-4, 'epoch': 2.0}",
-        [1, 2], [0.5, 0.4], 5e-3,
+        "{'loss': 0.50, 'lr': 1e-4, 'epoch': 1.0}\n"
+        "{'loss': 0.40, 'lr': 1e-4, 'epoch': 2.0}",
+        [1, 2], [0.5, 0.4], 0.005,
     ),
-    "json lines": ('{"epoch": 1, "loss": 0.51}\n{"epoch": 2, "loss": 0.42}', [1, 2], [0.51, 0.42], 5e-3),
-    "json lists": ('{"loss": [0.51, 0.42], "val_loss": [0.6, 0.5]}', None, [0.51, 0.42], 5e-3),
-    "tensorboard": ("Wall time,Step,Value\n1700000000.1,0,0.5123\n1700000001.1,1,0.4\n", [0, 1], [0.5123, 0.4], 5e-5),
+    "json lines": (
+        '{"epoch": 1, "loss": 0.51}\n'
+        '{"epoch": 2, "loss": 0.42}',
+        [1, 2], [0.51, 0.42], 0.005,
+    ),
+    "json lists": (
+        '{"loss": [0.51, 0.42], "val_loss": [0.6, 0.5]}',
+        None, [0.51, 0.42], 0.005,
+    ),
+    "tensorboard": (
+        "Wall time,Step,Value\n"
+        "1700000000.1,0,0.5123\n"
+        "1700000001.1,1,0.4\n",
+        [0, 1], [0.5123, 0.4], 5e-05,
+    ),
     "weights and biases": (
-        '"Step","run-1 - loss","run-1 - loss__MIN","run-1 - loss__MAX"\n"0","0.51","0.50","0.52"\n"5","0.42","0.40","0.43"\n',
-        [0, 5], [0.51, 0.42], 5e-3,
+        '"Step","run-1 - loss","run-1 - loss__MIN","run-1 - loss__MAX"\n'
+        '"0","0.51","0.50","0.52"\n'
+        '"5","0.42","0.40","0.43"\n',
+        [0, 5], [0.51, 0.42], 0.005,
     ),
-    "lightning": ("epoch,step,train_loss,val_loss\n0,49,0.51,\n0,49,,0.62\n1,99,0.42,\n1,99,,0.53\n", [0, 1], [0.51, 0.42], 5e-3),
+    "lightning": (
+        "epoch,step,train_loss,val_loss\n"
+        "0,49,0.51,\n"
+        "0,49,,0.62\n"
+        "1,99,0.42,\n"
+        "1,99,,0.53\n",
+        [0, 1], [0.51, 0.42], 0.005,
+    ),
     "lightning, both": (
-        "epoch,step,train_loss_step,train_loss_epoch\n0,9,0.90,\n0,19,,0.51\n1,29,0.70,\n1,39,,0.42\n", [0, 1], [0.51, 0.42], 5e-3,
+        "epoch,step,train_loss_step,train_loss_epoch\n"
+        "0,9,0.90,\n"
+        "0,19,,0.51\n"
+        "1,29,0.70,\n"
+        "1,39,,0.42\n",
+        [0, 1], [0.51, 0.42], 0.005,
     ),
     "skorch": (
-        "  epoch    train_loss    valid_loss     dur\n-------  ------------  ------------  ------\n"
-        "      1        0.5234        0.6123  0.0123\n      2        0.4234        0.5123  0.0120\n", [1, 2], [0.5234, 0.4234], 5e-5,
+        "  epoch    train_loss    valid_loss     dur\n"
+        "-------  ------------  ------------  ------\n"
+        "      1        0.5234        0.6123  0.0123\n"
+        "      2        0.4234        0.5123  0.0120\n",
+        [1, 2], [0.5234, 0.4234], 5e-05,
     ),
     "fastai": (
-        ,
-        poch     train_loss  valid_loss  time\n0         0.55        0.44        00:01\n1         0.45        0.34        00:01",
+        "epoch     train_loss  valid_loss  time\n"
+        "0         0.55        0.44        00:01\n"
+        "1         0.45        0.34        00:01",
+        [0, 1], [0.55, 0.45], 0.005,
     ),
-               [0, 1], [0.55, 0.45], 5e-3),
-    "nanogpt": ("step 0: train loss 4.20, val loss 4.31\nstep 250: train loss 3.21, val loss 3.32", [0, 250], [4.2, 3.21], 5e-3),
+    "nanogpt": (
+        "step 0: train loss 4.20, val loss 4.31\n"
+        "step 250: train loss 3.21, val loss 3.32",
+        [0, 250], [4.2, 3.21], 0.005,
+    ),
     "a logger": (
-        "2026-01-01 10:00:01,123 INFO Epoch 1 loss=1.25\n2026-01-01 10:00:02,123 INFO Epoch 2 loss=1.05", [1, 2], [1.25, 1.05], 5e-3,
+        "2026-01-01 10:00:01,123 INFO Epoch 1 loss=1.25\n"
+        "2026-01-01 10:00:02,123 INFO Epoch 2 loss=1.05",
+        [1, 2], [1.25, 1.05], 0.005,
     ),
-    "steps and numbers": ("0 36.4\n100 30.2\n", [0, 100], [36.4, 30.2], 5e-2),
-    "carriage returns": ("0 36.4\r100 30.2\r", [0, 100], [36.4, 30.2], 5e-2),
-    "numbers": ("36.44\n30.20\n", None, [36.44, 30.2], 5e-3),
+    "steps and numbers": (
+        "0 36.4\n"
+        "100 30.2\n",
+        [0, 100], [36.4, 30.2], 0.05,
+    ),
+    "carriage returns": (
+        "0 36.4\r"
+        "100 30.2\r",
+        [0, 100], [36.4, 30.2], 0.05,
+    ),
+    "numbers": (
+        "36.44\n"
+        "30.20\n",
+        None, [36.44, 30.2], 0.005,
+    ),
     "tensors": (
-        "tensor(0.4682, grad_fn=<MseLossBackward0>)\ntensor(0.3682, grad_fn=<MseLossBackward0>)",
-        None, [0.4682, 0.3682], 5e-5,
+        "tensor(0.4682, grad_fn=<MseLossBackward0>)\n"
+        "tensor(0.3682, grad_fn=<MseLossBackward0>)",
+        None, [0.4682, 0.3682], 5e-05,
     ),
-    "decimal commas": ("loss: 0,4682\nloss: 0,3685", None, [0.4682, 0.3685], 5e-5),
-    "thousands": ("loss: 1,234.50\nloss: 1,034.25", None, [1234.5, 1034.25], 5e-3),
-    "colors": ("\x1b[32mEpoch 1\x1b[0m loss: 0.51\n\x1b[32mEpoch 2\x1b[0m loss: 0.42", [1, 2], [0.51, 0.42], 5e-3),
-    "accuracy beside it": ("Epoch 1, loss=0.51, acc=0.30\nEpoch 2, loss=0.42, acc=0.31", [1, 2], [0.51, 0.42], 5e-3),
-    "only a validation loss": ("epoch 0 val loss: 3.21\nepoch 1 val loss: 3.02", [0, 1], [3.21, 3.02], 5e-3),
-    "a column": ("loss\n0.51\n0.42\n", None, [0.51, 0.42], 5e-3),
-    "semicolons": ("epoch;loss\n1;0,51\n2;0,42\n", [1, 2], [0.51, 0.42], 5e-3),
+    "decimal commas": (
+        "loss: 0,4682\n"
+        "loss: 0,3685",
+        None, [0.4682, 0.3685], 5e-05,
+    ),
+    "thousands": (
+        "loss: 1,234.50\n"
+        "loss: 1,034.25",
+        None, [1234.5, 1034.25], 0.005,
+    ),
+    "colors": (
+        "\x1b[32mEpoch 1\x1b[0m loss: 0.51\n"
+        "\x1b[32mEpoch 2\x1b[0m loss: 0.42",
+        [1, 2], [0.51, 0.42], 0.005,
+    ),
+    "accuracy beside it": (
+        "Epoch 1, loss=0.51, acc=0.30\n"
+        "Epoch 2, loss=0.42, acc=0.31",
+        [1, 2], [0.51, 0.42], 0.005,
+    ),
+    "only a validation loss": (
+        "epoch 0 val loss: 3.21\n"
+        "epoch 1 val loss: 3.02",
+        [0, 1], [3.21, 3.02], 0.005,
+    ),
+    "a column": (
+        "loss\n"
+        "0.51\n"
+        "0.42\n",
+        None, [0.51, 0.42], 0.005,
+    ),
+    "semicolons": (
+        "epoch;loss\n"
+        "1;0,51\n"
+        "2;0,42\n",
+        [1, 2], [0.51, 0.42], 0.005,
+    ),
 }  # fmt: skip
 
 
