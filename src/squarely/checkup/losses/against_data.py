@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 
 from squarely.checkup.losses.marks import Reading, make_finding
 from squarely.checkup.losses.minimum import Minimum
-from squarely.checkup.losses.modes import FITS, thin, tolerances
+from squarely.checkup.losses.modes import FITS, CurveFit, thin, tolerances
 from squarely.checkup.losses.rates import bound_curvature
 from squarely.checkup.losses.series import LossSeries
 from squarely.numerics import Array
@@ -29,7 +29,8 @@ def compare_with_data(
         return min(minima, key=lambda each: abs(math.log(max(finite.values[0], 1e-300) / each.variance)) if len(finite) else 0.0)
     level, error = _level(finite, reading)
     minimum = _choose_units(finite, level, minima)
-    if reading.shape in ("plateau", "noise", "constant"):
+    near = reading.fit is not None and _is_near_floor(finite, reading.fit)
+    if reading.shape in ("plateau", "noise", "constant") or near:
         _compare_level(reading, level, error, minimum, minima)
     if lr is not None and reading.fit is not None and reading.fit.kind == "plain" and not momentum:
         _compare_rate(finite, reading, minima, lr)
@@ -38,9 +39,19 @@ def compare_with_data(
 
 def _level(series: LossSeries, reading: Reading) -> tuple[float, float]:
     """Return where the losses end, and how uncertain that is."""
+    last, fit, width = float(series.values[-1]), reading.fit, float(series.half_width[-1])
     late = series.values[-max(len(series) // 4, 1) :]
-    level = float(series.values[-1]) if reading.fit is not None else float(late.mean())
-    return level, float(series.half_width[-1]) + (2.0 * float(late.std()) / math.sqrt(len(late)) if reading.fit is None else 0.0)
+    if fit is None:
+        return float(late.mean()), width + 2.0 * float(late.std()) / math.sqrt(len(late))
+    if _is_near_floor(series, fit):
+        return fit.floor, width + 0.2 * abs(last - fit.floor)
+    return last, width
+
+
+def _is_near_floor(series: LossSeries, fit: CurveFit) -> bool:
+    """Whether the fitted end of a plain loop is near: far away, it is not determined."""
+    last = float(series.values[-1])
+    return fit.kind == "plain" and 0.0 <= last - fit.floor < 0.02 * (float(series.values[0]) - last)
 
 
 def _choose_units(series: LossSeries, level: float, minima: Sequence[Minimum]) -> Minimum:
@@ -120,8 +131,11 @@ def _compare_growth(series: LossSeries, reading: Reading, minima: Sequence[Minim
         f"The largest stable lr is {limits['raw']:.4g} for raw columns and {limits['standardized']:.4g} for standardized ones"
     )
     causes = ((standard, 1, ""), (raw, 1, "not-standardised"), (standard, standard.n, "sum-for-mean"), (standard, 2, "double-step"))
-    for each, factor, key in causes if measured is not None else ():
-        if measured is not None and abs(measured.lam_1 / (factor * each.lam[0]) - 1.0) <= _CLOSE:
+    for each, factor, key in causes:
+        if measured is None:
+            break
+        same = abs(measured.lam_1 / (factor * each.lam[0]) - 1.0) <= _CLOSE
+        if same or (not momentum and _misfit(series, (1.0 - factor * lr * each.lam) ** 2) <= FITS):
             times = "that" if factor == 1 else f"{factor} times that"
             grown = f"The losses grow as with lam_1 = {measured.lam_1:.5g}, which is {times} of {each.units[0]} columns."
             _promote(reading, key, f"{grown} {evidence}.", measured.lam_1)
@@ -149,6 +163,8 @@ def _compare_rate(series: LossSeries, reading: Reading, minima: Sequence[Minimum
     for each in minima[:2]:
         misfits = np.array([_misfit(series, (1.0 - factor * lr * each.lam) ** 2) for factor in multiples])
         good = multiples[misfits <= FITS]
+        short = good[good * lr * each.lam[0] <= 1.0]  # steps that overshoot may have the same rates
+        good = short if len(short) else good
         if 1.0 in good:
             reading.verified.append(f"The losses fall at the rates of lr={lr:g} and {each.units[0]} columns.")
             return

@@ -44,9 +44,14 @@ def examine_losses(
 def _in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Return each key once, the most likely first; equal confidences keep their order."""
     first: dict[str, Finding] = {}
-    for finding in sorted(findings, key=lambda finding: CONFIDENCES.index(finding.confidence)):
+    for finding in sorted(findings, key=_order):
         first.setdefault(finding.key, finding)
     return tuple(first.values())
+
+
+def _order(finding: Finding) -> float:
+    """Return the place of a finding: a loss that is not a number is a consequence, so it follows what may cause it."""
+    return 1.5 if finding.key == "nan-loss" else CONFIDENCES.index(finding.confidence)
 
 
 def _from_warning(key: str, line: str) -> Finding:
@@ -99,8 +104,11 @@ def _add_rates(series: LossSeries, reading: Reading, numbers: dict[str, float], 
     grows = reading.shape == "grows"
     rate = last_rate(finite, 2 if grows else 1)
     bounds = bound_curvature(finite, lr or 1.0, beta, grows=grows)
-    if rate is not None:
+    if rate is not None and (grows or not beta):
         numbers["rate"] = rate.value
+    if lr is not None and beta and not grows:
+        lam_1 = float(np.max(reading.fit.x[reading.fit.amplitude > 0.05 * reading.fit.amplitude.sum()], initial=0.0)) / lr
+        numbers |= {"lam_1_least": lam_1, "lr_limit_most": (2.0 + 2.0 * beta) / lam_1} if lam_1 > 0 else {}
     if bounds is None:
         return
     if grows:
@@ -139,25 +147,19 @@ def _add_distance(series: LossSeries, reading: Reading, numbers: dict[str, float
         numbers["minimum"] = minimum.loss
         if math.isfinite(last) and reading.shape != "grows" and not any(each.key == "sum-for-mean" for each in reading.findings):
             numbers["standard_errors"] = minimum.standard_errors(last)
-    rate = numbers.get("rate", math.nan)
-    if reading.shape not in ("falls", "plateau") or not rate < 1.0 or len(finite) < _FEW:
+    rate = last_rate(finite) if "rate" in numbers and reading.shape in ("falls", "plateau") else None
+    if rate is None or not 0.0 < rate.low < 1.0:
         return
-    left = reading.fit.floor if reading.fit is not None and reading.fit.kind == "plain" else math.nan
-    spacing = float(finite.steps[-1] - finite.steps[-2])
-    fall = float(finite.values[-2] - finite.values[-1])
-    bound = fall * rate**spacing / (1.0 - rate**spacing) if fall > 0 else 0.0
-    reaches = minimum is not None and last > minimum.loss and not reading.findings
-    excess = last - minimum.loss if minimum is not None and reaches else bound
-    if not excess > 2.0 * finite.half_width[-1]:
-        return
-    target = (
-        tau**2 * minimum.sigma2 / minimum.n
-        if minimum is not None and reaches
-        else 1e-3 * max(last - excess, left if left == left else 0.0)
-    )
-    numbers["excess_left"] = excess
-    if 0 < target < excess and rate > 0:
-        numbers["epochs_to_go"] = float(math.ceil(math.log(target / excess) / math.log(rate)))
+    shrinks = rate.low ** float(finite.steps[-1] - finite.steps[-2])  # the ratio of successive falls never gets smaller
+    fall = float(finite.values[-2] - finite.values[-1] - finite.half_width[-2:].sum())
+    excess, target = fall * shrinks / (1.0 - shrinks), 0.0
+    if minimum is not None and last > minimum.loss and not reading.findings:
+        excess, target = last - minimum.loss, tau**2 * minimum.sigma2 / minimum.n
+    if excess > 2.0 * finite.half_width[-1]:
+        target = target or 1e-3 * (last - excess)
+        numbers["excess_left"] = excess
+        if 0.0 < target < excess:
+            numbers["epochs_to_go"] = float(math.ceil(math.log(target / excess) / math.log(rate.low)))
 
 
 def _add_limits_of_the_log(series: LossSeries, reading: Reading) -> None:

@@ -17,7 +17,7 @@ _LABELED = re.compile(
     rf"\s*(?:[:=]|\bis\b)+\s*(?:tensor\(|\[)*\s*(?P<number>{NUMBER})",
     re.IGNORECASE,
 )
-_SPACED = re.compile(rf"(?P<label>(?:\w+[ _])?(?:loss|mse|cost))\s+(?P<number>{NUMBER})", re.IGNORECASE)
+_SPACED = re.compile(rf"(?P<label>(?:[A-Za-z]+[ _])?(?:loss|mse|cost))\s+(?P<number>{NUMBER})", re.IGNORECASE)
 _COUNTER = re.compile(
     r"\b(?P<unit>epochs?|global_step|steps?|iter(?:ation)?s?|batch|t)\b['\"]?\s*[:#=\[(]*\s*(?P<number>\d+)", re.IGNORECASE
 )

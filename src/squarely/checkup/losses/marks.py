@@ -72,9 +72,9 @@ def read_marks(series: LossSeries, momentum: float | None, lr: float | None = No
     elif shape == "oscillates" and not any(finding.key == "no-zero-grad" for finding in findings):
         findings += _never_settles(finite)
     elif shape == "falls":
-        findings += _too_low(finite, fit)
+        findings += _too_low(finite, fit) + (_plateau_at_one(finite, fit, noise) if fit else [])
     elif shape in ("plateau", "noise"):
-        findings += _plateau_at_one(finite, noise) + _scatter(finite, noise)
+        findings += _plateau_at_one(finite, fit, noise) + _scatter(finite, noise)
     return reading
 
 
@@ -255,12 +255,13 @@ def _too_low(series: LossSeries, fit: CurveFit | None) -> list[Finding]:
     return [make_finding("lr-too-low", "likely" if late > 0.5 * early else "possible", evidence, early=early, late=late)]
 
 
-def _plateau_at_one(series: LossSeries, noise: float) -> list[Finding]:
+def _plateau_at_one(series: LossSeries, fit: CurveFit | None, noise: float) -> list[Finding]:
     """Find a plateau at exactly 1, the variance of a standardized response."""
     late = series.values[-max(len(series) // 4, 1) :]
-    level, fallen = float(np.median(late)), float(series.values[0] - np.median(late))
-    exact = abs(level - 1.0) <= 1.5 * series.half_width[-1] + 1e-5 and noise == 0.0
-    if fallen < 0.02 or not (exact or (-2.0 * noise < level - 1.0 < 0.03 and noise < 0.02)):
+    level = fit.floor if fit is not None and fit.kind == "plain" else float(np.median(late))
+    fallen = float(series.values[0]) - level
+    exact = fit is not None and abs(level - 1.0) <= 1.5 * series.half_width[-1] + 2e-4 * abs(fallen)
+    if fallen < 0.02 or not (exact or (fit is None and -2.0 * noise < level - 1.0 < 0.03 and noise < 0.02)):
         return []
     evidence = (
         f"The loss stops at {level:.5g}. If the response is standardized, that is its variance: the model predicts a constant."

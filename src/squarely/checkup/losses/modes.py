@@ -31,6 +31,8 @@ _MOST_STEPS = 2000
 _MOST_POINTS = 60
 _MOST_MODES = 4
 _GRID = 1000
+_CONSTANT, _HARDLY = 0.9, 0.01  # what is left of a nearly constant mode, and its share in the fall of the loss
+_TOO_LARGE = 1e60  # of a curve in tolerances: one that diverges much faster than the losses
 _LATEST_START = 100  # updates before the first printed loss
 _LOG_X = (math.log(1e-9), math.log(8.0))
 _STALLS = 0.8  # one more mode that leaves more of the misfit than this ends the search
@@ -97,13 +99,13 @@ def fit_plain(series: LossSeries) -> CurveFit:
     with np.errstate(over="ignore", under="ignore"):
         columns = np.column_stack([np.ones(len(k)), k == 0, np.exp(np.outer(k, exponents))])
     weights, misfit = _nonnegative(columns, series.values, tolerance)
-    kept = np.flatnonzero(weights[2:] > 0)
-    first = 1e-300 if weights[1] > 0 else None
-    rates = np.exp(exponents[kept])
-    return CurveFit(
-        "plain", misfit, np.append(rates, first) if first else rates,
-        np.append(weights[2:][kept], weights[1]) if first else weights[2:][kept], float(weights[0]),
-    )  # fmt: skip
+    floor, rates, amplitude = float(weights[0]), np.append(np.exp(exponents), 1e-300), np.append(weights[2:], weights[1])
+    with np.errstate(over="ignore", under="ignore"):
+        left = amplitude * rates**span
+    constant = (rates < 1.0) & (rates**span > _CONSTANT)
+    if (amplitude - left)[constant].sum() < _HARDLY * np.ptp(series.values):  # such modes cannot be told from the floor
+        floor, amplitude = floor + float(left[constant].sum()), np.where(constant, 0.0, amplitude)
+    return CurveFit("plain", misfit, rates[amplitude > 0], amplitude[amplitude > 0], floor)
 
 
 def fits_one_rate(series: LossSeries) -> bool:
@@ -140,7 +142,7 @@ class _Search:
         """Add modes one by one, each by the best of a grid or by a split of the last, until the curve fits or does not improve."""
         grid = _grid(self.kind, self.beta)
         columns = self._columns(grid)
-        usable = np.isfinite(columns).all(axis=0)
+        usable = (columns < _TOO_LARGE).all(axis=0)
         grid, columns, target = grid[usable], columns[:, usable], self.values / self.tolerance
         best = CurveFit(self.kind, np.inf, np.empty(0), np.empty(0), np.nan, self.beta)
         for _ in range(min(most, _MOST_MODES)):
@@ -156,20 +158,21 @@ class _Search:
         return best
 
     def _columns(self, x: Array) -> Array:
-        return curves(self.kind, x, self.beta, self.k) / self.tolerance[:, None]
+        with np.errstate(over="ignore"):
+            return curves(self.kind, x, self.beta, self.k) / self.tolerance[:, None]
 
     def _refine(self, x: Array) -> CurveFit:
         """Refine the modes by nonlinear least squares, in which the amplitudes are eliminated."""
 
         def residuals(theta: Array) -> Array:
             basis = np.column_stack([1.0 / self.tolerance, self._columns(np.exp(theta))])
-            if not np.isfinite(basis).all():
+            if not (basis < _TOO_LARGE).all():
                 return np.full(len(self.k), 1e6)
             weights = np.linalg.lstsq(basis, self.values / self.tolerance, rcond=None)[0]
             return np.clip(basis @ weights - self.values / self.tolerance, -1e8, 1e8)
 
         start = np.clip(np.log(x), _LOG_X[0] + 1e-6, _LOG_X[1] - 1e-6)
-        modes = np.exp(least_squares(residuals, start, bounds=_LOG_X, max_nfev=40, x_scale="jac").x)
+        modes = np.exp(least_squares(residuals, start, bounds=_LOG_X, max_nfev=20, x_scale="jac").x)
         basis = np.column_stack([np.ones(len(self.k)), curves(self.kind, modes, self.beta, self.k)])
         weights, misfit = _nonnegative(basis, self.values, self.tolerance)
         return CurveFit(self.kind, misfit, modes, weights[1:], float(weights[0]), self.beta)
@@ -186,7 +189,8 @@ def _best_column(active: Array, columns: Array, target: Array) -> int:
 
 def _nonnegative(columns: Array, values: Array, tolerance: Array) -> tuple[Array, float]:
     """Return the weights (m,) >= 0 of columns that fit the values best, and the largest misfit in tolerances."""
-    weighted = np.nan_to_num(columns / tolerance[:, None], posinf=1e150)
+    with np.errstate(over="ignore"):
+        weighted = np.nan_to_num(columns / tolerance[:, None], posinf=1e150)
     norms = np.linalg.norm(weighted, axis=0)
     used = (norms > 1e-200) & (norms < 1e140)
     weights = np.zeros(columns.shape[1])
@@ -225,7 +229,8 @@ def _grid(kind: str, beta: float) -> Array:
     waves = 1 + beta - 2 * np.sqrt(beta) * np.cos(angles)
     if kind == "nesterov":
         return np.concatenate([small, np.linspace(1e-2, 2.0, _GRID)])
-    return np.concatenate([small, np.linspace(1e-2, max((1 - np.sqrt(beta)) ** 2, 2e-2), 200), waves[waves > 0]])
+    slow, unstable = np.linspace(1e-2, max((1 - np.sqrt(beta)) ** 2, 2e-2), 200), np.linspace(1.0, 2.0, 200) * (2 + 2 * beta)
+    return np.concatenate([small, slow, waves[waves > 0], unstable])
 
 
 def fit_clipped(series: LossSeries) -> CurveFit:

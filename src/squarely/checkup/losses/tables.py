@@ -88,7 +88,7 @@ def _read_text(losses: str | os.PathLike[str], column: str | None) -> LossSeries
 
 
 def _is_path(text: str) -> bool:
-    return Path(text).exists() or text.lower().endswith(_ENDINGS)
+    return bool(text.strip()) and (Path(text).exists() or text.lower().endswith(_ENDINGS))
 
 
 def _read_file(path: Path) -> str:
