@@ -105,15 +105,14 @@ def functional_without_a_module(X, y):
 
 
 @right()
-def gradient_on_paper(X, y, lr=0.05, epochs=200):
+def gradient_on_paper(model, X, y, lr=0.1, epochs=120):
     """No autograd: the gradient of the mean squared error is written out."""
     n = X.shape[0]
-    w, b = torch.zeros(X.shape[1], 1), 0.0
-    for _ in range(epochs):
-        residual = X @ w + b - y
-        w = w - lr * 2 / n * X.T @ residual
-        b = b - lr * 2 * residual.mean()
-    return w, b
+    with torch.no_grad():
+        for _ in range(epochs):
+            residual = model(X) - y
+            model.weight -= lr * 2 / n * residual.T @ X
+            model.bias -= lr * 2 * residual.mean(0)
 
 
 @right()
@@ -193,28 +192,13 @@ def optimizer_in_backward(model, loader, num_epochs=20):
         hook.remove()
 
 
-class LinearRegressionGD:
-    """An estimator without a module: the gradient is written out, in mini-batches."""
-
-    def __init__(self, learning_rate=0.1, n_iter=30, batch_size=17):
-        self.learning_rate, self.n_iter, self.batch_size = learning_rate, n_iter, batch_size
-
-    def fit(self, X, y):
-        self.coef_, self.intercept_ = torch.zeros(X.shape[1], 1), torch.zeros(1)
-        self.history_ = []
-        for _ in range(self.n_iter):
-            for rows in torch.randperm(len(X)).split(self.batch_size):
-                error = self.predict(X[rows]) - y[rows]
-                self.coef_ -= self.learning_rate * 2 * X[rows].T @ error / len(rows)
-                self.intercept_ -= self.learning_rate * 2 * error.mean(0)
-            self.history_.append(((self.predict(X) - y) ** 2).mean().item())
-        return self
-
-    def predict(self, X):
-        return X @ self.coef_ + self.intercept_
-
-
 @right()
-def estimator_without_a_module(X, y):
-    estimator = LinearRegressionGD().fit(X, y)
-    return estimator.history_
+def gradient_on_paper_for_an_optimizer(model, loader, optimizer, epochs):
+    """The gradients are written out and given to the optimizer."""
+    for _ in range(epochs):
+        for x, y in loader:
+            with torch.no_grad():
+                residual = model(x) - y
+            model.weight.grad = 2 / len(x) * residual.T @ x
+            model.bias.grad = 2 * residual.mean(0)
+            optimizer.step()

@@ -1,16 +1,15 @@
-"""Right loops of several processes over gloo: gradients averaged by hand, and DistributedDataParallel.
+"""Right loops of two processes over gloo: gradients averaged by hand, and DistributedDataParallel.
 
-Some fork their processes (a spawned one imports torch again, which takes seconds); the others run in each process."""
+Each function runs in every process. One that needs a process group takes the one that is there.
+"""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -19,8 +18,20 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 from tests.support.training_loops import right
 
 
-def setup(rank, world_size, file):
-    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=world_size)
+@contextmanager
+def process_group(rank, world_size):
+    """A group for the block; if there is one, that one, which stays."""
+    own = not dist.is_initialized()
+    if own:
+        os.environ.setdefault("MASTER_ADDR", "localhost")
+        os.environ.setdefault("MASTER_PORT", "29511")
+        dist.init_process_group("gloo", rank=rank, world_size=world_size)
+    try:
+        yield
+    finally:
+        if own:
+            dist.barrier()
+            dist.destroy_process_group()
 
 
 def average_gradients(model):
@@ -30,33 +41,27 @@ def average_gradients(model):
         param.grad /= size
 
 
-def run_by_hand(rank, world_size, file, X, y):
-    setup(rank, world_size, file)
-    torch.manual_seed(1234)
-    dataset = TensorDataset(X, y)
-    sampler = DistributedSampler(dataset, num_replicas=world_size, rank=rank, shuffle=True)
-    loader = DataLoader(dataset, batch_size=17, sampler=sampler)
-    model = nn.Linear(X.shape[1], 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for epoch in range(20):
-        sampler.set_epoch(epoch)
-        epoch_loss = 0.0
-        for data, target in loader:
-            optimizer.zero_grad()
-            loss = F.mse_loss(model(data), target)
-            epoch_loss += loss.item()
-            loss.backward()
-            average_gradients(model)
-            optimizer.step()
-        print("Rank", rank, ", epoch", epoch, ":", epoch_loss / len(loader))
-    dist.destroy_process_group()
-
-
 @right()
-def gradients_averaged_by_hand(X, y):
+def gradients_averaged_by_hand(rank, world_size, X, y):
     """The loop of the tutorial on distributed applications: all_reduce, divided by the number of ranks."""
-    with tempfile.TemporaryDirectory() as folder:
-        mp.start_processes(run_by_hand, args=(2, os.path.join(folder, "store"), X, y), nprocs=2, start_method="fork")
+    with process_group(rank, world_size):
+        torch.manual_seed(1234)
+        dataset = TensorDataset(X, y)
+        sampler = DistributedSampler(dataset, num_replicas=world_size, rank=rank, shuffle=True)
+        loader = DataLoader(dataset, batch_size=17, sampler=sampler)
+        model = nn.Linear(X.shape[1], 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for epoch in range(20):
+            sampler.set_epoch(epoch)
+            epoch_loss = 0.0
+            for data, target in loader:
+                optimizer.zero_grad()
+                loss = F.mse_loss(model(data), target)
+                epoch_loss += loss.item()
+                loss.backward()
+                average_gradients(model)
+                optimizer.step()
+            print("Rank", rank, ", epoch", epoch, ":", epoch_loss / len(loader))
 
 
 def train_ddp(rank, dataset):
@@ -76,22 +81,16 @@ def train_ddp(rank, dataset):
         print("final loss", loss.item())
 
 
-def run_ddp(rank, world_size, file, X, y):
-    setup(rank, world_size, file)
-    train_ddp(rank, TensorDataset(X, y))  # frees the model, which may block if it outlives the group
-    dist.barrier()
-    dist.destroy_process_group()
+@right()
+def distributed_data_parallel(rank, world_size, X, y):
+    """DistributedDataParallel averages the gradients; `set_epoch` gives each epoch its own order."""
+    with process_group(rank, world_size):
+        train_ddp(rank, TensorDataset(X, y))  # frees the model, which may block if it outlives the group
 
 
 @right()
-def distributed_data_parallel(X, y):
-    """DistributedDataParallel averages the gradients; `set_epoch` gives each epoch its own order."""
-    with tempfile.TemporaryDirectory() as folder:
-        mp.start_processes(run_ddp, args=(2, os.path.join(folder, "store"), X, y), nprocs=2, start_method="fork")
-
-
-def run_full_batch(rank, world_size, file, X, y):
-    setup(rank, world_size, file)
+def sums_over_the_rows_of_all_ranks(rank, world_size, X, y):
+    """Each rank divides its sum by the rows of all ranks, so that the sum over the ranks is the gradient of the full batch."""
     w, b = torch.zeros(X.shape[1], 1, requires_grad=True), torch.zeros(1, requires_grad=True)
     Xr, yr = X[rank::world_size], y[rank::world_size]
     for _ in range(100):
@@ -103,35 +102,23 @@ def run_full_batch(rank, world_size, file, X, y):
             for p in (w, b):
                 p -= 0.1 * p.grad
                 p.grad.zero_()
-    dist.destroy_process_group()
-
-
-@right()
-def sums_over_the_rows_of_all_ranks(X, y):
-    """Each rank divides its sum by the rows of all ranks, so that the sum over the ranks is the gradient of the full batch."""
-    with tempfile.TemporaryDirectory() as folder:
-        mp.start_processes(run_full_batch, args=(2, os.path.join(folder, "store"), X, y), nprocs=2, start_method="fork")
 
 
 @right()
 def one_script_for_one_or_many_ranks(model, dataset, lr, epochs, batch_size):
-    """As under torchrun, which sets the variables; without it, a group of one rank."""
-    world_size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    with tempfile.TemporaryDirectory() as folder:
-        setup(rank, world_size, os.path.join(folder, "store"))
-        try:
-            sampler = DistributedSampler(dataset, shuffle=True)
-            loader = DataLoader(dataset, batch_size=batch_size, sampler=sampler)
-            ddp_model = DistributedDataParallel(model)
-            optimizer = torch.optim.SGD(ddp_model.parameters(), lr=lr)
-            for epoch in range(epochs):
-                sampler.set_epoch(epoch)
-                for x, y in loader:
-                    optimizer.zero_grad()
-                    F.mse_loss(ddp_model(x), y).backward()
-                    optimizer.step()
-        finally:
-            dist.destroy_process_group()
+    """As under torchrun, which sets the variables; without them, one process trains alone."""
+    distributed = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    sampler = DistributedSampler(dataset, shuffle=True) if distributed else None
+    loader = DataLoader(dataset, batch_size=batch_size, sampler=sampler, shuffle=sampler is None)
+    wrapped = DistributedDataParallel(model) if distributed else model
+    optimizer = torch.optim.SGD(wrapped.parameters(), lr=lr)
+    for epoch in range(epochs):
+        if sampler is not None:
+            sampler.set_epoch(epoch)
+        for x, y in loader:
+            optimizer.zero_grad()
+            F.mse_loss(wrapped(x), y).backward()
+            optimizer.step()
 
 
 @right()

@@ -201,9 +201,10 @@ def evaluation_of_all_training_rows(model, train_loader, optimizer, loss_fn, sch
 @right()
 def refit_on_all_rows(X, y, lr=0.1):
     """Chooses the number of epochs by validation rows, then trains a new model on all rows."""
-    train, valid = TensorDataset(X[:80], y[:80]), TensorDataset(X[80:], y[80:])
+    rows = torch.randperm(len(X), generator=torch.Generator().manual_seed(0))
+    train, valid = TensorDataset(X[rows[:80]], y[rows[:80]]), TensorDataset(X[rows[80:]], y[rows[80:]])
 
-    def train_for(dataset, epochs):
+    def train_for(dataset, epochs, valid=None):
         model = nn.Linear(X.shape[1], 1)
         optimizer = torch.optim.SGD(model.parameters(), lr=lr)
         losses = []
@@ -212,11 +213,12 @@ def refit_on_all_rows(X, y, lr=0.1):
                 optimizer.zero_grad()
                 F.mse_loss(model(xb), yb).backward()
                 optimizer.step()
-            with torch.no_grad():
-                losses.append(F.mse_loss(model(valid.tensors[0]), valid.tensors[1]).item())
+            if valid is not None:
+                with torch.no_grad():
+                    losses.append(F.mse_loss(model(valid.tensors[0]), valid.tensors[1]).item())
         return model, losses
 
-    _, losses = train_for(train, 25)
+    _, losses = train_for(train, 25, valid)
     best = max(10, int(np.argmin(losses)) + 1)
     model, _ = train_for(ConcatDataset([train, valid]), best)
     return model
