@@ -120,7 +120,9 @@ def _require_training(target: Target, run: Run) -> None:
         return
     advice = "Give the function that contains the training loop."
     if target.starts_processes:
-        advice = "It starts processes, which are not recorded: give the function that they run, with parameters rank and world_size."
+        advice = (
+            "It starts processes, which are not recorded: give the function that they run, with parameters rank and world_size."
+        )
     raise InputError(
         f"{target.name} trains nothing: it compares no predictions with targets, computes no gradient and takes no step of an "
         f"optimizer. {advice}"

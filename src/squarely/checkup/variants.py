@@ -13,7 +13,8 @@ from typing import Any
 from squarely.checkup.fixtures.objects import FixtureObjects, make_objects, set_seeds
 from squarely.checkup.fixtures.targets import Target
 from squarely.checkup.problem import make_problem
-from squarely.checkup.recorder.recorder import Recorder, RunStopped
+from squarely.checkup.recorder.backward_passes import RunStopped
+from squarely.checkup.recorder.recorder import Recorder
 from squarely.checkup.rules.run import Run
 
 _SHAPES = re.compile(r"shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)|size mismatch.*\[(\d+)\].*\[(\d+)")
@@ -87,7 +88,7 @@ def record(
     objects = make_objects(problem, fixtures)
     set_seeds(problem.seed)
     output = io.StringIO()
-    with Recorder(stop_after) as recorder, contextlib.redirect_stdout(_Tee(sys.stdout, output)):  # type: ignore[type-var]
+    with Recorder(stop_after) as recorder, contextlib.redirect_stdout(_Tee(sys.stdout, output)):
         call = target.call(objects, fresh=fresh)
     given = {fixture for name, fixture in target.fixtures.items() if not target.parameters.get(name, False)}
     run = Run(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-if TYPE_CHECKING:
-    from squarely.checkup.recorder.recorder import Recorder
+from squarely.checkup.recorder.backward_passes import BackwardRecorder
+from squarely.checkup.recorder.event_log import EventLog
+from squarely.checkup.recorder.forward_passes import ForwardRecorder
+from squarely.checkup.recorder.functional import is_plain
+from squarely.checkup.recorder.updates import UpdateRecorder
 
 PRODUCTS = {
     "linear",
@@ -43,84 +45,64 @@ READS = {"item", "__float__"}
 
 
 class TorchCalls(TorchFunctionMode):
-    """Passes every call of a torch function to the recorder, and returns what torch returns."""
+    """Tells the recorders of every call of a torch function, and returns what torch returns."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, log: EventLog, forwards: ForwardRecorder, backwards: BackwardRecorder, updates: UpdateRecorder) -> None:
         super().__init__()
-        self._recorder = recorder
+        self._log = log
+        self._forwards = forwards
+        self._backwards = backwards
+        self._updates = updates
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        recorder = self._recorder
-        if recorder.is_quiet:
+        if self._log.is_quiet:
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         if name == "backward" and args and isinstance(args[0], Tensor):
-            return recorder.record_backward(lambda: func(*args, **kwargs), args[0])
+            return self._backwards.record_backward(lambda: func(*args, **kwargs), args[0])
         if name == "grad" and func is torch.autograd.grad:
-            return recorder.record_grad(lambda: func(*args, **kwargs), args, kwargs)
+            return self._backwards.record_grad(lambda: func(*args, **kwargs), args, kwargs)
         result = func(*args, **kwargs)
-        if not recorder.in_optimizer:
-            with recorder.quiet():
-                _observe(recorder, name, func, args, kwargs, result)
+        if not self._log.in_optimizer:
+            with self._log.quiet():
+                self._observe(name, func, args, kwargs, result)
         return result
 
+    def _observe(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        if name in {"__set__", "__get__"}:
+            self._observe_property(name, func, args, result)
+        elif name == "_record_function_enter_new":
+            if args and "zero_grad" in str(args[0]):
+                self._updates.record_zero_grad()
+        elif name.startswith("_foreach_") and name.endswith("_") and args and isinstance(args[0], (list, tuple)):
+            for tensor in args[0]:
+                self._updates.record_write(tensor, name)
+        elif any(isinstance(value, Tensor) and not is_plain(value) for value in (result, *args)):
+            self._log.trace.functional_calls += 1
+        elif name in READS and args and isinstance(args[0], Tensor):
+            self._forwards.record_read(args[0], float(result))
+        elif isinstance(result, Tensor):
+            self._observe_result(name, [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)], args, result)
 
-def _observe(  # noqa: C901, PLR0917 (a table of what each function tells)
-    recorder: Recorder, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
-) -> None:
-    if name in {"__set__", "__get__"}:
-        _observe_property(recorder, name, func, args, result)
-    elif name == "_record_function_enter_new":
-        if args and "zero_grad" in str(args[0]):
-            recorder.record_zero_grad()
-    elif name.startswith("_foreach_") and name.endswith("_") and args and isinstance(args[0], (list, tuple)):
-        for tensor in args[0]:
-            recorder.record_write(tensor, name)
-    elif any(isinstance(value, Tensor) and not is_plain(value) for value in (result, *args)):
-        recorder.trace.functional_calls += 1
-    elif name in READS and args and isinstance(args[0], Tensor):
-        recorder.record_read(args[0], float(result))
-    elif isinstance(result, Tensor):
-        tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-        if name in COMPARISONS and recorder.record_comparison(name, tensors, result):
+    def _observe_result(self, name: str, tensors: list[Tensor], args: tuple[Any, ...], result: Tensor) -> None:
+        if name in COMPARISONS and self._forwards.record_comparison(name, tensors, result):
             return
-        if name in PRODUCTS and recorder.record_product(name, tensors, result):
+        if name in PRODUCTS and self._forwards.record_product(name, tensors, result):
             return
         if name in SAME_VALUES | ARITHMETIC and tensors:
-            recorder.follow_prediction(name, tensors, result)
+            self._forwards.follow_prediction(name, tensors, result)
         if (name.endswith("_") and not name.startswith("_")) or name == "__isub__":
-            recorder.record_write(args[0] if args else None, name)
+            self._updates.record_write(args[0] if args else None, name)
 
-
-def _observe_property(recorder: Recorder, name: str, func: Any, args: tuple[Any, ...], result: Any) -> None:
-    descriptor = getattr(func, "__self__", None)
-    if name == "__set__":
-        if descriptor is Tensor.grad and args[1] is None:
-            recorder.record_zero_grad()
-        elif descriptor is Tensor.data:
-            recorder.record_write(args[0], "data")
-    elif descriptor in {Tensor.data, Tensor.T, Tensor.mT} and isinstance(result, Tensor):
-        recorder.follow_prediction("view", [args[0]], result)
-
-
-def is_plain(tensor: Tensor) -> bool:
-    """Return whether a tensor has values: one inside a transformation of `torch.func` does not."""
-    return not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-
-
-def clipping_on_stack() -> tuple[str, float] | None:
-    """Return the name and limit of the clipping function of torch that is running."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        if (
-            frame.f_code.co_name in {"clip_grad_norm_", "clip_grad_value_", "_clip_grads_with_norm_"}
-            and "clip_grad" in frame.f_code.co_filename
-        ):
-            limit = frame.f_locals.get("max_norm", frame.f_locals.get("clip_value"))
-            name = "clip_grad_value_" if frame.f_code.co_name == "clip_grad_value_" else "clip_grad_norm_"
-            return name, float(limit) if limit is not None else float("nan")
-        frame = frame.f_back  # type: ignore[assignment]
-    return None
+    def _observe_property(self, name: str, func: Any, args: tuple[Any, ...], result: Any) -> None:
+        descriptor = getattr(func, "__self__", None)
+        if name == "__set__":
+            if descriptor is Tensor.grad and args[1] is None:
+                self._updates.record_zero_grad()
+            elif descriptor is Tensor.data:
+                self._updates.record_write(args[0], "data")
+        elif descriptor in {Tensor.data, Tensor.T, Tensor.mT} and isinstance(result, Tensor):
+            self._forwards.follow_prediction("view", [args[0]], result)

@@ -186,7 +186,7 @@ class Update(Event):
     Attributes
     ----------
     before, after : values of the parameters that changed, or were written.
-    gradients, sources, scales : as of a Step, at the first write; `gradients` is None if no write was seen or there was no gradient.
+    gradients, sources, scales : as of a Step, at the first write; `gradients` is None without a write or a gradient.
     """
 
     before: Values

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from squarely.checkup.recorder.graphs import Graphs
+from squarely.checkup.recorder.tensors.graphs import Graphs
 
 MAX_NODES = 4000
 
@@ -52,14 +53,15 @@ def read_graph(loss: Tensor, predictions: Graphs) -> LossGraph:
     return LossGraph(tuple(sorted(found)), tuple(leaves.values()), tuple(direct), tuple(functions))
 
 
-def _walk(start: object, stop: Graphs | tuple[()] = ()) -> list[object]:
-    reached, waiting, order = {start}, [start], []
+def _walk(start: Any, stop: Graphs | tuple[()] = ()) -> list[Any]:
+    reached, waiting = {start}, [start]
+    order: list[Any] = []
     while waiting and len(order) < MAX_NODES:
         node = waiting.pop()
         order.append(node)
         if node in stop:
             continue
-        for below, _ in node.next_functions:  # type: ignore[attr-defined]
+        for below, _ in node.next_functions:
             if below is not None and below not in reached:
                 reached.add(below)
                 waiting.append(below)
@@ -85,10 +87,10 @@ def without_hooks(tensors: Sequence[Tensor]) -> Iterator[None]:
     hooks = [dict(tensor._backward_hooks or {}) for tensor in tensors]
     for tensor, known in zip(tensors, hooks, strict=True):
         if known:
-            tensor._backward_hooks.clear()  # type: ignore[union-attr]
+            tensor._backward_hooks.clear()
     try:
         yield
     finally:
         for tensor, known in zip(tensors, hooks, strict=True):
             if known:
-                tensor._backward_hooks.update(known)  # type: ignore[union-attr]
+                tensor._backward_hooks.update(known)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from squarely.checkup.recorder.graphs import Graphs
-from squarely.checkup.recorder.parameters import to_array
+from squarely.checkup.recorder.tensors.graphs import Graphs
+from squarely.checkup.recorder.tensors.parameters import to_array
 from squarely.checkup.recorder.trace import Comparison, Forward
 
 

@@ -15,7 +15,8 @@ from squarely.numerics import Array
 def to_array(tensor: Tensor) -> Array:
     """Return flat float64 values of a tensor."""
     with torch.no_grad():
-        return tensor.detach().to("cpu", torch.float64).reshape(-1).numpy().copy()
+        values: Array = tensor.detach().to("cpu", torch.float64).reshape(-1).numpy().copy()
+        return values
 
 
 class Parameters:
@@ -61,7 +62,7 @@ class Parameters:
         return self._numbers[id(tensor)]
 
     def _replace(self, tensor: Tensor) -> bool:
-        """Give a new tensor the number of one that it replaces, as `w = (w - lr * g).requires_grad_()` does after a backward pass."""
+        """Give a new tensor the number of one that it replaces after a backward pass, as in `w = (w - lr * g).requires_grad_()`."""
         for number, last in self._last_use.items():
             known = self.tensors[number]
             if last < self._passes and not self.info[number].in_module and known.shape == tensor.shape and known.is_leaf:
