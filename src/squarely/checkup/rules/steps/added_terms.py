@@ -57,7 +57,7 @@ def _in_gradients(run: Run, changes: list[Change]) -> Iterator[Finding | Remark]
             [change.before[number] for _, change, _ in pairs],
             [before.gradients[number] for before, _, _ in pairs],
         )
-        if fit is not None and (fit.decay or fit.momentum):
+        if fit is not None and (fit.momentum or (fit.decay > 0 and abs(fit.main - 1) < 0.01)):
             yield from _read(run, fit, fit.decay, changes[0].line, "gradient")
             return
 
