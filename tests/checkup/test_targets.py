@@ -353,6 +353,18 @@ def test_a_helper_in_another_file_of_the_user_counts(elsewhere):
         assert target.starts_group
 
 
+def test_which_calls_have_a_copy_of_an_object():
+    objects = [WithFit(1.0), WithFit(1.0).learn, functools.partial(descend, epochs=1), CallableTrainer()]
+    assert [load_target(each).is_object for each in objects] == [True] * 4
+    assert not any(load_target(each).is_object for each in (WithFit, descend, lambda X: X))
+
+
+def test_an_estimator_of_scikit_learn_gets_arrays():
+    pipeline = pytest.importorskip("sklearn.pipeline")
+    assert load_target(pipeline.Pipeline([])).wants_numpy
+    assert not load_target(WithFit).wants_numpy
+
+
 def test_which_loops_are_for_several_processes():
     wanted = {each.__name__: load_target(each).wants_processes for each in (with_group, reduces, starts, spawns, descend)}
     assert load_target(spawns).starts_processes

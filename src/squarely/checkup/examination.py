@@ -149,7 +149,7 @@ def _carried_over(target: Target, fixtures: Mapping[str, object] | None, run: Ru
         if same and not (first == last).all():
             yield Finding(
                 key="state-carried-over",
-                confidence="certain" if fresh else "possible",
+                confidence="certain" if fresh and not target.is_object else "possible",
                 evidence="A second call starts with the parameters at which the first call ended: the model is not made anew.".replace(
                     "made anew", "created again"
                 ),
