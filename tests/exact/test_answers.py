@@ -83,6 +83,21 @@ def test_other_rows(fit, bse, used, words):
     assert sq.certify(fit, params=close).verdict == "disagree"
 
 
+def test_more_rows_than_the_fit_has():
+    data = CARS.assign(gap=np.where(CARS.index % 7, 1.0, np.nan), text=np.where(CARS.index % 11, "a", None))
+    certificate = sq.certify(FORMULA, data, params=EXACT, where="weight > 2500")
+    assert certificate.verdict == "different rows"
+    assert "for 398 rows, without where=" in certificate.cause
+    for used, words in (
+        (data["text"].notna(), "complete in 'text'"),
+        (data.notna().all(axis=1), "complete in 'horsepower', 'gap' and 'text'"),
+        (data["gap"].notna() & (data["weight"] > 2500), "complete in 'gap'"),
+    ):
+        where = "weight > 2500" if "'gap'" in words[:18] else None
+        other = sq.certify(FORMULA, data, params=LinearRegression().fit(X[used], Y[used]), where=where)
+        assert words in other.cause
+
+
 def test_a_row_counted_twice(fit):
     twice = LinearRegression().fit(pd.concat([X, X[5:6]]), pd.concat([Y, Y[5:6]]))
     certificate = sq.certify(fit, params=twice)
@@ -346,6 +361,23 @@ def test_stochastic_descent_of_scikit_learn(fit):
     assert certificate.same_rows  # it counts its updates
     part = make_pipeline(StandardScaler(), SGDRegressor(random_state=0)).fit(X[:350], Y[:350])
     assert sq.certify(fit, params=part).verdict == "different rows"
+
+
+def test_coefficients_of_zero(fit):
+    assert "Every coefficient is zero" in sq.certify(fit, params=[0.0] * 4).cause
+    assert sq.certify(fit, params=[float(Y.mean()), 0.0, 0.0, 0.0]).verdict == "other columns"
+
+
+def test_a_formula_with_one_coefficient():
+    assert sq.certify("mpg ~ 1", CARS, params={"Intercept": Y.mean()}).agree
+    assert "for the first 300 rows" in sq.certify("mpg ~ 1", CARS, params=[Y[:300].mean()]).cause
+    assert sq.certify("mpg ~ 1", CARS, params=[Y.median()]).verdict == "disagree"
+    assert sq.certify("mpg ~ weight - 1", CARS, params={"weight": 0.005}).verdict == "disagree"
+
+
+def test_three_rows_have_no_cause_by_chance():
+    data = {"x": [1.0, 2.0, 4.0], "y": [2.0, 3.0, 9.0]}
+    assert sq.certify("y ~ x", data, params={"Intercept": 1.5, "x": 1.0}).verdict == "disagree"
 
 
 def test_another_loss(fit):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from squarely.api.least_squares import ols
 from squarely.certification import Certificate, certify_answer
-from squarely.errors import InputError, OptionError, join_words, show_value, suggest_name
+from squarely.data import DetachedSource
+from squarely.errors import InputError, OptionError, join_words, pluralize, show_value, suggest_name
 from squarely.inference import Fit
 from squarely.numerics import Array
 from squarely.types import FitOptions, TrainOptions
@@ -47,37 +48,41 @@ def certify_params(formula: Any, data: Any, options: dict[str, Any], tau: float)
         fit = ols(formula, data, **options)
     else:
         raise InputError("params= is compared with least squares. Give a formula and data, or the result of ols, before it.")
-    return certify_answer(fit, params, scaler=scaler, tau=tau, refit=lambda: _fit_complete_cases(fit))
+    is_quick = fit.nobs <= _MOST_ROWS and not isinstance(fit.source, DetachedSource) and not fit.source.partitioned
+    refit = (lambda: _fit_other_rows(fit)) if is_quick else None
+    return certify_answer(fit, params, scaler=scaler, tau=tau, refit=refit)
 
 
-def _fit_complete_cases(fit: Fit) -> list[tuple[str, int, Array]]:
-    """Fit the rows that are complete in other columns, all of them and each: what they are, their number, coefficients."""
+def _fit_other_rows(fit: Fit) -> list[tuple[str, Array]]:
+    """Fit all rows without the condition, and those that are complete in other columns: which rows, and coefficients."""
+    fits = []
+    own = [fit.design.where.text] if fit.design.where else []
+    if own and (every := _fit_where(fit, [])):
+        fits.append((f"{pluralize(every.nobs, 'row')}, without where=", every))
     used = {*fit.design.columns_read[0], *fit.design.columns_read[1]}
     others = [name for name in fit.source.columns if name not in used and "`" not in name][:_MOST_COLUMNS]
-    if fit.nobs > _MOST_ROWS or fit.source.partitioned or len(fit.source.columns) < 2:
-        return []
-    conditions = {name: found for name in others if (found := _complete_where(fit, [name]))}
-    every = [(f"{join_words([*map(repr, conditions)])}", conditions.values())] if len(conditions) > 1 else []
-    fits = []
-    for what, wheres in [*((repr(name), [where]) for name, where in conditions.items()), *every]:
-        with suppress(InputError):
-            part = _fit_where(fit, wheres)
-            if part.nobs < fit.nobs:
-                fits.append((what, part.nobs, part.solution.params))
-    return fits
+    gaps = {}
+    for name in others:
+        for condition in (f"`{name}` == `{name}`", f"`{name}` != ''"):  # of numbers, of text
+            if part := _fit_where(fit, [*own, condition]):
+                if part.nobs < fit.nobs:
+                    fits.append((_describe_complete(part, [name]), part))
+                    gaps[name] = condition
+                break
+    if len(gaps) > 1 and (part := _fit_where(fit, [*own, *gaps.values()])):
+        fits.append((_describe_complete(part, list(gaps)), part))
+    return [(which, each.solution.params) for which, each in fits]
 
 
-def _complete_where(fit: Fit, names: Iterable[str]) -> str:
-    """Return a condition that is true in the rows with a value in a column of numbers or of text, "" if there is no gap."""
-    for name in names:
-        for where in (f"`{name}` == `{name}`", f"`{name}` != ''"):
-            with suppress(InputError):
-                return where if _fit_where(fit, [where]).nobs < fit.nobs else ""
-    return ""
+def _describe_complete(part: Fit, names: list[str]) -> str:
+    return f"the {pluralize(part.nobs, 'row')} that are complete in {join_words([*map(repr, names)])}"
 
 
-def _fit_where(fit: Fit, conditions: Iterable[str]) -> Fit:
-    design = fit.design
-    parts = [*([design.where.text] if design.where else []), *conditions]
-    options: Mapping[str, Any] = design.formula.weights_option
-    return ols(design.formula.text, fit.source, where=" and ".join(f"({part})" for part in parts), **options)
+def _fit_where(fit: Fit, conditions: list[str]) -> Fit | None:
+    """Fit the rows of another condition, None if that is not possible."""
+    options: Mapping[str, Any] = fit.design.formula.weights_option
+    where = " and ".join(f"({condition})" for condition in conditions) or None
+    with suppress(InputError):
+        part = ols(fit.design.formula.text, fit.source, where=where, **options)
+        return part if part.design.names == fit.design.names else None
+    return None

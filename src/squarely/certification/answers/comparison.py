@@ -29,7 +29,7 @@ def certify_answer(fit: Fit, params: Any, *, scaler: Any = None, tau: float = 0.
     ----------
     fit : what `squarely.ols` returned.
     params, scaler, tau : as in `squarely.certify`.
-    refit : fits the complete cases of other columns, for an answer that nothing else explains.
+    refit : fits other rows, for an answer that nothing else explains.
 
     Returns
     -------

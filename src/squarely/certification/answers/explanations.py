@@ -22,12 +22,12 @@ from squarely.numerics import Array
 from squarely.types import Verdict
 
 Finding = tuple[Verdict, str]
-Refit = Callable[[], list[tuple[str, int, Array]]]  # of the complete cases of other columns: what, rows and coefficients
+Refit = Callable[[], list[tuple[str, Array]]]  # fits of other rows: which, and the coefficients (p,)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Inquiry:
-    """A mismatch, and what is read again to find its cause: the rows, and fits of the complete cases of other columns."""
+    """A mismatch, and what is read again to find its cause: the rows, and fits of other rows."""
 
     case: Mismatch
     refit: Refit | None
@@ -52,7 +52,7 @@ def explain_answer(case: Mismatch, refit: Refit | None) -> Finding:
 
 
 def _explain(inquiry: Inquiry) -> Finding:
-    judges = (_judge_origin, _judge_rows, _judge_column, _judge_penalty, _judge_complete_cases)
+    judges = (_judge_origin, _judge_rows, _judge_column, _judge_penalty, _judge_other_rows)
     return _first(inquiry, judges) or explain_shortfall(inquiry.case)
 
 
@@ -176,6 +176,10 @@ def _judge_column(inquiry: Inquiry) -> Finding | None:
 
 def _judge_penalty(inquiry: Inquiry) -> Finding | None:
     case = inquiry.case
+    if not case.given.any():
+        return "not converged", "Every coefficient is zero, as before the first step. Train, or look at what was saved."
+    if len(case.given) < 2:  # some penalty has any answer that is between zero and least squares
+        return None
     early = find_descent(case) if case.answer.origin.is_trained or len(case.slopes) == 1 else ""
     ridge = [f"alpha={alpha:.4g} {what}" for alpha, what in find_ridge(case)]
     if early and case.answer.origin.is_trained:
@@ -193,11 +197,8 @@ def _judge_penalty(inquiry: Inquiry) -> Finding | None:
     return ("penalized", f"It is the answer of the {lasso}. Fit without a penalty.") if lasso else None
 
 
-def _judge_complete_cases(inquiry: Inquiry) -> Finding | None:
-    for what, rows, point in inquiry.refit() if inquiry.refit else ():
+def _judge_other_rows(inquiry: Inquiry) -> Finding | None:
+    for which, point in inquiry.refit() if inquiry.refit else ():
         if inquiry.case.is_explained_by(point):
-            return "different rows", (
-                f"The answer is that of least squares for the {pluralize(rows, 'row')} that are complete in {what}. Leave only "
-                "these rows in with where=, or drop missing values in the columns of the formula alone."
-            )
+            return "different rows", f"The answer is that of least squares for {which}. Give both the same rows."
     return None

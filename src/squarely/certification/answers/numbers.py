@@ -12,6 +12,7 @@ from squarely.numerics import Array
 
 _ROUNDOFF = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23}
 _DOUBLE = 2.0**-52
+_LARGEST = 1e75  # with columns of the largest size that a fit takes, squares of predictions are representable
 
 
 def read_numbers(label: str, value: Any) -> Array:
@@ -31,6 +32,11 @@ def read_numbers(label: str, value: Any) -> Array:
         raise InputError(
             f"{label} has the coefficient {numbers[~np.isfinite(numbers)][0]}, which is not a finite number. The training has "
             "diverged, or a column was dropped: leave such a column out of both."
+        )
+    if (np.abs(numbers) > _LARGEST).any():
+        raise InputError(
+            f"{label} has the coefficient {np.abs(numbers).max():.3g}, and a double does not hold its square. The training has "
+            "diverged: try a smaller learning rate."
         )
     return numbers
 

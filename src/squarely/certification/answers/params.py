@@ -72,6 +72,8 @@ def _read_plain(params: Any, label: str, design: Design) -> Answer:
     if isinstance(params, Mapping):
         read = _read_vectors if _has_vectors(params, design) else _read_named
         return read(params, label, design)
+    if hasattr(params, "columns"):
+        raise InputError(f"{label} is a {type(params).__name__}. Give one column of it, such as table['coef'].")
     if hasattr(params, "index") and hasattr(params, "items"):  # a Series
         if not all(isinstance(name, str) for name in params.index):
             return by_order(label, read_numbers(label, params.array), None, design, _plain_origin(params.array))

@@ -36,6 +36,8 @@ def quadratics(case: Mismatch) -> Iterator[Quadratic]:
     """Yield the coordinates in which a penalty may be: slopes of standardized or raw columns, with or without the intercept."""
     problem, slopes, first = case.problem, case.slopes, int(case.has_intercept)
     n, sizes, y_size = problem.weight, problem.scale[:-1], problem.scale[-1]
+    if not len(slopes):
+        return
     one, S = np.ones(len(slopes)), problem.H[first:, first:] / 2.0
 
     def from_slopes(b: Array) -> Array:

@@ -47,7 +47,7 @@ def read_rows(case: Mismatch) -> Rows | None:
 
 
 class SubsetSearch:
-    """The gradients (n, p) of the rows at the answer, and the distance from the answer of a subset that they give."""
+    """How far each row moves the answer: gradients (n, p) of the rows times (X'X)^-1, in standard errors."""
 
     def __init__(self, case: Mismatch, rows: Rows) -> None:
         problem, w, first = case.problem, case.standardized, int(case.has_intercept)
@@ -55,21 +55,18 @@ class SubsetSearch:
         Z = np.column_stack([np.ones(len(table)), table[:, :-1]]) if first else table[:, :-1]
         residuals = table[:, -1] - Z @ w
         self.case, self.rows, self.n = case, rows, len(table)
-        self.gradients = Z * (residuals if rows.weights is None else residuals * problem.relative_weights(rows.weights))[:, None]
-        self.inverse = np.linalg.pinv(problem.H / 2.0) / self.n  # of X'X
-        self.total = self.gradients.sum(axis=0)
+        gradients = Z * (residuals if rows.weights is None else residuals * problem.relative_weights(rows.weights))[:, None]
         se = case.unit / (problem.scale[-1] / np.concatenate([np.ones(first), problem.scale[:-1]]))
         if first:  # of the mean of the fitted values, since the intercept of standardized columns is that
             se[0] = np.sqrt(case.fit.mse_resid / problem.weight) / problem.scale[-1]
-        self.unit = np.maximum(se, np.finfo(float).tiny)
+        self.moves: Array = gradients @ np.linalg.pinv(problem.H / 2.0) / self.n / np.maximum(se, np.finfo(float).tiny)
+        self.total = self.moves.sum(axis=0)
         subsets = self.n * (len(rows.values[0]) + 3)  # the chance of each is near ** p
         self.tolerance = case.tolerance(float(np.clip((_CHANCE / subsets) ** (1.0 / len(w)), 1e-7, 1e-3)))
 
     def find_zeros(self, sums: Array, counts: np.ndarray | int) -> np.ndarray:
-        """Return which sums (m, p) of gradients of so many rows are zero: the answer is near that of these rows."""
-        shares = np.maximum(np.asarray(counts, dtype=np.float64) / self.n, 1.0 / self.n)
-        moved = np.abs(sums @ self.inverse) / self.unit / np.reshape(shares, (-1, 1))
-        return np.asarray(moved.max(axis=1) <= self.tolerance)
+        """Return which sums (m, p) of the moves of so many rows are zero: the answer is near that of these rows."""
+        return np.asarray(np.abs(sums).max(axis=1) <= self.tolerance * np.maximum(counts, 1) / self.n)
 
 
 def find_rows(case: Mismatch, rows: Rows) -> str:
@@ -82,8 +79,8 @@ def _find_single(search: SubsetSearch) -> str:
     """Return the row without which, or with which twice, the gradients of all rows add up to zero."""
     n, place = search.n, search.rows.places + 1
     for sign, text in ((-1.0, "without row {} of the data"), (1.0, "with row {} of the data counted twice")):
-        zeros = search.find_zeros(search.total + sign * search.gradients, n)
-        moving = np.abs(search.gradients).max(axis=1) > 0
+        zeros = search.find_zeros(search.total + sign * search.moves, n)
+        moving = np.abs(search.moves).max(axis=1) > 0
         if (found := np.flatnonzero(zeros & moving)).size:
             return text.format(f"{place[found[0]]:,}")
     return ""
@@ -91,14 +88,17 @@ def _find_single(search: SubsetSearch) -> str:
 
 def _find_part(search: SubsetSearch) -> str:
     """Return the first or last rows, or those above or below a value of a column, whose gradients add up to zero."""
-    n, p = search.gradients.shape
+    n, p = search.moves.shape
     for order, values, name in _orders(search):
-        sums = np.cumsum(search.gradients[order], axis=0)[:-1]
         counts = np.arange(1, n)
         enough = (counts > p) if values is None else (counts > p) & (values[1:] > values[:-1])
         for rest, what in ((False, "first"), (True, "last")):
             used = n - counts if rest else counts
-            zeros = search.find_zeros(search.total - sums if rest else sums, used) & enough & (used > p)
+            zeros = enough & (used > p)
+            for first in (slice(0, 2), slice(2, p)):  # two coefficients rule out nearly all orders
+                if zeros.any() and first.start < p:
+                    sums = np.cumsum(search.moves[order, first], axis=0)[:-1]
+                    zeros &= search.find_zeros(search.total[first] - sums if rest else sums, used)
             if not zeros.any():
                 continue
             m = int(counts[zeros][0])

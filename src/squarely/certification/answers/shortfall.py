@@ -80,7 +80,7 @@ def _describe_likely_rows(case: Mismatch) -> str:
     variance = case.fit.mse_resid / float(case.problem.scale[-1]) ** 2
     squares = case.problem.weight * case.excess / variance if variance > 0 else np.inf
     used = round(n / (1.0 + squares / p)) if np.isfinite(squares) else 0
-    if used <= 2 * p:
+    if used <= max(2 * p, n / 10):
         return (
             f"It is {in_standard_errors(case.gap)} away, farther than an answer of part of the rows would be: look for other "
             "columns, other units or a wrong coefficient."

@@ -12,7 +12,7 @@ from squarely.certification.answers.mismatch import Mismatch
 from squarely.numerics import Array
 
 _MOST_REMAINING = 3.0  # standard errors: an answer that is farther away in other units is not in these
-_LEAST_GAIN = 0.05  # of the gap: other units have to remove the rest
+_LEAST_GAIN = 0.01  # of the gap: other units have to remove the rest
 
 
 @dataclass(frozen=True, eq=False, slots=True)
