@@ -27,6 +27,7 @@ from tests.support.bad_groups import GROUPS
 from tests.support.bad_hypotheses import HYPOTHESES
 from tests.support.bad_influence import INFLUENCE
 from tests.support.bad_loops import LOOPS
+from tests.support.bad_losses import LOSSES
 from tests.support.bad_options import OPTIONS
 from tests.support.bad_penalties import PENALTIES
 from tests.support.bad_predictions import PREDICTIONS
@@ -52,6 +53,7 @@ ROWS = [
         "diagnostic": DIAGNOSTICS,
         "effect": EFFECTS,
         "loop": LOOPS,
+        "loss": LOSSES,
     }.items()
     for row in rows
 ]
@@ -90,6 +92,7 @@ _TITLES = {
     "diagnostic": "Diagnostics",
     "effect": "Effects and average predictions",
     "loop": "Training loops",
+    "loss": "Printed losses",
 }
 _LONGEST = 60
 _FOREIGN_TEXT = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version
