@@ -87,6 +87,8 @@ def from_python(row):
 def on_the_command_line(row, monkeypatch, capsys):
     data = [bad_row.for_cli(row)]
     argv = ["squarely", row.call, row.formula, *([] if row.call == "checkup" else data), *words(row.options)]
+    if row.call == "checkup_losses":
+        argv = ["squarely", "checkup", "--losses", *data, *words(row.options)]
     monkeypatch.setattr(sys, "argv", [*argv, "--json"] if row.params is not None else argv)
     with pytest.raises(SystemExit) as stop:
         cli.main()

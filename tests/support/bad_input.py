@@ -28,6 +28,7 @@ from tests.support.bad_groups import GROUPS
 from tests.support.bad_hypotheses import HYPOTHESES
 from tests.support.bad_influence import INFLUENCE
 from tests.support.bad_loops import LOOPS
+from tests.support.bad_losses import LOSSES
 from tests.support.bad_options import OPTIONS
 from tests.support.bad_penalties import PENALTIES
 from tests.support.bad_predictions import PREDICTIONS
@@ -54,6 +55,7 @@ ROWS = [
         "effect": EFFECTS,
         "loop": LOOPS,
         "answer": ANSWERS,
+        "loss": LOSSES,
     }.items()
     for row in rows
 ]
@@ -93,6 +95,7 @@ _TITLES = {
     "effect": "Effects and average predictions",
     "loop": "Training loops",
     "answer": "Answers made elsewhere",
+    "loss": "Printed losses",
 }
 _LONGEST = 60
 _FOREIGN_TEXT = re.compile(r"((?:DuckDB|Arrow|PyTorch) says:).*", re.DOTALL)  # what others say differs with their version

@@ -24,6 +24,7 @@ USUAL = dict.fromkeys(("file", "frame", "value", "name", "encoding"), DataError)
     "effect": OptionError,
     "loop": InputError,
     "answer": InputError,
+    "loss": DataError,
 }
 NO_OBJECTS = "the command line has paths and text only"
 NOT_IN_CSV = "a CSV file cannot hold it"
@@ -103,6 +104,8 @@ def run_in_python(row: Row, data: Any) -> Any:
     options = dict(row.options)
     if row.call == "checkup":
         return sq.checkup(row.formula, **options)
+    if row.call == "checkup_losses":
+        return sq.checkup_losses(data, **options)
     if row.call not in ("anova", "ols", "preview", "rolling", "expanding", "train", "sweep", "certify"):
         return _call_fit(row, data, options)
     test, typ, against = (options.pop(name, None) for name in ("test", "typ", "against"))

@@ -29,12 +29,27 @@ def compare_with_data(
         return min(minima, key=lambda each: abs(math.log(max(finite.values[0], 1e-300) / each.variance)) if len(finite) else 0.0)
     level, error = _level(finite, reading)
     minimum = _choose_units(finite, level, minima)
+    _compare_first(finite, reading, minimum, minima)
     near = reading.fit is not None and _is_near_floor(finite, reading.fit)
     if reading.shape in ("plateau", "noise", "constant") or near:
         _compare_level(reading, level, error, minimum, minima)
     if lr is not None and reading.fit is not None and reading.fit.kind == "plain" and not momentum:
         _compare_rate(finite, reading, minima, lr)
     return minimum
+
+
+def _compare_first(series: LossSeries, reading: Reading, minimum: Minimum, minima: Sequence[Minimum]) -> None:
+    """Compare the first loss with the largest one of a new nn.Linear; a sum over rows is beyond it."""
+    first, most = float(series.values[0]), max(each.first for each in minima if each.units[1] == minimum.units[1])
+    if minimum.loss * (1.0 - 1.0 / minimum.n) - series.half_width[0] <= first <= most:
+        reading.verified.append(
+            f"The first loss, {first:.5g}, is one that a new nn.Linear can have: {minimum.loss:.5g} to {most:.5g}."
+        )
+    elif minimum.loss <= first / minimum.n <= most:
+        evidence = (
+            f"The first loss is {first:.5g}; a new nn.Linear has at most {most:.5g}, and n = {minimum.n} times that as a sum."
+        )
+        reading.findings.append(make_finding("sum-for-mean", "likely", evidence, first=first, most=most))
 
 
 def _level(series: LossSeries, reading: Reading) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -121,6 +122,7 @@ def _add_rates(series: LossSeries, reading: Reading, numbers: dict[str, float], 
     if grows:
         numbers["lam_1" if bounds.settled else "lam_1_least"] = bounds.lam_1
         numbers["lr_limit" if bounds.settled else "lr_limit_most"] = bounds.limit
+        _advise(reading, bounds.limit)
         reading.remarks.append(
             f"The best learning rate lies between {bounds.limit / 2:.3g} and {bounds.limit:.3g}. Standardized columns allow more."
         )
@@ -135,6 +137,13 @@ def _add_rates(series: LossSeries, reading: Reading, numbers: dict[str, float], 
         if bounds.lam_p is not None and bounds.lam_p > 0:
             numbers["lam_p_most"] = bounds.lam_p
             reading.remarks.append("The bound of lam_p holds if no step overshoots; a late rate alone cannot exclude that.")
+
+
+def _advise(reading: Reading, limit: float) -> None:
+    """Write the learning rate that the limit allows into the advice of the finding."""
+    line = f"optimizer = torch.optim.SGD(model.parameters(), lr={limit / 2.0:.2g})"
+    fix = f"Stay below {limit:.3g}, or standardize the columns, which allows more:\n    {line}"
+    reading.findings[:] = [replace(each, fix=fix) if each.key == "lr-too-high" else each for each in reading.findings]
 
 
 def _add_distance(series: LossSeries, reading: Reading, numbers: dict[str, float], minimum: Minimum | None, tau: float) -> None:
