@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from squarely.checkup.rules.run import Run
 _SHAPES = re.compile(r"shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)|size mismatch.*\[(\d+)\].*\[(\d+)")
 _TENSOR_FOR_ARRAY = re.compile(r"expected np.ndarray|got Tensor|'Tensor' object has no attribute '(?:astype|copy|values|to_numpy)'")
 _ARRAY_FOR_TENSOR = re.compile(r"'numpy.ndarray' object has no attribute|must be Tensor, not numpy.ndarray")
+_HELD: list[object] = []  # of processes that train together: PyTorch may wait forever when a DistributedDataParallel is freed
 _PRIMES = (211, 421, 839, 1511, 3023)  # numbers of rows for loops with larger batches of their own
 
 
@@ -90,6 +92,8 @@ def record(
     output = io.StringIO()
     with Recorder(stop_after) as recorder, contextlib.redirect_stdout(_Tee(sys.stdout, output)):
         call = target.call(objects, fresh=fresh)
+    if "WORLD_SIZE" in os.environ:
+        _HELD.append((recorder, objects, call))
     given = {fixture for name, fixture in target.fixtures.items() if not target.parameters.get(name, False)}
     run = Run(
         trace=recorder.trace,
