@@ -9,6 +9,7 @@ from squarely.checkup.findings import CONFIDENCES, Finding, Remark, Verified
 from squarely.checkup.rules.batches import check_batches
 from squarely.checkup.rules.dtypes import check_dtypes
 from squarely.checkup.rules.formula import check_formula
+from squarely.checkup.rules.steps.carried_state import check_carried_state
 from squarely.checkup.rules.steps.gradients import check_gradients
 from squarely.checkup.rules.steps.loss_form import check_loss
 from squarely.checkup.rules.modes import check_modes
@@ -24,6 +25,7 @@ _RULES = (
     check_loss,
     check_parameters,
     check_updates,
+    check_carried_state,
     check_batches,
     check_schedule,
     check_rate,
