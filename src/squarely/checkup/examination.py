@@ -16,6 +16,7 @@ from squarely.checkup.rules.all_rules import find_mistakes, sort_findings
 from squarely.checkup.rules.errors import line_of, translate_error
 from squarely.checkup.rules.rates import diverged
 from squarely.checkup.rules.run import Run
+from squarely.checkup.rules.steps.carried_state import compare_calls
 from squarely.checkup.runner.child_process import run_in_child
 from squarely.checkup.runner.process_group import run_ranks
 from squarely.checkup.runner.result import ChildResult
@@ -139,24 +140,14 @@ def _carried_over(target: Target, fixtures: Mapping[str, object] | None, run: Ru
     """Call the loop again: a second run that starts where the first one ended has kept its state."""
     if not run.trained or {"model", "net"} & set(run.given):
         return
-    for fresh in (True, False) if target.kind in {"fit", "skorch"} else (True,):
-        again, error = record(target, run.form, fixtures, fresh=fresh, stop_after=1)
-        if error is not None or not again.trained:
-            continue
-        first, second = run.trained_values(run.trace.initial), again.trained_values(again.trace.initial)
-        last = run.trained_values(run.trace.final)
-        same = len(last) == len(second) and bool(np.isfinite(last).all()) and bool((last == second).all())
-        if same and not (first == last).all():
-            yield Finding(
-                key="state-carried-over",
-                confidence="certain" if fresh and not target.is_object else "possible",
-                evidence="A second call starts with the parameters at which the first call ended: the model is not made anew.".replace(
-                    "made anew", "created again"
-                ),
-                numbers={"largest_difference": 0.0},
-                source=run.line_with("nn.Linear(", "Sequential(", "requires_grad=True", "Model("),
-            )
-            return
+    before = run
+    for fresh in (False, True) if target.kind in {"fit", "skorch"} else (True,):  # an old object goes on where this run ended
+        again, error = record(target, run.form, fixtures, fresh=fresh, stop_after=2)
+        if error is None and again.trained:
+            finding = compare_calls(before, again, fresh=fresh and not target.is_object)
+            before = again
+            if finding is not None:
+                yield finding
 
 
 def _raw_columns(target: Target, fixtures: Mapping[str, object] | None, run: Run) -> Iterator[Finding]:

@@ -124,6 +124,11 @@ class Run:
         return found
 
     @cached_property
+    def rows_of_forward(self) -> dict[int, list[int]]:
+        """The row numbers of each forward pass that a backward pass used, by its index."""
+        return {batch.forward.index: batch.rows.tolist() for batch in self.batches}
+
+    @cached_property
     def evaluations(self) -> list[Forward]:
         """The forward passes that no backward pass used."""
         used = {index for backward in self.backwards for index in backward.forwards}

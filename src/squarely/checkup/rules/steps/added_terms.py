@@ -15,7 +15,8 @@ from squarely.numerics import Array
 
 _FITS = 2e-3  # of the largest entry: float32 rounding of a difference of parameters
 _LEAST = 6  # updates for a fit with three numbers
-_DECAY_NAMES = ("weight_decay", "wd", "l2", "decay", "lam", "lambda", "reg", "alpha", "ridge", "penalty")
+_DECAY_NAMES = ("weight_decay", "wd", "l2", "decay", "ridge", "penalty")
+_VAGUE = ("alpha", "lam", "lambda", "reg")  # names of a penalty, and of other things
 _MOMENTUM_NAMES = ("momentum", "beta", "beta1", "mu", "rho", "gamma")
 
 
@@ -153,6 +154,7 @@ def _momentum(run: Run, momentum: float, line: SourceLine | None, what: str) -> 
 
 def _decay(run: Run, decay: float, line: SourceLine | None, what: str) -> Finding | Remark:
     declared = run.declares(*_DECAY_NAMES) or _option(run, "weight_decay")
+    vague = run.declares(*_VAGUE)
     if declared:
         return Remark(f"The update has weight decay, declared as {declared!r}.")
     if what == "parameters":
@@ -161,8 +163,8 @@ def _decay(run: Run, decay: float, line: SourceLine | None, what: str) -> Findin
         text = f"The gradient of each step has {decay:.4g} times the parameters in it."
     return Finding(
         key="undeclared-weight-decay",
-        confidence="certain" if what == "parameters" else "likely",
-        evidence=text,
+        confidence="possible" if vague else "certain" if what == "parameters" else "likely",
+        evidence=text + (f" It may be what {vague!r} declares." if vague else ""),
         numbers={"found_weight_decay": decay, "expected_weight_decay": 0.0},
         source=line,
     )

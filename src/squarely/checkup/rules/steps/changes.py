@@ -11,7 +11,7 @@ from squarely.checkup.findings import SourceLine
 from squarely.checkup.recorder.trace import Backward, Comparison, Event, Forward, Step, Trace, Update, Values
 from squarely.numerics import Array
 
-_BY_HAND = 1e-2  # float32 rounding of a small update of large parameters
+_BY_HAND, _BESIDE = 1e-2, 1e-3  # float32 rounding of a small update; the second where a write may have another reason
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -100,7 +100,7 @@ def find_changes(trace: Trace, trained: set[int]) -> list[Change]:
         elif isinstance(event, Step):
             new, old = _split_sources(event.sources, event.parameters, used)
             scale = _common(event.scales[number] for number in event.parameters if number in event.gradients)
-            changes.append(_make_change(trace.events, event, new, old, event.gradients, scale, step=event))
+            changes.append(_make_change(trace.events, event, (new, old), event.gradients, scale, step=event))
         elif isinstance(event, Update) and last is not None and trained & set(event.after):
             change = _change_by_hand(trace.events, event, last, used, alone=not optimizers)
             changes += [] if change is None else [change]
@@ -118,12 +118,12 @@ def _change_by_hand(
     mine = {number: gradients[number] for number in numbers}
     difference = {number: update.after[number] - update.before[number] for number in numbers}
     moved = any(values.any() for values in difference.values())
-    along = proportion(difference, mine, tolerance=_BY_HAND) < 0
+    along = proportion(difference, mine, tolerance=_BY_HAND if alone else _BESIDE) < 0
     if not (along or (alone and (new or not (moved or old)))):
         return None
     used |= known
     scale = _common(update.scales.get(number, 1.0) for number in numbers)
-    return _make_change(events, update, new, old, mine, scale, step=None)
+    return _make_change(events, update, (new, old), mine, scale, step=None)
 
 
 def _common(factors: Iterable[float]) -> float:
@@ -145,18 +145,24 @@ def _split_sources(
 
 
 def _make_change(
-    events: list[Event], event: Step | Update, new: set[int], old: set[int], gradients: Values, scale: float, *, step: Step | None
+    events: list[Event],
+    event: Step | Update,
+    passes: tuple[set[int], set[int]],
+    gradients: Values,
+    scale: float,
+    *,
+    step: Step | None,
 ) -> Change:
-    passes = _backwards(events, new)
-    rows = [sum(len(forward.inputs) for forward in _forwards(events, one)) for one in passes]
-    expected = _mean_gradient(passes, rows)
+    new = _backwards(events, passes[0])
+    rows = [sum(len(forward.inputs) for forward in _forwards(events, one)) for one in new]
+    expected = _mean_gradient(new, rows)
     return Change(
         index=event.index,
         step=step,
         before=event.before,
         after=event.after,
-        new=passes,
-        old=_backwards(events, old),
+        new=new,
+        old=_backwards(events, passes[1]),
         gradients=gradients,
         scale=scale,
         expected=expected,

@@ -87,8 +87,8 @@ def _by_hand(run: Run, short: dict[int, float]) -> Iterator[Finding]:
             yield Finding(
                 key="gradient-clipped",
                 confidence="likely" if often else "possible",
-                evidence=f"The gradient of step {number} is {short[number]:.3g} times as long as the one that backward() computes, and "
-                f"{len(at)} of {len(run.changes)} gradients have the same {what}, {limit:.4g}.",
+                evidence=f"The gradient of step {number} is {short[number]:.3g} times as long as the one that backward() computes, "
+                f"and {len(at)} of {len(run.changes)} gradients have the same {what}, {limit:.4g}.",
                 numbers={"step": number, "expected_factor": 1.0, "found_factor": short[number], "clipped_steps": len(short)},
                 source=run.line_with("clamp", "clip", "norm(", "register_hook", ".grad *=") or run.changes[number - 1].line,
             )
@@ -112,14 +112,20 @@ def _constant_length(run: Run) -> Iterator[Finding]:
     lengths = np.array([np.linalg.norm(move) for move in moves])
     gradients = np.array([np.linalg.norm(_flat(change)) for change in changes])
     same = np.abs(lengths - np.median(lengths)) <= 1e-3 * np.median(lengths)
-    if not np.isfinite(gradients).all() or same.mean() <= 0.5 or np.ptp(gradients) <= 0.05 * gradients.max():
+    if (
+        not np.isfinite(gradients).all()
+        or not np.median(lengths) > 0
+        or same.mean() <= 0.5
+        or np.ptp(gradients) <= 0.05 * gradients.max()
+    ):
         return
     signs = all(np.ptp(np.abs(move)) <= 1e-3 * _largest(move) for move in moves)
     yield Finding(
         key="gradient-clipped",
         confidence="possible" if signs else "likely",
-        evidence=f"{same.sum()} of {len(lengths)} updates have the length {np.median(lengths):.4g}, while the length of the gradient "
-        f"goes from {gradients.max():.3g} to {gradients.min():.3g}." + (" Each update uses the signs alone." if signs else ""),
+        evidence=f"{same.sum()} of {len(lengths)} updates have the length {np.median(lengths):.4g}, while the length of the "
+        f"gradient goes from {gradients.max():.3g} to {gradients.min():.3g}."
+        + (" Each update uses the signs alone." if signs else ""),
         numbers={"length": float(np.median(lengths))},
         source=changes[0].line,
     )

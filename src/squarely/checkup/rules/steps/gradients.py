@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from squarely.checkup.findings import Finding, Remark, SourceLine, Verified
-from squarely.checkup.recorder.trace import Step, ZeroGrad
+from squarely.checkup.recorder.trace import Backward, Step, ZeroGrad
 from squarely.checkup.rules.run import Run
-from squarely.checkup.rules.steps.changes import Change
+from squarely.checkup.rules.steps.changes import Change, proportion
 
 
 def check_gradients(run: Run) -> Iterator[Finding | Remark | Verified]:
@@ -99,7 +100,8 @@ def _shares_parameters(change: Change, following: list[Change]) -> bool:
 
 def _twice(run: Run) -> Iterator[Finding]:
     again = [(number, change) for number, change in _numbered(run) if change.old and not change.new and change.moved]
-    if not again:
+    by_optimizer = [change for _, change in again if change.step is not None]
+    if not again or (not by_optimizer and len(again) < 0.3 * len(run.changes)):  # a write that is along the gradient by chance
         return
     number, change = again[0]
     yield Finding(
@@ -113,22 +115,23 @@ def _twice(run: Run) -> Iterator[Finding]:
 
 
 def _same_pass_twice(run: Run) -> Iterator[Finding]:
-    """Two backward passes of one step through the same predictions and the same pairs: each row counts twice."""
-    again = []
-    for number, change in _numbered(run):
-        graphs = [(backward.forwards, backward.comparisons) for backward in change.new if backward.comparisons]
-        if len(set(graphs)) < len(graphs):
-            again.append((number, change))
+    """Two backward passes of one step through the same predictions, with the same gradient: each row counts twice."""
+    again = [(number, change) for number, change in _numbered(run) if any(_is_repeated(*two) for two in pairwise(change.new))]
     if len(again) > max(1, 0.5 * len(run.changes)):
         number, change = again[0]
         yield Finding(
             key="double-step",
             confidence="likely",
-            evidence=f"The gradient of step {number} has two backward passes through the same predictions in it, so it counts each row "
-            f"twice. {len(again)} of {len(run.changes)} steps are like this.",
+            evidence=f"The gradient of step {number} has {len(change.new)} backward passes through the same predictions in it, so "
+            f"each row counts more than once. {len(again)} of {len(run.changes)} steps are like this.",
             numbers={"step": number, "expected_passes": 1, "found_passes": len(change.new)},
             source=change.new[-1].line,
         )
+
+
+def _is_repeated(first: Backward, second: Backward) -> bool:
+    same = bool(first.forwards) and first.forwards == second.forwards and first.loss == second.loss
+    return same and abs(proportion(second.contribution, first.contribution) - 1) < 1e-3
 
 
 def _empty(run: Run) -> Iterator[Finding]:

@@ -74,7 +74,7 @@ class _Derivative:
 
     @property
     def factor(self) -> float:
-        """found = factor * expected; NaN if no number does it."""
+        """The number with found = factor * expected; NaN if there is none."""
         return proportion({0: self.found}, {0: self.expected}, tolerance=1e-2)
 
 
@@ -172,8 +172,8 @@ def _penalty(run: Run) -> Iterator[Finding | Remark]:
         yield Finding(
             key="undeclared-weight-decay",
             confidence="likely",
-            evidence=f"The loss has a penalty on the {kind} parameters beside the squared error. The gradient has {amount:.4g} times "
-            f"the {part} in it.",
+            evidence=f"The loss has a penalty on the {kind} parameters beside the squared error. The gradient has "
+            f"{amount:.4g} times the {part} in it.",
             numbers={"weight_decay": amount},
             source=backward.line,
         )

@@ -84,8 +84,8 @@ def _accumulated(run: Run, scales: list[_Scale]) -> Iterator[Finding]:
     yield Finding(
         key="accumulation-not-divided",
         confidence="certain" if len(full) > 1 else "likely",
-        evidence=f"The gradient of step {first.number} is {first.factor:.4g} times the mean gradient of its {len(first.weights)} passes. "
-        f"{len(full)} of {len(run.changes)} steps are like this.",
+        evidence=f"The gradient of step {first.number} is {first.factor:.4g} times the mean gradient of its "
+        f"{len(first.weights)} passes. {len(full)} of {len(run.changes)} steps are like this.",
         numbers={"step": first.number, "expected_factor": 1.0, "found_factor": first.factor},
         source=first.change.line,
     )
@@ -112,8 +112,8 @@ def _sum_of_rows(run: Run, scales: list[_Scale], confidence: str) -> Finding:
     return Finding(
         key="sum-for-mean",
         confidence=confidence,
-        evidence=f"The gradient of step {first.number} is {first.factor:.4g} times the mean gradient of its {first.rows.sum():g} rows. "
-        f"{len(scales)} of {len(run.changes)} steps are like this.",
+        evidence=f"The gradient of step {first.number} is {first.factor:.4g} times the mean gradient of its "
+        f"{first.rows.sum():g} rows. {len(scales)} of {len(run.changes)} steps are like this.",
         numbers={"step": first.number, "expected_factor": 1.0, "found_factor": first.factor},
         source=first.change.line,
     )

@@ -142,7 +142,8 @@ def _never_moves(run: Run, *, explained: bool) -> Iterator[Finding]:
     yield Finding(
         key="weights-never-move",
         confidence="likely" if explained or empty else "certain",
-        evidence=f"After {steps} steps and {passes} backward passes every parameter of the model has its first value. {_reason(run)}",
+        evidence=f"After {steps} steps and {passes} backward passes every parameter of the model has its first value. "
+        f"{_reason(run)}",
         numbers={"steps": steps, "backward_passes": passes, "forward_passes": len(run.events(Forward))},
         source=last,
     )
