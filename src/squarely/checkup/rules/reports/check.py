@@ -122,7 +122,8 @@ def _name(run: Run, definition: str, number: int, each: Pass, found: float, *, t
         yield _finding(
             run,
             "last-batch-loss",
-            f"{what} is that of its last batch of {sizes[-1]} rows, {found:.5g}. Over all {sizes.sum()} rows it is {each.mean:.5g}.",
+            f"{what} is that of its last batch of {sizes[-1]} rows, {found:.5g}. "
+            f"Over all {sizes.sum()} rows it is {each.mean:.5g}.",
             expected=each.mean,
             found=found,
         )
