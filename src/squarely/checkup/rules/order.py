@@ -68,8 +68,8 @@ def _same_noise(run: Run, epochs: list[list[Batch]]) -> Iterator[Finding]:
                 yield Finding(
                     key="random-state-fixed-per-epoch",
                     confidence="possible" if by_row else "likely",  # noise by row may be part of the data
-                    evidence=f"The inputs are the rows {word} noise. The noise {'of each row ' if by_row else ''}is the same in all "
-                    f"{len(epochs)} epochs.",
+                    evidence=f"The inputs are the rows {word} noise. The noise {'of each row ' if by_row else ''}is the same in "
+                    f"all {len(epochs)} epochs.",
                     numbers={"epochs": len(epochs), "expected_different": len(epochs)},
                     source=run.line_with(*_SEEDS) or epochs[0][0].forward.line,
                 )

@@ -16,7 +16,7 @@ _TOLERANCE = 1e-5  # of float32 values after a change of units
 class RowNumbers:
     """Numbers the rows of inputs and targets: 0 to n - 1 are training rows, n and above validation rows.
 
-    Without a problem, rows are numbered as they first appear. So are rows whose values are not those of the problem, from a million.
+    Rows of a script, and rows whose values are not those of the problem, are numbered as they first appear.
     """
 
     def __init__(self, problem: Problem | None, forwards: list[Forward], comparisons: list[Comparison]) -> None:

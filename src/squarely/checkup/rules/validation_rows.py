@@ -36,19 +36,27 @@ def _own_split(run: Run) -> Iterator[Finding]:
         rows = frozenset(int(row) for event in group for row in run.row_numbers.of_inputs(event.inputs))
         blocks.setdefault((group[0].module, rows), []).append(group[0].index)
     for (module, rows), indices in blocks.items():
-        batches = [batch for batch in run.batches if batch.forward.module == module and batch.forward.index < indices[-1]]
-        trained = {int(row) for batch in batches for row in batch.rows}
-        shared = len(rows & trained)
-        if len(indices) > 1 and 3 <= len(rows) < 0.6 * len(trained) and shared > 0.5 * len(rows):
-            yield Finding(
-                key="trains-on-validation",
-                confidence="likely",
-                evidence=f"{len(rows)} rows are evaluated {len(indices)} times without a backward pass, as validation rows are, and "
-                f"{shared} of them are trained on too.",
-                numbers={"validation_rows": len(rows), "trained_on": shared},
-                source=run.trace.events[indices[0]].line,
-            )
-            return
+        shared, many = _count_shared(run, module, rows, indices[-1])
+        if len(indices) < 2 or len(rows) < 3 or len(rows) >= 0.6 * many or shared <= 0.5 * len(rows):
+            continue
+        others = [known for known, same in blocks if same == rows and known != module]
+        apart = any(_count_shared(run, known, rows, len(run.trace.events))[0] == 0 for known in others)
+        yield Finding(
+            key="trains-on-validation",
+            confidence="possible" if apart else "likely",  # a model that is trained on all rows after the choice of another
+            evidence=f"{len(rows)} rows are evaluated {len(indices)} times without a backward pass, as validation rows are. "
+            f"{shared} of them are trained on too.",
+            numbers={"validation_rows": len(rows), "trained_on": shared},
+            source=run.trace.events[indices[0]].line,
+        )
+        return
+
+
+def _count_shared(run: Run, module: int | None, rows: frozenset[int], end: int) -> tuple[int, int]:
+    """Return how many of `rows` a model is trained on before the event `end`, and how many rows in all."""
+    batches = [batch for batch in run.batches if batch.forward.module == module and batch.forward.index < end]
+    trained = {int(row) for batch in batches for row in batch.rows}
+    return len(rows & trained), len(trained)
 
 
 def _evaluation_groups(run: Run) -> list[list[Forward]]:
