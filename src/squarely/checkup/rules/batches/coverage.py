@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 
 from squarely.checkup.findings import Finding, Remark, Verified
-from squarely.checkup.rules.order import check_order, rows_of
+from squarely.checkup.rules.batches.order import check_order, rows_of
+from squarely.checkup.rules.batches.validation_rows import check_validation_rows
 from squarely.checkup.rules.rows import Rows
 from squarely.checkup.rules.run import Batch, Run
-from squarely.checkup.rules.validation_rows import check_validation_rows
 
 Flags = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 
