@@ -82,15 +82,15 @@ def _own_per_batch(run: Run) -> Iterator[Finding]:
     epochs = len(run.epochs)
     if run.is_full_batch or len(rates) < 2 * max(epochs, 1) or not _is_spent(rates):
         return
-    changes = int(np.count_nonzero(np.diff(rates[: len(rates) // 4 + 2])))
-    if changes < 0.8 * (len(rates) // 4):
+    changes = np.flatnonzero(np.diff(rates))
+    if len(changes) < 0.8 * (changes[-1] + 1):
         return
     yield Finding(
         key="scheduler-per-batch",
         confidence="likely",
         evidence=f"The learning rate falls in each batch: from {rates[0]:.3g} to {rates[len(rates) // 2]:.3g} when half of the "
         f"{len(rates)} steps are done.",
-        numbers={"epochs": epochs, "found_changes": int(np.count_nonzero(np.diff(rates)))},
+        numbers={"epochs": epochs, "found_changes": len(changes)},
         source=run.line_with('["lr"]', "['lr']", ".lr =") or run.events(Step)[0].line,
     )
 

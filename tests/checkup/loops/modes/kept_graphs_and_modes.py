@@ -87,7 +87,7 @@ def sum_of_losses_before_backward(model, loader, optimizer, criterion, epochs):
 class Normalized(nn.Module):
     def __init__(self):
         super().__init__()
-        self.norm = nn.BatchNorm1d(3)
+        self.norm = nn.BatchNorm1d(3, affine=False)
         self.linear = nn.Linear(3, 1)
 
     def forward(self, x):
@@ -97,7 +97,6 @@ class Normalized(nn.Module):
 @right()
 def frozen_batch_norm(loader, epochs):
     model = Normalized()
-    model.norm.requires_grad_(False)
     optimizer = optim.SGD(model.linear.parameters(), lr=0.05)
     for _ in range(epochs):
         model.train()
