@@ -24,12 +24,12 @@ class RowNumbers:
         self.by_problem = False
         self._inputs: dict[bytes, int] = {}
         self._first = 0 if problem is None else _UNKNOWN
-        self._column: tuple[int, Array, Array] | None = None  # the column of the inputs, its sorted values, their rows
+        self._column: tuple[int, Array, Rows] | None = None  # the column of the inputs, its sorted values, their rows
         self._known = None if problem is None else np.concatenate([problem.X, problem.X_validation])
         if problem is not None and self._known is not None:
             self._column = _find_column(inputs, self._known, len(problem.X))
             self.by_problem = self._column is not None
-        self._targets: tuple[Array, Array] | None = None
+        self._targets: tuple[Array, Rows] | None = None
         if problem is not None:
             y = np.concatenate([problem.y, problem.y_validation])
             self._targets = _match([event.targets for event in comparisons], y, len(problem.y))
@@ -54,7 +54,7 @@ class RowNumbers:
         return rows[_nearest(values, targets)] if _is_among(targets, values) else None
 
 
-def _find_column(inputs: list[Array], X: Array, n: int) -> tuple[int, Array, Array] | None:
+def _find_column(inputs: list[Array], X: Array, n: int) -> tuple[int, Array, Rows] | None:
     widths = {batch.shape[1] for batch in inputs}
     for column in range(min(widths, default=0)):
         seen = [batch[:, column] for batch in inputs if batch.shape[1] > column]
@@ -65,7 +65,7 @@ def _find_column(inputs: list[Array], X: Array, n: int) -> tuple[int, Array, Arr
     return None
 
 
-def _match(batches: list[Array], known: Array, n: int) -> tuple[Array, Array] | None:
+def _match(batches: list[Array], known: Array, n: int) -> tuple[Array, Rows] | None:
     """Return sorted values and their rows, in the units in which the batches hold them."""
     if not batches:
         return None

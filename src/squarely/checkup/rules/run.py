@@ -163,6 +163,11 @@ class Run:
         return next((int(self.arguments[name]) for name in EPOCH_NAMES if _is_number(self.arguments.get(name))), None)
 
     @cached_property
+    def moves_in_epochs(self) -> bool:
+        """Whether the parameters change more than once in an epoch."""
+        return len(self.changes) > 1.2 * len(self.epochs)
+
+    @cached_property
     def loader_starts(self) -> list[LoaderStart]:
         """The starts of iterations over DataLoaders."""
         return self.events(LoaderStart)

@@ -22,7 +22,7 @@ def rows_of(epoch: list[Batch]) -> Rows:
 
 def check_order(run: Run, epochs: list[list[Batch]]) -> Iterator[Finding]:
     """Find an order that is the same in every epoch, and noise that is."""
-    if len(epochs) < 2 or len(epochs[0]) < 2:
+    if len(epochs) < 2 or len(epochs[0]) < 2 or not run.moves_in_epochs:
         return
     orders = [rows_of(epoch) for epoch in epochs]
     same = [len(a) == len(b) and bool((a == b).all()) for a, b in pairwise(orders)]
