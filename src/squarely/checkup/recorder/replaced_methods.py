@@ -86,9 +86,12 @@ def record_schedulers(log: EventLog) -> Iterator[None]:
 
 def _add_scheduler_step(log: EventLog, scheduler: Any, number: int) -> None:
     optimizer = getattr(scheduler, "optimizer", None)
-    options = {
+    options: dict[str, object] = {
         name: value for name, value in vars(scheduler).items() if isinstance(value, (int, float)) and not name.startswith("_")
     }
+    milestones = getattr(scheduler, "milestones", None) or getattr(scheduler, "_milestones", None)
+    if milestones:
+        options["milestones"] = max(milestones)
     log.add(
         SchedulerStep,
         scheduler=number,

@@ -72,6 +72,7 @@ class TorchCalls(TorchFunctionMode):
         return result
 
     def _observe(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        self._log.trace.permutations += name == "randperm"
         if name in {"__set__", "__get__"}:
             self._observe_property(name, func, args, result)
         elif name == "_record_function_enter_new":

@@ -276,6 +276,7 @@ class Trace:
     graphs_kept : how many graphs were in memory when two later batches had been trained on.
     functional_calls : operations inside transformations of `torch.func`, whose values cannot be read.
     failures : what the recorder could not read.
+    permutations : how many times torch drew a random order.
     warnings : messages of warnings.
     """
 
@@ -290,4 +291,5 @@ class Trace:
     graphs_kept: int = 0
     functional_calls: int = 0
     failures: list[str] = field(default_factory=list)
+    permutations: int = 0
     warnings: list[str] = field(default_factory=list)

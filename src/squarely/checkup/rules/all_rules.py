@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from squarely.checkup.findings import CONFIDENCES, Finding, Remark, Verified
-from squarely.checkup.rules.batches import check_batches
+from squarely.checkup.rules.batches.coverage import check_batches
 from squarely.checkup.rules.dtypes import check_dtypes
 from squarely.checkup.rules.formula import check_formula
 from squarely.checkup.rules.modes import check_modes

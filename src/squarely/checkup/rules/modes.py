@@ -56,9 +56,11 @@ def _no_eval_mode(run: Run) -> Iterator[Finding]:
         return
     validation = [event for event in found if _is_validation(run, event)]
     matters = any(event.mode_matters for event in found)
+    if not matters and not validation:
+        return
     event = (validation or found)[0]
     given = "model" in run.given
-    confidence = "likely" if matters or (validation and given) else "possible"
+    confidence = "likely" if matters or given else "possible"
     yield Finding(
         key="no-eval-mode",
         confidence=confidence,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 
 import numpy as np
 
 from squarely.checkup.findings import Finding, Remark, Verified
-from squarely.checkup.recorder.trace import Logged
 from squarely.checkup.rules.run import Run
 from squarely.checkup.rules.steps.changes import flatten, proportion
 from squarely.numerics import Array
@@ -199,7 +197,7 @@ def _hardly_moved(run: Run, lr: float) -> Iterator[Finding]:
         )
 
 
-def least_squares(run: Run):  # noqa: ANN201
+def least_squares(run: Run):
     """Return a function that gives the optimum in the layout of a vector of parameters; None if the model is not linear."""
     pairs = [batch for batch in run.batches if batch.comparison is not None and len(batch.comparison.targets) == len(batch.rows)]
     if not pairs or not _is_linear(run) or len({batch.forward.inputs.shape[1] for batch in pairs}) != 1:

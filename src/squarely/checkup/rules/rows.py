@@ -9,24 +9,27 @@ from squarely.checkup.recorder.trace import Comparison, Forward
 from squarely.numerics import Array
 
 Rows = np.ndarray[tuple[int], np.dtype[np.intp]]
+_UNKNOWN = 1_000_000  # rows of the problem have smaller numbers
 _TOLERANCE = 1e-5  # of float32 values after a change of units
 
 
 class RowNumbers:
     """Numbers the rows of inputs and targets: 0 to n - 1 are training rows, n and above validation rows.
 
-    Without a problem, and for rows whose values are not those of the problem, rows are numbered as they first appear.
+    Rows of a script, and rows whose values are not those of the problem, are numbered as they first appear.
     """
 
     def __init__(self, problem: Problem | None, forwards: list[Forward], comparisons: list[Comparison]) -> None:
         inputs = [event.inputs for event in forwards if event.inputs.size]
         self.by_problem = False
         self._inputs: dict[bytes, int] = {}
-        self._column: tuple[int, Array, Array] | None = None  # the column of the inputs, its sorted values, their rows
-        if problem is not None:
-            self._column = _find_column(inputs, np.concatenate([problem.X, problem.X_validation]), len(problem.X))
+        self._first = 0 if problem is None else _UNKNOWN
+        self._column: tuple[int, Array, Rows] | None = None  # the column of the inputs, its sorted values, their rows
+        self._known = None if problem is None else np.concatenate([problem.X, problem.X_validation])
+        if problem is not None and self._known is not None:
+            self._column = _find_column(inputs, self._known, len(problem.X))
             self.by_problem = self._column is not None
-        self._targets: tuple[Array, Array] | None = None
+        self._targets: tuple[Array, Rows] | None = None
         if problem is not None:
             y = np.concatenate([problem.y, problem.y_validation])
             self._targets = _match([event.targets for event in comparisons], y, len(problem.y))
@@ -36,18 +39,22 @@ class RowNumbers:
         if self._column is not None:
             column, values, rows = self._column
             return rows[_nearest(values, inputs[:, column])]
+        if self._known is not None and inputs.shape[1] == self._known.shape[1]:
+            order = np.argsort(self._known[:, 0])
+            if _is_among(inputs[:, 0], self._known[order, 0]):  # rows of an evaluation, where those of training have noise
+                return order[_nearest(self._known[order, 0], inputs[:, 0])]
         keys = [row.tobytes() for row in inputs]
-        return np.array([self._inputs.setdefault(key, len(self._inputs)) for key in keys], dtype=np.intp)
+        return np.array([self._inputs.setdefault(key, self._first + len(self._inputs)) for key in keys], dtype=np.intp)
 
     def of_targets(self, targets: Array) -> Rows | None:
         """Return the (B,) row numbers of targets; None if their values are not those of the problem."""
         if self._targets is None or not np.isfinite(targets).all():
             return None
         values, rows = self._targets
-        return rows[_nearest(values, targets)]
+        return rows[_nearest(values, targets)] if _is_among(targets, values) else None
 
 
-def _find_column(inputs: list[Array], X: Array, n: int) -> tuple[int, Array, Array] | None:
+def _find_column(inputs: list[Array], X: Array, n: int) -> tuple[int, Array, Rows] | None:
     widths = {batch.shape[1] for batch in inputs}
     for column in range(min(widths, default=0)):
         seen = [batch[:, column] for batch in inputs if batch.shape[1] > column]
@@ -58,7 +65,7 @@ def _find_column(inputs: list[Array], X: Array, n: int) -> tuple[int, Array, Arr
     return None
 
 
-def _match(batches: list[Array], known: Array, n: int) -> tuple[Array, Array] | None:
+def _match(batches: list[Array], known: Array, n: int) -> tuple[Array, Rows] | None:
     """Return sorted values and their rows, in the units in which the batches hold them."""
     if not batches:
         return None

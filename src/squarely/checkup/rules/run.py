@@ -18,6 +18,7 @@ from squarely.checkup.recorder.trace import (
     Update,
     Values,
 )
+from squarely.checkup.rules.epochs import find_epochs
 from squarely.checkup.rules.rows import RowNumbers, Rows
 from squarely.checkup.rules.steps.changes import Change, find_changes, flatten
 from squarely.numerics import Array
@@ -112,21 +113,23 @@ class Run:
                 done.add(index)
                 pairs = [events[number] for number in backward.comparisons]
                 pair = next((event for event in pairs if isinstance(event, Comparison) and event.forward == index), None)
-                found.append(
-                    Batch(
-                        forward=forward,
-                        backward=backward,
-                        comparison=pair,
-                        rows=self.row_numbers.of_inputs(forward.inputs),
-                        target_rows=None if pair is None else self.row_numbers.of_targets(pair.targets),
-                    )
-                )
+                rows, targets = self.row_numbers.of_inputs(forward.inputs), None
+                if pair is not None:
+                    targets = self.row_numbers.of_targets(pair.targets)
+                if not self.row_numbers.by_problem and targets is not None and len(targets) == len(rows):
+                    rows = targets  # inputs with noise
+                found.append(Batch(forward=forward, backward=backward, comparison=pair, rows=rows, target_rows=targets))
         return found
 
     @cached_property
     def rows_of_forward(self) -> dict[int, list[int]]:
         """The row numbers of each forward pass that a backward pass used, by its index."""
         return {batch.forward.index: batch.rows.tolist() for batch in self.batches}
+
+    @cached_property
+    def knows_rows(self) -> bool:
+        """Whether the batches have the row numbers of the problem, by their inputs or their targets."""
+        return self.row_numbers.by_problem or all(batch.target_rows is not None for batch in self.batches)
 
     @cached_property
     def evaluations(self) -> list[Forward]:
@@ -147,7 +150,7 @@ class Run:
     @cached_property
     def epochs(self) -> list[list[Batch]]:
         """The batches of each epoch; the last may be incomplete."""
-        return _find_epochs(self)
+        return find_epochs(self)
 
     @cached_property
     def rows_in_training(self) -> int:
@@ -163,6 +166,11 @@ class Run:
     def declared_epochs(self) -> int | None:
         """The number of epochs among the loop's arguments."""
         return next((int(self.arguments[name]) for name in EPOCH_NAMES if _is_number(self.arguments.get(name))), None)
+
+    @cached_property
+    def moves_in_epochs(self) -> bool:
+        """Whether the parameters change more than once in an epoch."""
+        return len(self.changes) > 1.2 * len(self.epochs)
 
     @cached_property
     def loader_starts(self) -> list[LoaderStart]:
@@ -201,41 +209,3 @@ class Run:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _find_epochs(run: Run) -> list[list[Batch]]:
-    if not run.batches:
-        return []
-    starts = [event.index for event in run.events(LoaderStart)]
-    if starts and starts[0] < run.batches[0].forward.index:
-        return _split_at(run.batches, starts)
-    if run.is_full_batch:
-        return [[batch] for batch in run.batches]
-    count = len(run.batches)
-    epochs = run.declared_epochs
-    if epochs and not run.trace.truncated and count % epochs == 0:
-        size = count // epochs
-        return [run.batches[first : first + size] for first in range(0, count, size)]
-    return _split_at_repeats(run)
-
-
-def _split_at(batches: list[Batch], starts: list[int]) -> list[list[Batch]]:
-    groups: dict[int, list[Batch]] = {}
-    for batch in batches:
-        begin = max((start for start in starts if start < batch.forward.index), default=-1)
-        groups.setdefault(begin, []).append(batch)
-    return list(groups.values())
-
-
-def _split_at_repeats(run: Run) -> list[list[Batch]]:
-    """Begin an epoch when at least nine tenths of the rows were used and a batch repeats one of them."""
-    epochs: list[list[Batch]] = [[]]
-    done: set[int] = set()
-    for batch in run.batches:
-        rows = set(batch.rows.tolist())
-        if rows & done and len(done) >= 0.75 * run.rows_in_training:
-            epochs.append([])
-            done = set()
-        epochs[-1].append(batch)
-        done |= rows
-    return epochs

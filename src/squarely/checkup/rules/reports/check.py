@@ -38,7 +38,7 @@ def check_reports(run: Run) -> Iterator[Finding | Remark | Verified]:
         for finding in _compare(run, numbers, [each for each in passes if len(each.sizes) > 1], trained=False):
             findings.setdefault(finding.key, finding)
     for passes in training_passes(run):
-        for finding in _compare(run, numbers, passes, trained=True):
+        for finding in _compare(run, numbers, passes, trained=run.moves_in_epochs):
             findings.setdefault(finding.key, finding)
     order = ["last-batch-loss", "mean-of-batch-means", "loss-while-moving"]
     yield from sorted(findings.values(), key=lambda finding: order.index(finding.key))[:2]
@@ -122,7 +122,8 @@ def _name(run: Run, definition: str, number: int, each: Pass, found: float, *, t
         yield _finding(
             run,
             "last-batch-loss",
-            f"{what} is that of its last batch of {sizes[-1]} rows, {found:.5g}. Over all {sizes.sum()} rows it is {each.mean:.5g}.",
+            f"{what} is that of its last batch of {sizes[-1]} rows, {found:.5g}. "
+            f"Over all {sizes.sum()} rows it is {each.mean:.5g}.",
             expected=each.mean,
             found=found,
         )

@@ -1,0 +1,1 @@
+"""Which rows the batches have: of an epoch, of validation, and in which order."""
