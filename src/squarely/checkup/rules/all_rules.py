@@ -9,14 +9,14 @@ from squarely.checkup.findings import CONFIDENCES, Finding, Remark, Verified
 from squarely.checkup.rules.batches import check_batches
 from squarely.checkup.rules.dtypes import check_dtypes
 from squarely.checkup.rules.formula import check_formula
-from squarely.checkup.rules.steps.gradients import check_gradients
-from squarely.checkup.rules.steps.loss_form import check_loss
 from squarely.checkup.rules.modes import check_modes
-from squarely.checkup.rules.steps.parameters import check_parameters
-from squarely.checkup.rules.rates import check_rate
+from squarely.checkup.rules.rates.check import check_rate
 from squarely.checkup.rules.reports.check import check_reports
 from squarely.checkup.rules.run import Run
 from squarely.checkup.rules.schedules import check_schedule
+from squarely.checkup.rules.steps.gradients import check_gradients
+from squarely.checkup.rules.steps.loss_form import check_loss
+from squarely.checkup.rules.steps.parameters import check_parameters
 from squarely.checkup.rules.steps.updates import check_updates
 
 _RULES = (
