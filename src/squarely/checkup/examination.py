@@ -14,7 +14,7 @@ from squarely.checkup.fixtures.targets import Target, load_target
 from squarely.checkup.ranks import ONE_RANK, compare_ranks, first_changes
 from squarely.checkup.rules.all_rules import find_mistakes, sort_findings
 from squarely.checkup.rules.errors import line_of, translate_error
-from squarely.checkup.rules.rates import diverged
+from squarely.checkup.rules.rates.divergence import diverged
 from squarely.checkup.rules.run import Run
 from squarely.checkup.rules.steps.carried_state import compare_calls
 from squarely.checkup.runner.child_process import run_in_child

@@ -65,7 +65,8 @@ class Recorder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
-        self._updates.find_update()
+        if not self._log.trace.truncated:  # what was not recorded is no single update
+            self._updates.find_update()
         self._log.trace.graphs_alive, self._log.trace.graphs_kept = self._predictions.graphs.alive, self._predictions.graphs.kept
         self._log.trace.parameters = self._parameters.info
         for number, tensor in self._parameters.tensors.items():

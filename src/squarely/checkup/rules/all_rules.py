@@ -10,7 +10,7 @@ from squarely.checkup.rules.batches.coverage import check_batches
 from squarely.checkup.rules.dtypes import check_dtypes
 from squarely.checkup.rules.formula import check_formula
 from squarely.checkup.rules.modes import check_modes
-from squarely.checkup.rules.rates import check_rate
+from squarely.checkup.rules.rates.check import check_rate
 from squarely.checkup.rules.reports.check import check_reports
 from squarely.checkup.rules.run import Run
 from squarely.checkup.rules.schedules import check_schedule

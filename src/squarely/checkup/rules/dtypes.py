@@ -45,8 +45,8 @@ def _integers(name: str, batches: list[Array], values: Array, line: SourceLine |
     yield Finding(
         key="wrong-device-or-dtype",
         confidence="certain",
-        evidence=f"All {name} that the model meets are whole numbers. {lost} of {values.size} values of the data are not: a cast to "
-        "integers has cut them.",
+        evidence=f"All {name} that the model meets are whole numbers. {lost} of {values.size} values of the data are not: a cast "
+        "to integers has cut them.",
         numbers={"expected_whole": int(values.size - lost), "found_whole": int(values.size)},
         source=line,
     )
@@ -58,8 +58,8 @@ def _half(run: Run, forwards: list[Forward]) -> Finding:
     return Finding(
         key="wrong-device-or-dtype",
         confidence="likely",
-        evidence=f"{len(forwards)} forward passes that are trained on have inputs of {dtype}, without autocast: parameters and updates "
-        f"have {digits} significant digits, so small updates are lost.",
+        evidence=f"{len(forwards)} forward passes that are trained on have inputs of {dtype}, without autocast: parameters and "
+        f"updates have {digits} significant digits, so small updates are lost.",
         numbers={"forward_passes": len(forwards), "digits": digits},
         source=run.line_with(".half()", "bfloat16", "float16") or forwards[0].line,
     )

@@ -26,8 +26,8 @@ def check_formula(run: Run) -> Iterator[Finding | Remark | Verified]:
         yield Finding(
             key="stale-gradient",
             confidence="certain",
-            evidence=f"{np.isfinite(before).sum()} of {len(run.changes)} updates are multiples of the gradient at the weights before the "
-            "previous update.",
+            evidence=f"{np.isfinite(before).sum()} of {len(run.changes)} updates are multiples of the gradient at the weights "
+            "before the previous update.",
             numbers={"updates": len(run.changes), "factor": float(np.nanmedian(before))},
             source=run.changes[1].line,
         )

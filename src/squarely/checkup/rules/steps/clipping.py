@@ -63,7 +63,7 @@ def _is_power_of_two(value: float) -> bool:
 
 
 def _ratio(change: Change) -> float | None:
-    if not change.new or (change.step is not None and change.step.closure):
+    if not change.new or (change.step is not None and change.step.closure and len(change.new) > 1):
         return None
     passes = (*change.old, *change.new)
     total = add_up(
