@@ -151,6 +151,7 @@ def graph_kept_corrected(model, loader, criterion, optimizer, epochs):
 
 
 def shape_broadcast(model, X, y, optimizer, epochs):
+    y = y.reshape(-1, 1)
     for _epoch in range(epochs):
         optimizer.zero_grad()
         prediction = model(X).squeeze()  # (n,), and y is (n, 1)
@@ -160,6 +161,7 @@ def shape_broadcast(model, X, y, optimizer, epochs):
 
 
 def shape_broadcast_corrected(model, X, y, optimizer, epochs):
+    y = y.reshape(-1, 1)
     for _epoch in range(epochs):
         optimizer.zero_grad()
         prediction = model(X)  # (n, 1), as y

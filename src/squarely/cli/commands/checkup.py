@@ -47,6 +47,7 @@ def check_loop(
     """Name the mistakes in a training loop of yours.
 
     It runs on a linear problem whose right answer at every step is known. The exit code is 1 if a mistake is certain or likely.
+    squarely help checkup.md says more, and squarely help mistakes-in-loops shows every mistake.
     """
     for_losses = {"column": column, "lr": read_number(lr), "momentum": read_number(momentum), "formula": formula, "data": data}
     _check_usage(context, target, losses)
