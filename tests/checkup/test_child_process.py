@@ -351,6 +351,20 @@ def test_threads_and_processes_of_the_loop_end_with_it():
     assert run_in_child(loop, timeout=ENOUGH).value == {"rows": 4}
 
 
+@pytest.mark.parametrize("run", [lambda loop: run_in_child(loop, timeout=ENOUGH), run_in_process])
+def test_temporary_files_of_the_loop_are_removed(run):
+    def loop():
+        file, name = tempfile.mkstemp()
+        os.close(file)
+        with open(make_objects(make_problem())["path"], "w") as file:
+            file.write("a checkpoint")
+        return {"is_there": Path(name).exists(), "is_ours": Path(name).parent == Path.cwd(), "folder": tempfile.gettempdir()}
+
+    found = run(loop).value
+    assert (found["is_there"], found["is_ours"]) == (True, False)
+    assert not Path(found["folder"]).exists()
+
+
 def test_ctrl_c_here_ends_the_child():
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
