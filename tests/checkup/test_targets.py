@@ -456,6 +456,10 @@ BAD = {
     "no colon": ("mymodule", "'mymodule' does not name a function. Write the module, a colon and the function"),
     "no colon but a dot": ("pack.mymodule.train", "such as 'pack.mymodule:train', or the path of a script, such as 'train.py'."),
     "a notebook": ("train.ipynb", "A notebook cannot be called: pass the function itself"),
+    "a module": (os, "os is a module. Give the function in it that trains, such as os.train."),
+    "a path without .py": ("./train:main", "'./train:main' does not name a function. Write the module, a colon and"),
+    "a relative module": ("..train:main", "'..train:main' does not name a function."),
+    "no place": (":train", "':train' does not name a function."),
     "empty text": ("", "'' does not name a function."),
     "no module": ("no_such_module_here:train", "There is no module 'no_such_module_here', neither in the current folder nor"),
     "no sub-module": ("json.no_such:train", "There is no module 'json.no_such'"),
@@ -480,6 +484,7 @@ FILES = {
                  "at line 2 of needs.py: import no_such_package. Correct this first"),
     "leaves.py": ("import sys\nsys.exit(1)\n", "cannot be imported: SystemExit: 1, at line 2 of leaves.py: sys.exit(1)."),
     "colon.py": ("def train(model)\n    pass\n", ": expected ':' at line 1 of colon.py: def train(model). Correct"),
+    "relative.py": ("from . import other\n", "relative"),
     "fine.py": ("def train_model(X): pass\ntrain_it = 3\n", "has no 'train'. Did you mean 'train_model'?"),
 }  # fmt: skip
 
@@ -495,6 +500,15 @@ def test_a_module_that_cannot_be_imported(name, colon):
         load_target(f"{Path(name).stem}{colon}train")
     assert says in str(caught.value)
     assert {*sys.modules} - modules <= {"fine"}
+
+
+def test_a_part_of_a_package_is_named_as_a_module(elsewhere):
+    Path("part.py").write_text("from .other import train")
+    with pytest.raises(InputError) as caught:
+        load_target("part.py:train")
+    assert str(caught.value) == (
+        "part.py has relative imports, so it is part of a package. Name it as a module, such as 'mypackage.part:train'."
+    )
 
 
 def test_a_file_with_the_name_of_a_module_does_not_replace_it(elsewhere):
@@ -533,6 +547,8 @@ def test_a_script_with_a_near_name_is_suggested(elsewhere):
     Path("train.py").write_text("")
     with pytest.raises(InputError, match=r"There is no script 'tran.py'. Did you mean 'train.py'\?"):
         load_target("tran.py")
+    with pytest.raises(InputError, match=r"'./train:main' does not name a function. Did you mean './train.py:main'\?"):
+        load_target("./train:main")
     with pytest.raises(InputError, match=r"There is no module 'tran'.* Did you mean 'train'\?"):
         load_target("tran:main")
 

@@ -76,8 +76,7 @@ LOOPS = [
     _row("a loop that reads standard input", "train reads standard input, and there is none in a checkup. Give the value as an "
          "argument.",
          "def train(X, y):\n    lr = float(input('lr? '))"),
-    _row("a loop that trains nothing", "train trains nothing: it calls no model, computes no gradient and takes no step of an "
-         "optimizer.",
+    _row("a loop that trains nothing", "train trains nothing: it compares no predictions with targets, computes no gradient",
          "def train(X, y):\n    return X.mean()"),
     _of_object("a number", "3 is not a training loop: it cannot be called. Give a function that trains, an object with fit(X, "
          "y),", 3),

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
@@ -93,6 +94,7 @@ def _prepare(channels: Channels, environment: Mapping[str, str]) -> None:
     for name in TORCHRUN:
         os.environ.pop(name, None)
     os.environ.update(environment)
+    tempfile.tempdir = None  # TMPDIR may have changed
     sys.dont_write_bytecode = True  # no __pycache__ in the user's folder
     torch.set_num_threads(1)  # the threads of OpenMP do not live on in a forked process
 

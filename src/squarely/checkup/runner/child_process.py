@@ -99,8 +99,9 @@ def run_together(
     import_lazy_parts()
     children: list[_Child] = []
     with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))  # for temporary files of the loop
         for function, environment in zip(functions, environments, strict=True):
-            children.append(_start(function, environment))
+            children.append(_start(function, {"TMPDIR": folder, **environment}))
             stack.callback(children[-1].close)
         _wait(children, timeout)
         for child in children:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +34,10 @@ def run_in_process(function: Callable[[], Mapping[str, Any]]) -> ChildResult:
 
 @contextlib.contextmanager
 def restored_interpreter() -> Iterator[None]:
-    """Put back the folder, the arguments, the places of modules, the environment, standard input and the modules of the user."""
+    """Put back the folder, the arguments, the places of modules and of temporary files, the environment, stdin and modules."""
     folder, path, argv, stdin, environment = Path.cwd(), [*sys.path], [*sys.argv], sys.stdin, dict(os.environ)
+    places = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    tempdir, tempfile.tempdir = tempfile.tempdir, places.name
     modules, bytecode = {*sys.modules}, sys.dont_write_bytecode
     sys.stdin, sys.dont_write_bytecode = NoInput(), True
     try:
@@ -42,6 +45,8 @@ def restored_interpreter() -> Iterator[None]:
     finally:
         os.chdir(folder)
         sys.path[:], sys.argv, sys.stdin, sys.dont_write_bytecode = path, argv, stdin, bytecode
+        tempfile.tempdir = tempdir
+        places.cleanup()
         os.environ.clear()
         os.environ.update(environment)
         for name in {*sys.modules} - modules:
