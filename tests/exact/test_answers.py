@@ -190,6 +190,15 @@ def test_a_penalty_in_other_units_has_both_causes(fit):
     assert "Beyond that: Ridge regression with alpha=10 on standardized columns" in certificate.cause
 
 
+def test_weight_decay_in_other_units_has_both_causes(fit):
+    Z = np.column_stack([np.ones(len(X)), StandardScaler().fit_transform(X)])
+    w = np.linalg.solve(Z.T @ Z + 20.0 * np.eye(4), Z.T @ Y)
+    certificate = sq.certify(fit, params=w)
+    assert certificate.verdict == "other units"
+    assert "those of columns that are standardized." in certificate.cause
+    assert "alpha=20 on standardized columns and the intercept" in certificate.cause
+
+
 def test_another_unit_of_one_column(fit, bse):
     params = named(EXACT) | {"weight": EXACT.coef_[1] * 2.20462}
     certificate = sq.certify(fit, params=params)
@@ -248,6 +257,7 @@ def test_one_slope_cannot_tell_ridge_from_descent_that_ended_early():
         (0.0, "the intercept is missing"),
         (float(Y.mean()), "is the mean of the response"),
         (EXACT.intercept_ / 2, "is half of the exact one"),
+        (EXACT.intercept_ - float(Y.mean()), "lacks the mean of the response"),
         (EXACT.intercept_ * 2, "is twice the exact one"),
         (30.0, "is 30 instead of 41.2991"),
     ],
@@ -350,6 +360,22 @@ def test_descent_on_raw_columns_has_arrived_along_steep_directions(fit):
     assert certificate.verdict == "not converged"
     assert "steep directions of the columns as they are" in certificate.cause
     assert sq.certify(fit, params=moved(params, np.array([1.0, 1.0, 5.0, 0.0]), 0.1)).verdict == "disagree"
+
+
+def test_targets_that_are_broadcast(fit):
+    """Outputs (n, 1) and targets (n,) make a loss of (n, n) pairs, and every prediction goes to the mean."""
+    torch = need("torch")
+    scaler = StandardScaler().fit(X)
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 1, dtype=torch.float64)
+    inputs, targets = torch.tensor(scaler.transform(X)), torch.tensor(Y.to_numpy())
+    for _ in range(2000):
+        loss = ((model(inputs) - targets) ** 2).mean()
+        for parameter, gradient in zip(model.parameters(), torch.autograd.grad(loss, model.parameters()), strict=True):
+            parameter.data -= 0.1 * gradient
+    certificate = sq.certify(fit, params=model, scaler=scaler)
+    assert certificate.verdict == "disagree"
+    assert "the shape (n, 1) and the targets (n,)" in certificate.cause
 
 
 def test_stochastic_descent_of_scikit_learn(fit):

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from squarely.certification.answers.intercepts import find_left_out, find_order, fit_through_origin, judge_intercept
+from squarely.certification.answers.intercepts import find_left_out, find_order, fit_through_origin, judge_intercept, predict_mean
 from squarely.certification.answers.mismatch import Mismatch
 from squarely.certification.answers.penalties import find_descent, find_lasso, find_ridge
 from squarely.certification.answers.rows import Rows, find_rows, fit_unweighted, read_rows
@@ -22,6 +22,8 @@ from squarely.numerics import Array
 from squarely.types import Verdict
 
 Finding = tuple[Verdict, str]
+_MOST_UNITS = 4  # whose remaining gap is explained
+_WITHOUT_FORMULA = ("disagree", "not converged")  # verdicts on an answer that no formula gives
 Refit = Callable[[], list[tuple[str, Array]]]  # fits of other rows: which, and the coefficients (p,)
 
 
@@ -98,16 +100,19 @@ def _count_digits(case: Mismatch) -> int:
 
 def _judge_units(inquiry: Inquiry) -> Finding | None:
     case, rows = inquiry.case, inquiry.rows
-    found = find_units(case, None if rows is None else (rows.values.min(axis=0), rows.values.max(axis=0)))
-    if found is None:
+    scaled = find_units(case, None if rows is None else (rows.values.min(axis=0), rows.values.max(axis=0)))
+    if not scaled:
         return None
-    converted = case.with_answer(found.answer)
-    what = f"The coefficients are those of {found.description}. In the units of the data the largest gap is "
+    found, cause = scaled[0], ""
+    if case.with_answer(found.answer).gap > case.tau:  # several scalings may be as near: one with a cause explains the answer
+        causes = {each: _explain(inquiry.with_case(case.with_answer(each.answer))) for each in scaled[:_MOST_UNITS]}
+        found = next((each for each, (verdict, _) in causes.items() if verdict not in _WITHOUT_FORMULA), found)
+        cause = causes[found][1]
+    gap = case.with_answer(found.answer).gap
+    remains = f"{gap:.2g}" if not cause else in_standard_errors(gap)
+    what = f"The coefficients are those of {found.description}. In the units of the data the largest gap is {remains}."
     remedy = "Give the means and scales as scaler=, or convert the coefficients."
-    if converted.gap <= case.tau:
-        return "other units", f"{what}{converted.gap:.2g}. {remedy}"
-    _, cause = _explain(inquiry.with_case(converted))
-    return "other units", join_sentences(f"{what}{in_standard_errors(converted.gap)}.", remedy, f"Beyond that: {cause}")
+    return "other units", join_sentences(what, remedy, f"Beyond that: {cause}" if cause else "")
 
 
 def _judge_order(inquiry: Inquiry) -> Finding | None:
@@ -178,6 +183,11 @@ def _judge_penalty(inquiry: Inquiry) -> Finding | None:
     case = inquiry.case
     if not case.given.any():
         return "not converged", "Every coefficient is zero, as before the first step. Train, or look at what was saved."
+    if len(case.slopes) and case.has_intercept and case.is_explained_by(predict_mean(case)):
+        return "disagree", (
+            "The answer predicts the mean of the response in every row. That is what training gives if the outputs have the shape "
+            "(n, 1) and the targets (n,), or if the targets are in another order than the rows. A very large penalty does so, too."
+        )
     if len(case.given) < 2:  # some penalty has any answer that is between zero and least squares
         return None
     early = find_descent(case) if case.answer.origin.is_trained or len(case.slopes) == 1 else ""

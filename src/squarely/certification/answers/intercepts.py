@@ -35,6 +35,7 @@ def _describe_level(case: Mismatch, level: float, exact: float) -> str:
             mean,
             "is the mean of the response, as for columns that are centered. Subtract the slopes times the means of the columns.",
         ),
+        (exact - mean, "lacks the mean of the response: a bias is missing, or the response was centered. Add the mean."),
         (exact / 2.0, "is half of the exact one, as for a column of ones beside an intercept, which share it. Add up both."),
         (exact * 2.0, "is twice the exact one: it was counted twice. Leave out the column of ones, or the intercept."),
     )
@@ -48,6 +49,11 @@ def fit_through_origin(case: Mismatch) -> Array | None:
         return None
     raw = case.raw_problem
     return np.concatenate([[0.0], np.linalg.lstsq(raw.H[1:, 1:], raw.h[1:], rcond=None)[0]])
+
+
+def predict_mean(case: Mismatch) -> Array:
+    """Return the coefficients (p,) that predict the mean of the response in every row of a formula with an intercept."""
+    return np.concatenate([[float(case.problem.shift[-1])], np.zeros(len(case.slopes))])
 
 
 def find_order(case: Mismatch) -> tuple[str, ...]:

@@ -23,20 +23,18 @@ class OtherUnits:
     description: str
 
 
-def find_units(case: Mismatch, extremes: tuple[Array, Array] | None) -> OtherUnits | None:
-    """Return the answer in the units of the data, if it is near least squares in those of scaled columns or response.
+def find_units(case: Mismatch, extremes: tuple[Array, Array] | None) -> list[OtherUnits]:
+    """Return the answer in the units of the data for each scaling in which it is near least squares, the nearest first.
 
     `extremes` are the smallest and the largest values (k + 1,) of the columns and the response, if they are known.
     """
     if case.answer.intercept is None and not case.has_intercept:
-        return None  # the columns are not centered
-    found = None
-    best = min(_LEAST_GAIN * case.gap, _MOST_REMAINING)
-    for answer, description in _in_data_units(case, extremes):
-        distance = case.with_answer(answer).gap
-        if distance < min(best, 0.5 * case.gap):
-            found, best = OtherUnits(answer, description), distance
-    return found
+        return []  # the columns are not centered
+    most = min(_LEAST_GAIN * case.gap, _MOST_REMAINING)
+    scaled = [OtherUnits(*each) for each in _in_data_units(case, extremes)]
+    distances = {id(each): case.with_answer(each.answer).gap for each in scaled}
+    near = [each for each in scaled if distances[id(each)] < most]
+    return sorted(near, key=lambda each: distances[id(each)])
 
 
 def _in_data_units(case: Mismatch, extremes: tuple[Array, Array] | None) -> Iterator[tuple[Answer, str]]:
