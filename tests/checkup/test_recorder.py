@@ -1,5 +1,7 @@
 """The recorder sees what torch does, and leaves torch as it was."""
 
+import importlib
+
 import pytest
 
 from tests.support.checks import need
@@ -19,7 +21,7 @@ def attributes():
     places += [torch.optim, torch.optim.Optimizer, torch.optim.SGD, torch.optim.lr_scheduler, torch.utils.data.DataLoader]
     places += [kind for kind in vars(torch.optim.lr_scheduler).values() if isinstance(kind, type)]
     found = {(str(place), name): id(value) for place in places for name, value in vars(place).items()}
-    module, optimizer = torch.nn.modules.module, torch.optim.optimizer
+    module, optimizer = torch.nn.modules.module, importlib.import_module("torch.optim.optimizer")
     found["forward_pre"] = len(module._global_forward_pre_hooks)
     found["forward"] = len(module._global_forward_hooks)
     found["step_pre"] = len(optimizer._global_optimizer_pre_hooks)

@@ -11,7 +11,8 @@ import numpy as np
 
 from squarely.checkup.findings import Checkup, Finding, Remark, SourceLine, Verified
 from squarely.checkup.fixtures.targets import Target, load_target
-from squarely.checkup.ranks import ONE_RANK, compare_ranks, first_changes
+from squarely.checkup.problem import ROWS
+from squarely.checkup.ranks import ONE_RANK, compare_ranks, compare_rows, epoch_rows, first_changes
 from squarely.checkup.rules.all_rules import find_mistakes, sort_findings
 from squarely.checkup.rules.errors import line_of, translate_error
 from squarely.checkup.rules.rates.divergence import diverged
@@ -73,14 +74,15 @@ def _examine_ranks(spec: Any, fixtures: Mapping[str, object] | None, timeout: fl
         recorded, error, remarks = run_until_it_fits(target, fixtures)
         checkup = _judge(target, recorded, error, remarks)
         kept = tuple(finding for finding in checkup.findings if finding.key not in ONE_RANK)
-        return {**_to_plain(replace(checkup, findings=kept)), "changes": first_changes(recorded)}
+        return {**_to_plain(replace(checkup, findings=kept)), "changes": first_changes(recorded), "rows": epoch_rows(recorded)}
 
     results = run_ranks(run, timeout=timeout, start_group=not starts_group)
     failed = next((result for result in results if result.value is None and result.ending != "stopped"), None)
     if failed is not None:
         return _from_result(failed)
-    changes = [result.value["changes"] for result in results if result.value is not None]
-    return _from_result(results[0], compare_ranks(changes))
+    values = [result.value for result in results if result.value is not None]
+    rows = compare_rows([value["rows"] for value in values], ROWS)
+    return _from_result(results[0], [*compare_ranks([value["changes"] for value in values]), *rows])
 
 
 def _examine_target(target: Target, fixtures: Mapping[str, object] | None) -> Checkup:

@@ -32,6 +32,36 @@ def first_changes(run: Run) -> list[dict[str, Any]]:
     ]
 
 
+def epoch_rows(run: Run) -> list[list[int]]:
+    """Return the rows of each whole epoch of a rank."""
+    epochs = run.epochs[:-1] if run.trace.truncated else run.epochs
+    return [[int(row) for batch in epoch for row in batch.rows] for epoch in epochs[:_CHANGES]]
+
+
+def compare_rows(ranks: Sequence[Sequence[Sequence[int]]], rows: int) -> Iterator[Finding]:
+    """Compare the rows that all ranks together use in each epoch with all `rows`."""
+    epochs = [np.bincount([row for part in parts for row in part], minlength=rows) for parts in zip(*ranks, strict=False)]
+    if not epochs:
+        return
+    repeated, missed = int((epochs[0] > 1).sum()), int((epochs[0] == 0).sum())
+    if repeated:
+        yield Finding(
+            key="rows-repeated",
+            confidence="possible" if repeated < len(ranks) else "likely",
+            evidence=f"In epoch 1 the processes together use {repeated} of {rows} rows more than once. A DistributedSampler repeats rows "
+            "until each process has as many.",
+            numbers={"expected_repeated": 0, "found_repeated": repeated},
+        )
+    if missed and all((counts == 0).any() for counts in epochs):
+        always = int(np.all([counts == 0 for counts in epochs], axis=0).sum())
+        yield Finding(
+            key="rows-dropped",
+            confidence="likely" if always and len(epochs) > 1 else "possible",
+            evidence=f"In epoch 1 the processes together use {rows - missed} of {rows} rows; {always} rows are in no epoch.",
+            numbers={"expected_rows": rows, "found_rows": rows - missed},
+        )
+
+
 def compare_ranks(ranks: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[Finding | Remark | Verified]:
     """Compare the gradients that the updates of each rank use with the mean over all rows of all ranks."""
     size = len(ranks)

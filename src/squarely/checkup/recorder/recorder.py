@@ -68,6 +68,7 @@ class Recorder:
         if not self._log.trace.truncated:  # what was not recorded is no single update
             self._updates.find_update()
         self._log.trace.graphs_alive, self._log.trace.graphs_kept = self._predictions.graphs.alive, self._predictions.graphs.kept
+        self._log.trace.plain_tensors = self._parameters.plain_tensors
         self._log.trace.parameters = self._parameters.info
         for number, tensor in self._parameters.tensors.items():
             self._parameters.info[number].requires_grad = tensor.requires_grad

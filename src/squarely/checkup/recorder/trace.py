@@ -274,6 +274,7 @@ class Trace:
     truncated : whether the run went on after the limit.
     graphs_alive : the largest number of graphs, older than the last two batches, that were in memory at one time.
     graphs_kept : how many graphs were in memory when two later batches had been trained on.
+    plain_tensors : attributes of the models called that are tensors of numbers, and neither parameters nor buffers.
     functional_calls : operations inside transformations of `torch.func`, whose values cannot be read.
     failures : what the recorder could not read.
     permutations : how many times torch drew a random order.
@@ -289,6 +290,7 @@ class Trace:
     truncated: bool = False
     graphs_alive: int = 0
     graphs_kept: int = 0
+    plain_tensors: list[str] = field(default_factory=list)
     functional_calls: int = 0
     failures: list[str] = field(default_factory=list)
     permutations: int = 0

@@ -27,6 +27,7 @@ class Parameters:
         self.info: dict[int, ParameterInfo] = {}
         self.initial: Values = {}
         self.modules: dict[int, nn.Module] = {}
+        self.plain_tensors: list[str] = []  # attributes of the modules that are neither parameters nor buffers
         self.sources: dict[int, list[int]] = {}  # of each gradient: the backward passes that it holds
         self.scales: dict[int, float] = {}
         self._gradients: Values = {}  # as last seen
@@ -41,6 +42,7 @@ class Parameters:
             self.modules[id(module)] = module
             for name, tensor in module.named_parameters():
                 self.add(tensor, name, module)
+            self.plain_tensors += _find_plain_tensors(module)
         return list(self.modules).index(id(module))
 
     def add(self, tensor: Tensor, name: str | None = None, module: nn.Module | None = None) -> int:
@@ -122,6 +124,17 @@ class Parameters:
             self.sources[number].append(backward)
         self._gradients = now
         return change
+
+
+def _find_plain_tensors(module: nn.Module) -> list[str]:
+    """Return the names of float tensors that a module has when it is first called, outside of parameters and buffers."""
+    return [
+        f"{prefix}.{name}" if prefix else name
+        for prefix, inner in module.named_modules()
+        if not type(inner).__module__.startswith("torch.")
+        for name, value in vars(inner).items()
+        if isinstance(value, Tensor) and value.is_floating_point() and value.grad_fn is None
+    ]
 
 
 def common_factor(now: Array, before: Array) -> float:

@@ -77,6 +77,7 @@ def _stale(run: Run) -> Iterator[Finding]:
         if change.moved and _shares_parameters(change, run.changes[number : number + 1]):
             before = change.index
     if len(stale) < 2:
+        yield from _late(run)
         return
     number, change = stale[0]
     text = (
@@ -91,6 +92,19 @@ def _stale(run: Run) -> Iterator[Finding]:
         numbers={"step": number},
         source=change.line,
     )
+
+
+def _late(run: Run) -> Iterator[Finding]:
+    """Each step uses the gradient of the batch before, at weights that no step has changed since: only the ends differ."""
+    first = run.changes[0] if run.changes else None
+    if len(run.changes) < 3 or first is None or first.index > run.backwards[0].index or first.new or first.moved:
+        return
+    text = (
+        "In each iteration the step comes before the backward pass: the first step has no gradient, the others use that of the batch "
+        "before, and nothing uses the last one."
+    )
+    for key in ("step-before-backward", "stale-gradient"):
+        yield Finding(key=key, confidence="possible", evidence=text, numbers={"step": 1}, source=first.line)
 
 
 def _shares_parameters(change: Change, following: list[Change]) -> bool:

@@ -125,6 +125,13 @@ def _form(run: Run) -> Iterator[Finding]:
         )
     elif len(other) > 0.5 * len(entries):
         yield _another_loss(other[0], named)
+    elif named and sum(not entry.found.any() for entry in entries) > 0.5 * len(entries):
+        yield Finding(
+            key="wrong-loss",
+            confidence="likely",
+            evidence=f"The loss is {_OTHER_LOSSES[named]}, and its derivative by the predictions is 0 for all rows.",
+            source=run.backwards[0].line,
+        )
     elif named and not entries:
         yield Finding(
             key="wrong-loss",

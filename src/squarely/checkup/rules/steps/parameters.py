@@ -14,7 +14,7 @@ _CUTS = (".detach()", ".item()", "no_grad", ".data", "torch.tensor(", ".numpy()"
 def check_parameters(run: Run) -> Iterator[Finding | Remark | Verified]:
     """Compare the parameters of the model, of the graph of the loss, and of the optimizers."""
     findings = [*_another_model(run), *_detached(run)]
-    findings = findings or [*_not_trained(run)]
+    findings = findings or [*_not_trained(run), *_plain_tensors(run)]
     findings += _never_moves(run, explained=bool(findings))
     findings += _put_back(run)
     yield from findings
@@ -129,6 +129,20 @@ def _not_trained(run: Run) -> Iterator[Finding]:
         numbers={"parameters": len(still), "updates": len(run.changes)},
         source=run.line_with("requires_grad") if frozen else run.line_with("optim.", "Optimizer("),
     )
+
+
+def _plain_tensors(run: Run) -> Iterator[Finding]:
+    """Tensors that a model has as attributes, and neither as parameters nor as buffers: no optimizer is given them."""
+    names = run.trace.plain_tensors
+    if names:
+        yield Finding(
+            key="parameter-not-trained",
+            confidence="likely",
+            evidence=f"The model has the tensor {', '.join(map(repr, names[:4]))}, which is not an nn.Parameter: model.parameters() "
+            "does not have it, so no optimizer trains it.",
+            numbers={"tensors": len(names)},
+            source=run.line_with(*(f"self.{name.rpartition('.')[2]} =" for name in names)),
+        )
 
 
 def _never_moves(run: Run, *, explained: bool) -> Iterator[Finding]:
