@@ -13,7 +13,7 @@ from tests.support.training_loops import LOOPS
 for library in ("torch", "lightning", "skorch", "ignite"):
     need(library)
 
-from squarely.checkup import examine  # noqa: E402
+from squarely.checkup import examine
 
 for _module in pkgutil.walk_packages(loops.__path__, f"{loops.__name__}."):
     importlib.import_module(_module.name)

@@ -8,11 +8,11 @@ from tests.support.checks import need
 
 torch = need("torch")
 
-from squarely.checkup.problem import make_problem  # noqa: E402
-from squarely.checkup.recorder.backward_passes import RunStopped  # noqa: E402
-from squarely.checkup.recorder.recorder import Recorder  # noqa: E402
-from squarely.checkup.recorder.trace import Backward, Comparison, Forward, LoaderStart, SchedulerStep, Step  # noqa: E402
-from squarely.checkup.rules.run import Run  # noqa: E402
+from squarely.checkup.problem import make_problem
+from squarely.checkup.recorder.backward_passes import RunStopped
+from squarely.checkup.recorder.recorder import Recorder
+from squarely.checkup.recorder.trace import Backward, Comparison, Forward, LoaderStart, SchedulerStep, Step
+from squarely.checkup.rules.run import Run
 
 
 def attributes():

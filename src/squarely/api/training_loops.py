@@ -15,8 +15,8 @@ def checkup(train: Any, *, fixtures: Mapping[str, Any] | None = None, timeout: f
     """Run a training loop on a linear problem whose right answer at every step is known, and name its mistakes.
 
     The loop gets what the names of its parameters ask for: `model`, `X`, `y`, `loader`, `optimizer`, `criterion`, `epochs` and
-    others; `squarely help checkup.md` lists them. It runs in another process. Each gradient, update and reported loss is compared with
-    the right one.
+    others; `squarely help checkup` lists them. It runs in another process. Each gradient, update and reported loss is compared
+    with the right one.
 
     Parameters
     ----------

@@ -7,8 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from squarely.checkup.findings import Checkup, Finding, Remark, SourceLine, Verified
 from squarely.checkup.fixtures.targets import Target, load_target
 from squarely.checkup.problem import ROWS
@@ -87,13 +85,15 @@ def _examine_ranks(spec: Any, fixtures: Mapping[str, object] | None, timeout: fl
 
 def _examine_target(target: Target, fixtures: Mapping[str, object] | None) -> Checkup:
     run, error, remarks = run_until_it_fits(target, fixtures)
-    results: list[Finding] = []
+    results: list[Finding | Remark] = []
     if error is None and target.kind != "script":
         results = [*_carried_over(target, fixtures, run), *_raw_columns(target, fixtures, run)]
     return _judge(target, run, error, remarks, results)
 
 
-def _judge(target: Target, run: Run, error: BaseException | None, remarks: Iterable[str], more: Iterable[Finding] = ()) -> Checkup:
+def _judge(
+    target: Target, run: Run, error: BaseException | None, remarks: Iterable[str], more: Iterable[Finding | Remark] = ()
+) -> Checkup:
     """Apply the rules to a run; an exception that is not a finding is raised."""
     translated = None if error is None else translate_error(error)
     if error is not None and translated is None:
@@ -152,26 +152,15 @@ def _carried_over(target: Target, fixtures: Mapping[str, object] | None, run: Ru
                 yield finding
 
 
-def _raw_columns(target: Target, fixtures: Mapping[str, object] | None, run: Run) -> Iterator[Finding]:
-    """Give a loop that takes X and has a model of its own raw columns."""
-    if (
-        not {"X", "dataset", "loader"} & set(run.given)
-        or {"optimizer", "model"} & set(run.given)
-        or run.problem is None
-        or diverged(run)
-    ):
+def _raw_columns(target: Target, fixtures: Mapping[str, object] | None, run: Run) -> Iterator[Remark]:
+    """Give a loop that takes X and has a model of its own raw columns: where it diverges, X is to be standardized before."""
+    takes_rows = {"X", "dataset", "loader"} & set(run.given) and not {"optimizer", "model"} & set(run.given)
+    if not takes_rows or run.problem is None or diverged(run):
         return
     raw, error = record(target, {**run.form, "standardized": False}, fixtures, stop_after=60)
-    if error is None and diverged(raw):
-        X = raw.problem.X if raw.problem is not None else np.zeros((0, 0))
-        yield Finding(
-            key="not-standardised",
-            confidence="possible",
-            evidence=f"On columns with means of {', '.join(f'{mean:.3g}' for mean in X.mean(axis=0))} the loop diverges, on standardized "
-            "columns it does not: it does not standardize its inputs.",
-            numbers={"largest_mean": float(np.abs(X.mean(axis=0)).max())},
-            source=run.batches[0].forward.line if run.batches else None,
-        )
+    if error is None and raw.problem is not None and diverged(raw):
+        means = ", ".join(f"{mean:.3g}" for mean in raw.problem.X.mean(axis=0))
+        yield Remark(f"On raw columns, with means of {means}, the loop diverges: give it standardized columns, as this test does.")
 
 
 def _other_shape(run: Run, remarks: Iterable[str], findings: list[Finding]) -> Iterator[Finding]:
@@ -179,8 +168,8 @@ def _other_shape(run: Run, remarks: Iterable[str], findings: list[Finding]) -> I
         yield Finding(
             key="shape-broadcast",
             confidence="possible",
-            evidence="With targets of shape (n, 1), as the fixtures have them, the loss broadcasts to n x n numbers; with targets of shape "
-            "(n,) it does not.",
+            evidence="With targets of shape (n, 1), as the fixtures have them, the loss broadcasts to n x n numbers; with targets of "
+            "shape (n,) it does not.",
             source=run.comparisons[0].line if run.comparisons else None,
         )
 

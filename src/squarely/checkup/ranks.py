@@ -48,8 +48,8 @@ def compare_rows(ranks: Sequence[Sequence[Sequence[int]]], rows: int) -> Iterato
         yield Finding(
             key="rows-repeated",
             confidence="possible" if repeated < len(ranks) else "likely",
-            evidence=f"In epoch 1 the processes together use {repeated} of {rows} rows more than once. A DistributedSampler repeats rows "
-            "until each process has as many.",
+            evidence=f"In epoch 1 the processes together use {repeated} of {rows} rows more than once. A DistributedSampler repeats "
+            "rows until each process has as many.",
             numbers={"expected_repeated": 0, "found_repeated": repeated},
         )
     if missed and all((counts == 0).any() for counts in epochs):

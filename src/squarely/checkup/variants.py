@@ -39,9 +39,8 @@ def run_until_it_fits(target: Target, fixtures: Mapping[str, object] | None) -> 
         run, error = record(target, form, fixtures)
     remarks = []
     if run.problem is not None and run.problem.X.shape[1] != 3:
-        remarks.append(
-            f"The loop expects {run.problem.X.shape[1]} column{'s' if run.problem.X.shape[1] > 1 else ''} of X: the test has as many."
-        )
+        columns = run.problem.X.shape[1]
+        remarks.append(f"The loop expects {columns} column{'s' if columns > 1 else ''} of X: the test has as many.")
     broadcast = [event for event in run.comparisons if event.broadcast]
     if broadcast or error is not None:
         other, other_error = record(target, form | {"target_ndim": 1}, fixtures)

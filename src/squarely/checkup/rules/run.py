@@ -197,17 +197,16 @@ class Run:
         )
 
     def line_with(self, *texts: str) -> SourceLine | None:
-        """Return the first line of the user's source that holds one of `texts`, near the lines that ran if there is one."""
+        """Return the line of the user's source that holds one of `texts` and is nearest to a line that ran."""
         lines = [event.line for event in self.trace.events if event.line is not None]
         file = lines[0].file if lines else ""
-        ran = [line.line for line in lines if line.file == file]
+        ran = {line.line for line in lines if line.file == file}
         found = [
             SourceLine(file=file, line=number, text=line.strip())
             for number, line in enumerate(self.source.splitlines(), 1)
             if any(text in line for text in texts) and not line.lstrip().startswith("#")
         ]
-        near = [line for line in found if ran and min(ran) - 20 <= line.line <= max(ran) + 10]
-        return next(iter(near or found), None)
+        return min(found, key=lambda one: min((abs(one.line - line) for line in ran), default=0), default=None)
 
 
 def _is_number(value: object) -> bool:
