@@ -10,12 +10,13 @@ import numpy as np
 from squarely.checkup.findings import Finding, Remark, SourceLine, Verified
 from squarely.checkup.rules.rates.divergence import diverged, find_not_finite, finite_losses, first_not_finite
 from squarely.checkup.rules.rates.growth import growth_per_update, is_gradient_descent, momentum_of, rate_of
-from squarely.checkup.rules.rates.linear_problem import distance_kept, find_inputs, find_spectrum, is_linear, is_raw
+from squarely.checkup.rules.rates.linear_problem import distance_kept, epoch_errors, find_inputs, find_spectrum, is_linear, is_raw
 from squarely.checkup.rules.run import Run
 from squarely.numerics import Array
 
 _LITTLE = 0.5  # of the first distance: a loop that keeps more has hardly begun
 _NOTHING = 0.97
+_FAR = 10.0  # times the first error
 
 
 def check_rate(run: Run) -> Iterator[Finding | Remark | Verified]:
@@ -43,7 +44,7 @@ def _against_theory(run: Run, X: Array, *, is_finite: bool) -> Iterator[Finding]
         if is_finite and not too_high:
             yield from _too_low(run, X, _kept_by_theory(run, find_spectrum(run, X)))
         return
-    too_high = _no_better(run, X)
+    too_high = _overshoots(run, X)
     yield from too_high
     if is_finite and not too_high:
         yield from _too_low(run, X, _kept_at_end(run, X))
@@ -100,30 +101,25 @@ def _ends_higher(run: Run) -> bool:
     return len(losses) > 3 and float(np.median(losses[-size:])) > float(np.median(losses[:size]))
 
 
-def _no_better(run: Run, X: Array) -> list[Finding]:
-    """For other optimizers: the last epoch is farther from least squares than the first, and steps are larger than the way."""
-    distance, lr = distance_kept(run, X), run.changes[0].lr
-    if distance is None or lr is None or distance[0] <= 1 or not _overshoots(run):
+def _overshoots(run: Run, X: Array) -> list[Finding]:
+    """For other optimizers: an epoch is far worse than the first predictions, and than predicting 0."""
+    lr, errors = run.changes[0].lr, epoch_errors(run)
+    first = run.batches[0].comparison
+    if lr is None or first is None or len(errors) < 2 or len(first.targets) < 5:
         return []
-    kept = distance[0]
+    start = max(float(np.mean((first.predictions - first.targets) ** 2)), float(np.mean(first.targets**2)))
+    worst = max(errors)
+    if not worst > _FAR * start > 0:
+        return []
     finding = Finding(
         key="lr-too-high",
         confidence="likely",
-        evidence=f"The last epoch has {kept:.3g} times the distance from least squares of the first. At learning rate {lr:.4g} the "
-        "parameters turn back at most updates: each goes beyond the optimum.",
-        numbers={"lr": lr, "kept": kept},
+        evidence=f"The mean squared error goes from {start:.4g} to {worst:.4g} in epoch {errors.index(worst) + 1}, and ends at "
+        f"{errors[-1]:.4g}: at learning rate {lr:.4g} the updates go far beyond the optimum.",
+        numbers={"lr": lr, "first": start, "worst": worst, "last": errors[-1]},
         source=_line(run),
     )
-    return [finding]
-
-
-def _overshoots(run: Run) -> bool:
-    """Return whether the way of all updates together is far longer than where they lead."""
-    moves = [np.concatenate(list(change.difference.values())) for change in run.changes if change.difference]
-    if len(moves) < 8 or len({len(move) for move in moves}) > 1:
-        return False
-    path = sum(float(np.linalg.norm(move)) for move in moves)
-    return float(np.linalg.norm(np.sum(moves, axis=0))) < 0.2 * path and path > 0
+    return [_not_standardized(run, X, lr, "possible"), finding] if is_raw(X) else [finding]
 
 
 def _not_standardized(run: Run, X: Array, rate: float, confidence: str) -> Finding:

@@ -75,6 +75,11 @@ def distance_kept(run: Run, X: Array) -> tuple[float, float] | None:
     return float(np.sqrt(left / before)), float(np.sqrt(left / max(least, 1e-300)))
 
 
+def epoch_errors(run: Run) -> list[float]:
+    """Return the mean squared error of the predictions of each epoch; those that cannot be read are left out."""
+    return [error for batches in run.epochs if (error := _errors(batches)) is not None and np.isfinite(error)]
+
+
 def _last_epoch(run: Run) -> list[Batch]:
     full = [batches for batches in run.epochs if len(batches) == len(run.epochs[0])]
     return full[-1]
