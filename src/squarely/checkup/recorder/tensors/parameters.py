@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -60,8 +61,12 @@ class Parameters:
             )
             self.initial[number] = to_array(tensor)
             self.sources[number], self.scales[number] = [], 1.0
-        self._last_use[self._numbers[id(tensor)]] = self._passes
-        return self._numbers[id(tensor)]
+        number = self._numbers[id(tensor)]
+        self._last_use[number] = self._passes
+        if name is not None and module is not None and not self.info[number].in_module:  # an optimizer came before its module
+            owner = list(self.modules).index(id(module))
+            self.info[number] = replace(self.info[number], name=name, in_module=True, module=owner)
+        return number
 
     def _replace(self, tensor: Tensor) -> bool:
         """Give a new tensor the number of one that it replaces after a backward pass, as in `w = (w - lr * g).requires_grad_()`."""

@@ -40,6 +40,8 @@ class Predictions:
 
     def add(self, event: Any, output: Tensor) -> None:
         """Note the output of a forward pass."""
+        if output.numel() == 1 and event.inputs.shape[1:] == (1,):  # a vector of features: one row
+            event.inputs = event.inputs.reshape(1, -1)
         rows = len(event.inputs)
         if rows and output.numel() == rows:
             event.outputs = to_array(output)

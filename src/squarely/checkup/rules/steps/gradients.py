@@ -153,7 +153,7 @@ def _empty(run: Run) -> Iterator[Finding]:
     empty = [
         change
         for change in run.changes
-        if not change.new and not change.old and not change.moved and set(change.after) & run.trained
+        if not change.new and not change.old and not change.moved and set(change.after) & _reached_lately(run, change)
     ]
     if len(empty) < 2 or len(empty) < 0.5 * len(run.changes):
         return
@@ -175,6 +175,12 @@ def _empty(run: Run) -> Iterator[Finding]:
         source=empty[-1].line if early else _line_of_zero_grad(run, empty[-1]),
     )
     yield Finding(key=second, confidence="possible", evidence=text, numbers={"empty_steps": len(empty)}, source=empty[-1].line)
+
+
+def _reached_lately(run: Run, change: Change) -> set[int]:
+    """The parameters in the graph of the last backward pass before a change, or of all if there is none."""
+    before = [backward for backward in run.backwards if backward.index < change.index]
+    return set(before[-1].reached) if before else run.trained
 
 
 def _line_of_zero_grad(run: Run, change: Change) -> SourceLine | None:

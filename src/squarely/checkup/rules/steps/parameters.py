@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from squarely.checkup.findings import Finding, Remark, Verified
-from squarely.checkup.recorder.trace import Forward, Step
+from squarely.checkup.recorder.trace import Backward, Forward, Step
 from squarely.checkup.rules.run import Run
 
 _CUTS = (".detach()", ".item()", "no_grad", ".data", "torch.tensor(", ".numpy()")
@@ -49,21 +49,33 @@ def _names(run: Run, numbers: list[int]) -> str:
 
 
 def _another_model(run: Run) -> Iterator[Finding]:
-    optimized = _in_optimizers(run)
-    model = set(_model_parameters(run)) or run.trained
-    if not optimized or not model or optimized & (model | run.trained):
+    """Steps of an optimizer none of whose parameters is in the graph of the backward passes since the step before."""
+    reached: set[int] = set()
+    foreign: list[Step] = []
+    for event in run.trace.events:
+        if isinstance(event, Backward) and event.forwards:
+            reached |= set(event.reached)
+        elif isinstance(event, Step):
+            foreign += [event] if reached and not reached & set(event.parameters) else []
+            reached = set()
+    steps = run.events(Step)
+    if len(foreign) < 0.3 * len(steps) or not foreign or _trained_elsewhere(run, foreign):
         return
-    if _moved(run) & run.trained:  # the optimizer is not what trains the model
-        return
-    step = run.events(Step)[0]
+    step, model = foreign[0], set(_model_parameters(run)) or run.trained
     yield Finding(
         key="optimizer-of-another-model",
         confidence="certain",
-        evidence=f"None of the {len(optimized)} parameter tensors of the optimizer belongs to the model that makes the predictions "
-        f"(it has {_names(run, sorted(model))}).",
-        numbers={"shared_parameters": 0.0},
+        evidence=f"None of the {len(step.parameters)} parameter tensors of the optimizer is in the graph of the loss, which has "
+        f"{_names(run, sorted(model - set(step.parameters)))}. {len(foreign)} of {len(steps)} steps are like this.",
+        numbers={"shared_parameters": 0.0, "steps": len(foreign)},
         source=run.line_with("optim.") or step.line,
     )
+
+
+def _trained_elsewhere(run: Run, foreign: list[Step]) -> bool:
+    """Whether all that the loss reaches moves although these steps do not move it: something else trains the model."""
+    mine = {number for step in foreign for number in step.parameters}
+    return run.trained - mine <= _moved(run)
 
 
 def _detached(run: Run) -> Iterator[Finding]:
