@@ -18,31 +18,13 @@ from squarely.checkup.recorder.trace import (
     Update,
     Values,
 )
-from squarely.checkup.rules.epochs import find_epochs
-from squarely.checkup.rules.rows import RowNumbers, Rows
+from squarely.checkup.rules.epochs import TrainingBatch, count_rows, find_epochs, is_full_batch
+from squarely.checkup.rules.rows import RowNumbers
 from squarely.checkup.rules.steps.changes import Change, find_changes, flatten
 from squarely.numerics import Array
 
 LR_NAMES = ("lr", "learning_rate", "eta", "alpha", "step_size", "lrate")
 EPOCH_NAMES = ("epochs", "n_epochs", "num_epochs", "max_epochs", "nb_epochs", "epoch")
-
-
-@dataclass(slots=True, kw_only=True)
-class Batch:
-    """A batch that a backward pass used.
-
-    Attributes
-    ----------
-    forward, backward, comparison : the events; `comparison` is None where predictions met no targets.
-    rows : (B,) of the inputs.
-    target_rows : (B,) of the targets; None if their values are not those of the problem.
-    """
-
-    forward: Forward
-    backward: Backward
-    comparison: Comparison | None
-    rows: Rows
-    target_rows: Rows | None
 
 
 @dataclass(kw_only=True)
@@ -102,7 +84,7 @@ class Run:
         return RowNumbers(self.problem, self.forwards, self.comparisons)
 
     @cached_property
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[TrainingBatch]:
         """The batches of all backward passes, in the order of their forward passes; a forward pass counts once."""
         events, found, done = self.trace.events, [], set()
         for backward in self.backwards:
@@ -118,7 +100,7 @@ class Run:
                     targets = self.row_numbers.of_targets(pair.targets)
                 if not self.row_numbers.by_problem and targets is not None and len(targets) == len(rows):
                     rows = targets  # inputs with noise
-                found.append(Batch(forward=forward, backward=backward, comparison=pair, rows=rows, target_rows=targets))
+                found.append(TrainingBatch(forward=forward, backward=backward, comparison=pair, rows=rows, target_rows=targets))
         return found
 
     @cached_property
@@ -148,14 +130,14 @@ class Run:
         return find_changes(self.trace, self.trained)
 
     @cached_property
-    def epochs(self) -> list[list[Batch]]:
+    def epochs(self) -> list[list[TrainingBatch]]:
         """The batches of each epoch; the last may be incomplete."""
-        return find_epochs(self)
+        return find_epochs(self.batches, self.trace, self.declared_epochs)
 
     @cached_property
     def rows_in_training(self) -> int:
         """How many different rows backward passes used."""
-        return len({int(row) for batch in self.batches for row in batch.rows})
+        return count_rows(self.batches)
 
     @cached_property
     def declared_lr(self) -> float | None:
@@ -184,7 +166,7 @@ class Run:
     @cached_property
     def is_full_batch(self) -> bool:
         """Whether every backward pass used all rows that any of them used."""
-        return bool(self.batches) and all(len(set(batch.rows.tolist())) == self.rows_in_training for batch in self.batches)
+        return is_full_batch(self.batches)
 
     def declares(self, *names: str) -> str | None:
         """Return the argument of the loop whose name is or contains one of `names`."""
