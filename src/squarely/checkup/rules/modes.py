@@ -94,9 +94,10 @@ def _graph_kept(run: Run) -> Iterator[Finding]:
     if passes < 6 or not (alive >= 5 or (alive >= 2 and kept >= 0.3 * min(passes, 400))):
         return
     repeated = any(backward.repeated for backward in run.backwards)  # a sum of losses, on which backward is called again
+    bounded = len(run.epochs) > 1 and alive < max(len(epoch) for epoch in run.epochs)  # dropped at the end of each epoch
     yield Finding(
         key="graph-kept",
-        confidence="possible" if repeated else "certain",
+        confidence="possible" if repeated or bounded else "certain",
         evidence=f"{kept} graphs of earlier forward passes stay in memory while later batches are trained on, {alive} at one time. "
         "A loop that keeps numbers alone has none.",
         numbers={"expected": 0, "found": alive},

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 from squarely.checkup.findings import SourceLine
@@ -19,31 +18,13 @@ from squarely.checkup.recorder.trace import (
     Update,
     Values,
 )
-from squarely.checkup.rules.epochs import find_epochs
-from squarely.checkup.rules.rows import RowNumbers, Rows
+from squarely.checkup.rules.epochs import TrainingBatch, count_rows, find_epochs, is_full_batch
+from squarely.checkup.rules.rows import RowNumbers
 from squarely.checkup.rules.steps.changes import Change, find_changes, flatten
 from squarely.numerics import Array
 
 LR_NAMES = ("lr", "learning_rate", "eta", "alpha", "step_size", "lrate")
 EPOCH_NAMES = ("epochs", "n_epochs", "num_epochs", "max_epochs", "nb_epochs", "epoch")
-
-
-@dataclass(slots=True, kw_only=True)
-class Batch:
-    """A batch that a backward pass used.
-
-    Attributes
-    ----------
-    forward, backward, comparison : the events; `comparison` is None where predictions met no targets.
-    rows : (B,) of the inputs.
-    target_rows : (B,) of the targets; None if their values are not those of the problem.
-    """
-
-    forward: Forward
-    backward: Backward
-    comparison: Comparison | None
-    rows: Rows
-    target_rows: Rows | None
 
 
 @dataclass(kw_only=True)
@@ -103,7 +84,7 @@ class Run:
         return RowNumbers(self.problem, self.forwards, self.comparisons)
 
     @cached_property
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[TrainingBatch]:
         """The batches of all backward passes, in the order of their forward passes; a forward pass counts once."""
         events, found, done = self.trace.events, [], set()
         for backward in self.backwards:
@@ -119,7 +100,7 @@ class Run:
                     targets = self.row_numbers.of_targets(pair.targets)
                 if not self.row_numbers.by_problem and targets is not None and len(targets) == len(rows):
                     rows = targets  # inputs with noise
-                found.append(Batch(forward=forward, backward=backward, comparison=pair, rows=rows, target_rows=targets))
+                found.append(TrainingBatch(forward=forward, backward=backward, comparison=pair, rows=rows, target_rows=targets))
         return found
 
     @cached_property
@@ -149,14 +130,14 @@ class Run:
         return find_changes(self.trace, self.trained)
 
     @cached_property
-    def epochs(self) -> list[list[Batch]]:
+    def epochs(self) -> list[list[TrainingBatch]]:
         """The batches of each epoch; the last may be incomplete."""
-        return find_epochs(self)
+        return find_epochs(self.batches, self.trace, self.declared_epochs)
 
     @cached_property
     def rows_in_training(self) -> int:
         """How many different rows backward passes used."""
-        return len({int(row) for batch in self.batches for row in batch.rows})
+        return count_rows(self.batches)
 
     @cached_property
     def declared_lr(self) -> float | None:
@@ -185,9 +166,7 @@ class Run:
     @cached_property
     def is_full_batch(self) -> bool:
         """Whether nearly every backward pass used the rows of the one before: all of the data, or all of a fold."""
-        rows = [frozenset(batch.rows.tolist()) for batch in self.batches]
-        same = sum(before == after for before, after in pairwise(rows))
-        return bool(rows) and (len(rows) == 1 or same > 0.8 * (len(rows) - 1))
+        return is_full_batch(self.batches)
 
     def declares(self, *names: str) -> str | None:
         """Return the argument of the loop whose name is or contains one of `names`."""

@@ -10,8 +10,9 @@ import numpy as np
 from squarely.checkup.findings import Finding, Remark, Verified
 from squarely.checkup.rules.batches.order import check_order, rows_of
 from squarely.checkup.rules.batches.validation_rows import check_validation_rows
+from squarely.checkup.rules.epochs import TrainingBatch
 from squarely.checkup.rules.rows import Rows
-from squarely.checkup.rules.run import Batch, Run
+from squarely.checkup.rules.run import Run
 
 Flags = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 
@@ -29,7 +30,7 @@ def check_batches(run: Run) -> Iterator[Finding | Remark | Verified]:
         yield Verified(f"{len(run.batches)} batches have the rows and targets that they should, in an order that changes.")
 
 
-def _whole_epochs(run: Run) -> list[list[Batch]]:
+def _whole_epochs(run: Run) -> list[list[TrainingBatch]]:
     """The epochs without a last one that was cut off."""
     epochs = run.epochs
     return epochs[:-1] if len(epochs) > 1 and (run.trace.truncated or len(epochs[-1]) < len(epochs[0])) else epochs
@@ -59,7 +60,7 @@ def _misaligned(run: Run) -> Iterator[Finding]:
         )
 
 
-def _coverage(run: Run, epochs: list[list[Batch]]) -> Iterator[Finding | Remark]:
+def _coverage(run: Run, epochs: list[list[TrainingBatch]]) -> Iterator[Finding | Remark]:
     if not epochs or (run.problem is None and run.is_full_batch):
         return
     n = len(run.problem.X) if run.problem is not None else run.rows_in_training
@@ -103,7 +104,7 @@ def _random_draw(run: Run) -> Iterator[Finding | Remark]:
         yield Finding(key="rows-repeated", confidence="possible", evidence=text, source=loader.line)
 
 
-def _dropped(run: Run, epochs: list[list[Batch]], missed: Flags, expected: Rows) -> Iterator[Finding | Remark]:
+def _dropped(run: Run, epochs: list[list[TrainingBatch]], missed: Flags, expected: Rows) -> Iterator[Finding | Remark]:
     count, size = int(np.median(missed.sum(axis=1))), missed.shape[1]
     lost = int(missed.all(axis=0).sum())
     same = [bool((a == b).all()) for a, b in pairwise(missed)]

@@ -8,19 +8,20 @@ from itertools import pairwise
 import numpy as np
 
 from squarely.checkup.findings import Finding
+from squarely.checkup.rules.epochs import TrainingBatch
 from squarely.checkup.rules.rows import Rows
-from squarely.checkup.rules.run import Batch, Run
+from squarely.checkup.rules.run import Run
 from squarely.numerics import Array
 
 _SEEDS = ("manual_seed", "np.random.seed", "random.seed", "generator=", "set_epoch", "default_rng(", "RandomState(")
 
 
-def rows_of(epoch: list[Batch]) -> Rows:
+def rows_of(epoch: list[TrainingBatch]) -> Rows:
     """Return the rows of an epoch in their order."""
     return np.concatenate([batch.rows for batch in epoch])
 
 
-def check_order(run: Run, epochs: list[list[Batch]]) -> Iterator[Finding]:
+def check_order(run: Run, epochs: list[list[TrainingBatch]]) -> Iterator[Finding]:
     """Find an order that is the same in every epoch, and noise that is."""
     if len(epochs) < 2 or len(epochs[0]) < 2 or not run.moves_in_epochs:
         return
@@ -54,7 +55,7 @@ def _draws_each_epoch(run: Run, epochs: int, *, has_seed: bool) -> bool:
     return reset or run.trace.permutations >= 0.8 * epochs or (has_seed and not run.trace.permutations)
 
 
-def _same_noise(run: Run, epochs: list[list[Batch]]) -> Iterator[Finding]:
+def _same_noise(run: Run, epochs: list[list[TrainingBatch]]) -> Iterator[Finding]:
     """Find noise that is added to the inputs, or multiplies them, and is the same in every epoch: by place, or by row."""
     if run.problem is None or run.row_numbers.by_problem or not run.knows_rows:
         return
@@ -76,7 +77,7 @@ def _same_noise(run: Run, epochs: list[list[Batch]]) -> Iterator[Finding]:
                 return
 
 
-def _noise(epoch: list[Batch], X: Array) -> tuple[Array, Array]:
+def _noise(epoch: list[TrainingBatch], X: Array) -> tuple[Array, Array]:
     """Return the differences and ratios of the inputs to the rows of the problem."""
     inputs, known = np.concatenate([batch.forward.inputs.reshape(len(batch.rows), -1) for batch in epoch]), X[rows_of(epoch)]
     if inputs.shape != known.shape:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from squarely.checkup.rules.run import Batch, Run
+from squarely.checkup.rules.epochs import TrainingBatch
+from squarely.checkup.rules.run import Run
 from squarely.numerics import Array
 
 
@@ -80,12 +81,12 @@ def epoch_errors(run: Run) -> list[float]:
     return [error for batches in run.epochs if (error := _errors(batches)) is not None and np.isfinite(error)]
 
 
-def _last_epoch(run: Run) -> list[Batch]:
+def _last_epoch(run: Run) -> list[TrainingBatch]:
     full = [batches for batches in run.epochs if len(batches) == len(run.epochs[0])]
     return full[-1]
 
 
-def _errors(batches: list[Batch]) -> float | None:
+def _errors(batches: list[TrainingBatch]) -> float | None:
     """Return the mean squared error of the predictions of some batches."""
     pairs = [batch.comparison for batch in batches if batch.comparison is not None]
     if len(pairs) < len(batches) or any(pair.predictions.shape != pair.targets.shape for pair in pairs):

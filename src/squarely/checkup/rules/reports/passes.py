@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from squarely.checkup.recorder.trace import Comparison, Forward, LoaderStart
-from squarely.checkup.rules.run import Batch, Run
+from squarely.checkup.rules.epochs import TrainingBatch
+from squarely.checkup.rules.run import Run
 from squarely.numerics import Array
 
 
@@ -85,7 +86,7 @@ def _groups(run: Run) -> list[list[Forward]]:
     return [group for group in groups if group]
 
 
-def _make_pass(epoch: list[Batch], losses: Iterable[float]) -> Pass:
+def _make_pass(epoch: list[TrainingBatch], losses: Iterable[float]) -> Pass:
     rows = frozenset(int(row) for batch in epoch for row in batch.rows)
     return Pass(losses=np.array(list(losses)), sizes=np.array([len(batch.rows) for batch in epoch]), rows=rows)
 
