@@ -101,7 +101,8 @@ def test_message_of_torch_is_a_finding(name):
     assert finding is not None, str(caught.value)
     assert finding.key == key
     assert " ".join(str(caught.value).split())[:100] in finding.evidence
-    assert finding.source is not None and finding.source.file == __file__
+    assert finding.source is not None
+    assert finding.source.file == __file__
 
 
 @pytest.mark.parametrize(

@@ -168,8 +168,8 @@ def _other_shape(run: Run, remarks: Iterable[str], findings: list[Finding]) -> I
         yield Finding(
             key="shape-broadcast",
             confidence="possible",
-            evidence="With targets of shape (n, 1), as the fixtures have them, the loss broadcasts to n x n numbers; with targets of "
-            "shape (n,) it does not.",
+            evidence="With targets of shape (n, 1), as the fixtures have them, the loss broadcasts to n x n numbers. With targets "
+            "of shape (n,) it does not.",
             source=run.comparisons[0].line if run.comparisons else None,
         )
 

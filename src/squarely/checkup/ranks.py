@@ -48,8 +48,8 @@ def compare_rows(ranks: Sequence[Sequence[Sequence[int]]], rows: int) -> Iterato
         yield Finding(
             key="rows-repeated",
             confidence="possible" if repeated < len(ranks) else "likely",
-            evidence=f"In epoch 1 the processes together use {repeated} of {rows} rows more than once. A DistributedSampler repeats "
-            "rows until each process has as many.",
+            evidence=f"In epoch 1 the processes together use {repeated} of {rows} rows more than once. A DistributedSampler "
+            "repeats rows until each process has as many.",
             numbers={"expected_repeated": 0, "found_repeated": repeated},
         )
     if missed and all((counts == 0).any() for counts in epochs):
@@ -75,8 +75,8 @@ def compare_ranks(ranks: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[Find
         yield Finding(
             key="ranks-summed",
             confidence="certain",
-            evidence=f"With {size} processes the gradient of step {number} is {factors[number - 1]:.4g} times the mean gradient over "
-            f"the rows of all processes. {len(summed)} of {len(updates)} compared steps are like this.",
+            evidence=f"With {size} processes the gradient of step {number} is {factors[number - 1]:.4g} times the mean gradient "
+            f"over the rows of all processes. {len(summed)} of {len(updates)} compared steps are like this.",
             numbers={"step": number, "expected_factor": 1.0, "found_factor": factors[number - 1], "processes": size},
             source=None if line is None else SourceLine(file=line[0], line=line[1], text=line[2]),
         )

@@ -100,8 +100,8 @@ def _late(run: Run) -> Iterator[Finding]:
     if len(run.changes) < 3 or first is None or first.index > run.backwards[0].index or first.new or first.moved:
         return
     text = (
-        "In each iteration the step comes before the backward pass: the first step has no gradient, the others use that of the batch "
-        "before, and nothing uses the last one."
+        "In each iteration the step comes before the backward pass: the first step has no gradient, the others use that of the "
+        "batch before, and nothing uses the last one."
     )
     for key in ("step-before-backward", "stale-gradient"):
         yield Finding(key=key, confidence="possible", evidence=text, numbers={"step": 1}, source=first.line)
