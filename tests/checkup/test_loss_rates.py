@@ -188,3 +188,10 @@ def test_the_command_line_reads_a_file(run, tmp_path):  # noqa: F811
     done = run("checkup", "--losses", str(path), "--column", "lose")
     assert done.returncode == 2
     assert "There is no 'lose' among the columns" in done.err
+
+
+def test_large_multiples_of_the_rate_do_not_overflow(recwarn):
+    losses = {"epoch": [50, 100, 150, 200, 250], "loss": [0.4682, 0.3685, 0.3553, 0.3535, 0.3533]}  # those of the tutorial
+    checkup = sq.checkup_losses(losses, lr=0.01, formula="mpg ~ displacement", data=sq.datasets.cars())
+    assert "The losses fall at the rates of lr=0.01 and standardized columns." in checkup.verified
+    assert not recwarn

@@ -204,7 +204,7 @@ def _misfit(series: LossSeries, rates: Array) -> float:
     k, tolerance = part.steps - part.steps[0], tolerances(part)
     with np.errstate(over="ignore", under="ignore"):
         columns = np.column_stack([np.ones(len(k)), rates ** k[:, None]]) / tolerance[:, None]
-    columns = np.nan_to_num(columns, posinf=1e150)
+    columns = np.minimum(np.nan_to_num(columns, posinf=1e150), 1e150)  # their squares stay finite
     norms = np.linalg.norm(columns, axis=0)
     used = (norms > 0) & (norms < 1e100)
     weights = nnls(columns[:, used] / norms[used], part.values / tolerance, maxiter=500)[0]

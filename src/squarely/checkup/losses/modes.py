@@ -190,7 +190,7 @@ def _best_column(active: Array, columns: Array, target: Array) -> int:
 def _nonnegative(columns: Array, values: Array, tolerance: Array) -> tuple[Array, float]:
     """Return the weights (m,) >= 0 of columns that fit the values best, and the largest misfit in tolerances."""
     with np.errstate(over="ignore"):
-        weighted = np.nan_to_num(columns / tolerance[:, None], posinf=1e150)
+        weighted = np.minimum(np.nan_to_num(columns / tolerance[:, None], posinf=1e150), 1e150)  # their squares stay finite
     norms = np.linalg.norm(weighted, axis=0)
     used = (norms > 1e-200) & (norms < 1e140)
     weights = np.zeros(columns.shape[1])
