@@ -11,7 +11,7 @@ torch = need("torch")
 from squarely.checkup.problem import make_problem
 from squarely.checkup.recorder.backward_passes import RunStopped
 from squarely.checkup.recorder.recorder import Recorder
-from squarely.checkup.recorder.trace import Backward, Comparison, Forward, LoaderStart, SchedulerStep, Step
+from squarely.checkup.recorder.trace import Backward, Forward, LoaderStart, SchedulerStep, Step, TargetComparison
 from squarely.checkup.rules.run import Run
 
 
@@ -80,8 +80,8 @@ def test_events_are_those_of_the_loop():
     with Recorder() as recorder:
         train(2)
     kinds = [type(event) for event in recorder.trace.events]
-    counts = {kind.__name__: kinds.count(kind) for kind in (LoaderStart, Forward, Comparison, Backward, Step, SchedulerStep)}
-    assert counts == {"LoaderStart": 2, "Forward": 14, "Comparison": 14, "Backward": 14, "Step": 14, "SchedulerStep": 2}
+    counts = {kind.__name__: kinds.count(kind) for kind in (LoaderStart, Forward, TargetComparison, Backward, Step, SchedulerStep)}
+    assert counts == {"LoaderStart": 2, "Forward": 14, "TargetComparison": 14, "Backward": 14, "Step": 14, "SchedulerStep": 2}
     assert [event.index for event in recorder.trace.events] == list(range(len(kinds)))
     step = next(event for event in recorder.trace.events if isinstance(event, Step))
     assert "optimizer.step()" in step.line.text

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.checkup.recorder.trace import Backward, Comparison, Event, Forward, ParameterInfo, Trace, Update
+from squarely.checkup.recorder.trace import Backward, Event, Forward, ParameterInfo, TargetComparison, Trace, Update
 from squarely.numerics import Array
 
 _LEAST = 4  # products with different weights, below which there is no loop
@@ -17,7 +17,7 @@ class _Pass:
     """A forward pass with its targets and weights."""
 
     forward: Forward
-    comparison: Comparison
+    comparison: TargetComparison
     weights: Array
 
     @property
@@ -48,9 +48,9 @@ def add_formula_events(trace: Trace, weights: dict[int, Array]) -> None:
 
 
 def _find_passes(trace: Trace, weights: dict[int, Array]) -> list[_Pass]:
-    first: dict[int, Comparison] = {}
+    first: dict[int, TargetComparison] = {}
     for event in trace.events:
-        if isinstance(event, Comparison) and event.forward in weights:
+        if isinstance(event, TargetComparison) and event.forward in weights:
             first.setdefault(event.forward, event)
     forwards = ((trace.events[index], pair) for index, pair in first.items())
     return [
@@ -74,7 +74,7 @@ def _insert(events: list[Event], passes: list[_Pass], number: int) -> list[Event
             before = values
         old, event.index = event.index, len(new)
         places[old] = event.index
-        if isinstance(event, Comparison):
+        if isinstance(event, TargetComparison):
             event.forward = places[event.forward]
         new.append(event)
         if old in by_comparison:

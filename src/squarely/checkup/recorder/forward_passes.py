@@ -11,7 +11,7 @@ from squarely.checkup.recorder.event_log import EventLog
 from squarely.checkup.recorder.functional import is_plain
 from squarely.checkup.recorder.tensors.parameters import Parameters, to_array
 from squarely.checkup.recorder.tensors.predictions import Predictions
-from squarely.checkup.recorder.trace import Comparison, Forward, Logged
+from squarely.checkup.recorder.trace import Forward, Logged, TargetComparison
 from squarely.checkup.recorder.updates import UpdateRecorder
 from squarely.numerics import Array
 
@@ -142,7 +142,7 @@ class ForwardRecorder:
             return False
         shapes = tuple(pair[0].shape), tuple(pair[1].shape)
         event = self._log.add(
-            Comparison,
+            TargetComparison,
             forward=forward,
             function=name,
             predictions=to_array(pair[0]),

@@ -79,7 +79,7 @@ class Forward(Event):
 
 
 @dataclass(slots=True, kw_only=True)
-class Comparison(Event):
+class TargetComparison(Event):
     """Predictions and targets met in an operation, such as a difference or a loss function.
 
     Attributes
@@ -112,7 +112,7 @@ class Backward(Event):
     ----------
     loss : the value, for a loss of one number.
     forwards : indices of the Forward events in the graph of the loss.
-    comparisons : indices of the Comparison events in the graph.
+    comparisons : indices of the TargetComparison events in the graph.
     loss_gradients : (B,) for each of `forwards`, the derivative of the loss by the predictions; None where unknown.
     mse_gradient : the gradient of the mean squared error of those pairs, by parameter; None where unknown.
     contribution : what this backward pass added to the gradients, by parameter.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from squarely.checkup.recorder.trace import Backward, Comparison, Forward, LoaderStart, Trace
+from squarely.checkup.recorder.trace import Backward, Forward, LoaderStart, TargetComparison, Trace
 from squarely.checkup.rules.rows import Rows
 
 
@@ -22,7 +22,7 @@ class TrainingBatch:
 
     forward: Forward
     backward: Backward
-    comparison: Comparison | None
+    comparison: TargetComparison | None
     rows: Rows
     target_rows: Rows | None
 

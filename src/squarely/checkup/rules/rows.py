@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from squarely.checkup.problem import Problem
-from squarely.checkup.recorder.trace import Comparison, Forward
+from squarely.checkup.recorder.trace import Forward, TargetComparison
 from squarely.numerics import Array
 
 Rows = np.ndarray[tuple[int], np.dtype[np.intp]]
@@ -19,7 +19,7 @@ class RowNumbers:
     Rows of a script, and rows whose values are not those of the problem, are numbered as they first appear.
     """
 
-    def __init__(self, problem: Problem | None, forwards: list[Forward], comparisons: list[Comparison]) -> None:
+    def __init__(self, problem: Problem | None, forwards: list[Forward], comparisons: list[TargetComparison]) -> None:
         inputs = [event.inputs for event in forwards if event.inputs.size]
         self.by_problem = False
         self._inputs: dict[bytes, int] = {}

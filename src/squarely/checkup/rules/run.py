@@ -11,9 +11,9 @@ from squarely.checkup.findings import SourceLine
 from squarely.checkup.problem import Problem
 from squarely.checkup.recorder.trace import (
     Backward,
-    Comparison,
     Forward,
     LoaderStart,
+    TargetComparison,
     Trace,
     Update,
     Values,
@@ -64,9 +64,9 @@ class Run:
         return [event for event in self.events(Forward) if event.inputs.size]
 
     @cached_property
-    def comparisons(self) -> list[Comparison]:
+    def comparisons(self) -> list[TargetComparison]:
         """All operations of predictions and targets."""
-        return self.events(Comparison)
+        return self.events(TargetComparison)
 
     @cached_property
     def backwards(self) -> list[Backward]:
@@ -94,7 +94,7 @@ class Run:
                     continue
                 done.add(index)
                 pairs = [events[number] for number in backward.comparisons]
-                pair = next((event for event in pairs if isinstance(event, Comparison) and event.forward == index), None)
+                pair = next((event for event in pairs if isinstance(event, TargetComparison) and event.forward == index), None)
                 rows, targets = self.row_numbers.of_inputs(forward.inputs), None
                 if pair is not None:
                     targets = self.row_numbers.of_targets(pair.targets)

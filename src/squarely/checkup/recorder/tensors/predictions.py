@@ -11,7 +11,7 @@ from torch import Tensor
 
 from squarely.checkup.recorder.tensors.graphs import Graphs
 from squarely.checkup.recorder.tensors.parameters import to_array
-from squarely.checkup.recorder.trace import Comparison, Forward
+from squarely.checkup.recorder.trace import Forward, TargetComparison
 
 
 class Predictions:
@@ -60,13 +60,13 @@ class Predictions:
                 self.tensors[event.index] = tensor
                 self._turns[event.index] = self.graphs.turn
 
-    def add_pair(self, event: Comparison, predictions: Tensor, targets: Tensor) -> None:
+    def add_pair(self, event: TargetComparison, predictions: Tensor, targets: Tensor) -> None:
         """Note that predictions met targets."""
         if predictions.requires_grad:
             self._pairs.setdefault(event.forward, []).append((event.index, predictions, targets.detach()))
 
     def pairs_of(self, forwards: Iterable[int]) -> tuple[int, ...]:
-        """Return the Comparison events of forward passes."""
+        """Return the TargetComparison events of forward passes."""
         return tuple(index for forward in forwards for index, _, _ in self._pairs.get(forward, ()))
 
     def mean_squares(self, forwards: tuple[int, ...]) -> Tensor | None:

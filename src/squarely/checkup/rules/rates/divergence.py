@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from squarely.checkup.findings import Finding
-from squarely.checkup.recorder.trace import Backward, Comparison, Forward
+from squarely.checkup.recorder.trace import Backward, Forward, TargetComparison
 from squarely.checkup.rules.run import Run
 
 
@@ -63,7 +63,7 @@ def _cause(run: Run, backward: Backward) -> str | None:
     """Say what makes a loss not finite although the parameters are finite; None where they are not, or the values overflow."""
     events = run.trace.events
     forwards = [event for index in backward.forwards if isinstance(event := events[index], Forward)]
-    pairs = [event for index in backward.comparisons if isinstance(event := events[index], Comparison)]
+    pairs = [event for index in backward.comparisons if isinstance(event := events[index], TargetComparison)]
     for name, arrays in (("inputs", [one.inputs for one in forwards]), ("targets", [one.targets for one in pairs])):
         count = sum(int((~np.isfinite(values)).sum()) for values in arrays)
         if count:

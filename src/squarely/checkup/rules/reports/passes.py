@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squarely.checkup.recorder.trace import Comparison, Forward, LoaderStart
+from squarely.checkup.recorder.trace import Forward, LoaderStart, TargetComparison
 from squarely.checkup.rules.epochs import TrainingBatch
 from squarely.checkup.rules.run import Run
 from squarely.numerics import Array
@@ -54,7 +54,7 @@ def training_passes(run: Run) -> list[list[Pass]]:
 
 def evaluation_passes(run: Run) -> list[list[Pass]]:
     """Return the passes without a backward pass, those over the same rows together."""
-    pairs: dict[int, Comparison] = {}
+    pairs: dict[int, TargetComparison] = {}
     for event in run.comparisons:
         pairs.setdefault(event.forward, event)
     series: dict[frozenset[int], list[Pass]] = {}
@@ -91,5 +91,5 @@ def _make_pass(epoch: list[TrainingBatch], losses: Iterable[float]) -> Pass:
     return Pass(losses=np.array(list(losses)), sizes=np.array([len(batch.rows) for batch in epoch]), rows=rows)
 
 
-def _mean_square(pair: Comparison) -> float:
+def _mean_square(pair: TargetComparison) -> float:
     return float(np.mean((pair.predictions - pair.targets) ** 2))

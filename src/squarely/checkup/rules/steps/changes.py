@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from squarely.checkup.findings import SourceLine
-from squarely.checkup.recorder.trace import Backward, Comparison, Event, Forward, Step, Trace, Update, Values
+from squarely.checkup.recorder.trace import Backward, Event, Forward, Step, TargetComparison, Trace, Update, Values
 from squarely.numerics import Array
 
 _BY_HAND, _BESIDE = 1e-2, 1e-3  # float32 rounding of a small update; the second where a write may have another reason
@@ -224,7 +224,7 @@ def _weight_of(trace: Trace, backward: Backward, forward: Forward) -> float:
     v = backward.loss_gradients.get(forward.index)
     for index in backward.comparisons if v is not None else ():
         pair = trace.events[index]
-        if isinstance(pair, Comparison) and pair.forward == forward.index and len(pair.predictions) == len(v):  # type: ignore[arg-type]
+        if isinstance(pair, TargetComparison) and pair.forward == forward.index and len(pair.predictions) == len(v):  # type: ignore[arg-type]
             return proportion({0: v}, {0: 2 * (pair.predictions - pair.targets) / len(pair.targets)}, tolerance=1e-2)  # type: ignore[dict-item]
     if len(backward.forwards) == 1 and backward.mse_gradient is not None:
         return proportion(backward.chain or backward.contribution, backward.mse_gradient, tolerance=1e-2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from squarely.checkup.findings import Finding, Remark, SourceLine, Verified
-from squarely.checkup.recorder.trace import Backward, Comparison, Forward
+from squarely.checkup.recorder.trace import Backward, Forward, TargetComparison
 from squarely.checkup.rules.run import Run
 from squarely.checkup.rules.steps.changes import proportion
 from squarely.checkup.rules.steps.loss_scale import check_scale
@@ -93,7 +93,7 @@ def _derivative(run: Run, backward: Backward, forward: int) -> _Derivative | Non
         return None
     for index in backward.comparisons:
         pair = run.trace.events[index]
-        if isinstance(pair, Comparison) and pair.forward == forward and len(pair.predictions) == len(found):
+        if isinstance(pair, TargetComparison) and pair.forward == forward and len(pair.predictions) == len(found):
             expected = 2 * (pair.predictions - pair.targets) / len(found)
             return _Derivative(found=found, expected=expected, predictions=pair.predictions, compared=True, line=pair.line)
     targets = _targets_of_rows(run, event)
