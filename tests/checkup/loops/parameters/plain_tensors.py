@@ -78,3 +78,15 @@ def folds_of_full_batches(X, y, folds=3):
         with torch.no_grad():
             scores.append(F.mse_loss(model(X[parts[held]]), y[parts[held]]).item())
     return scores
+
+
+@broken("undeclared-momentum", "no-zero-grad")
+def gradients_that_fade(model, x, target, learning_rate=0.02, epochs=40):
+    optimizer = optim.SGD(model.parameters(), lr=learning_rate)
+    for _ in range(epochs):
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.grad *= 0.8
+        F.mse_loss(model(x), target).backward()
+        optimizer.step()

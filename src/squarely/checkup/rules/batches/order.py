@@ -33,7 +33,7 @@ def check_order(run: Run, epochs: list[list[TrainingBatch]]) -> Iterator[Finding
     line = epochs[0][0].forward.line
     text = f"All {len(epochs)} epochs use the rows in the same order"
     numbers = {"epochs": len(epochs), "expected_orders": len(epochs), "found_orders": 1}
-    if (np.diff(orders[-1]) > 0).all():
+    if (np.diff(orders[-1]) > 0).all() and not _has_own_numbers(run):
         source = run.line_with("DataLoader(", "shuffle") or line
         yield Finding(
             key="not-shuffled", confidence="likely", evidence=f"{text}, that of the data.", numbers=numbers, source=source
@@ -46,6 +46,11 @@ def check_order(run: Run, epochs: list[list[TrainingBatch]]) -> Iterator[Finding
     evidence = f"{text}, which is not that of the data."
     yield Finding(key=keys[0], confidence="likely", evidence=evidence, numbers=numbers, source=seeded or line)
     yield Finding(key=keys[1], confidence="possible", evidence=f"{text}.", numbers=numbers, source=line)
+
+
+def _has_own_numbers(run: Run) -> bool:
+    """Whether rows are numbered as they first appear, while a sampler permutes them: the numbers are not those of the data."""
+    return not run.row_numbers.by_problem and any("Random" in event.sampler for event in run.loader_starts)
 
 
 def _draws_each_epoch(run: Run, epochs: int, *, has_seed: bool) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+import numpy as np
+
 from squarely.checkup.findings import Finding, Remark, SourceLine, Verified
 from squarely.checkup.recorder.trace import Backward, Step, ZeroGrad
 from squarely.checkup.rules.run import Run
@@ -29,9 +31,18 @@ def _old_gradients(run: Run) -> Iterator[Finding]:
         return
     number, change = mixed[0]
     passes = len(change.new) + len(change.old)
+    shrunk = [change.scale for _, change in mixed if np.isfinite(change.scale) and 0 < change.scale < 0.9999]
+    if len(shrunk) > 0.5 * len(mixed):  # the old gradients are multiplied by a number, as momentum does
+        yield Finding(
+            key="undeclared-momentum",
+            confidence="likely",
+            evidence=f"The gradient of step {number} has {shrunk[0]:.4g} times that of the step before in it.",
+            numbers={"found_momentum": shrunk[0], "expected_momentum": 0.0},
+            source=change.line,
+        )
     yield Finding(
         key="no-zero-grad",
-        confidence="certain" if len(mixed) > 1 else "likely",
+        confidence="likely" if shrunk or len(mixed) == 1 else "certain",
         evidence=f"The gradient of step {number} is the sum of {passes} backward passes, of which earlier steps have used "
         f"{len(change.old)}. {len(mixed)} of {len(run.changes)} steps are like this.",
         numbers={"step": number, "expected_passes": len(change.new), "found_passes": passes},
