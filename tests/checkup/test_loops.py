@@ -20,7 +20,12 @@ for _module in pkgutil.walk_packages(loops.__path__, f"{loops.__name__}."):
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.py"))
 EVERY = 9  # make test runs each ninth loop; make test-all runs them all
-UNNAMED: set[str] = set()  # loops whose mistake is not the first or second finding
+UNNAMED = {  # loops whose mistake is not the first or second finding
+    "step_order.manual_updates",  # the gradient, by a formula, is computed once before the loop: there is one forward pass
+    "ranks.gradient_by_hand_on_two_ranks",  # the gradient is computed by a formula, and then summed over processes
+    "last_rows_left_out",  # a script slices rows off before anything is recorded
+    "shuffled_apart",  # a script permutes inputs and targets apart before anything is recorded
+}
 DOUBTED: set[str] = set()  # right loops with a finding above "possible"
 
 

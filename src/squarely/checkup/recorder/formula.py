@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,11 +54,13 @@ def _find_passes(trace: Trace, weights: dict[int, Array]) -> list[_Pass]:
         if isinstance(event, TargetComparison) and event.forward in weights:
             first.setdefault(event.forward, event)
     forwards = ((trace.events[index], pair) for index, pair in first.items())
-    return [
+    passes = [
         _Pass(forward, pair, weights[forward.index])
         for forward, pair in forwards
         if isinstance(forward, Forward) and len(forward.inputs) == len(pair.targets)
     ]
+    # Of passes with the same weights, all but the last are evaluations.
+    return [one for one, after in pairwise(passes) if not np.array_equal(one.weights, after.weights)] + passes[-1:]
 
 
 def _insert(events: list[Event], passes: list[_Pass], number: int) -> list[Event]:

@@ -27,7 +27,8 @@ def check_batches(run: Run) -> Iterator[Finding | Remark | Verified]:
             results += check_order(run, epochs)
     yield from results
     if run.batches and not any(isinstance(result, Finding) for result in results):
-        yield Verified(f"{len(run.batches)} batches have the rows and targets that they should, in an order that changes.")
+        order = "" if run.is_full_batch else ", in an order that changes"
+        yield Verified(f"{len(run.batches)} batches have the rows and targets that they should{order}.")
 
 
 def _whole_epochs(run: Run) -> list[list[TrainingBatch]]:

@@ -146,7 +146,9 @@ def _kept_by_theory(run: Run, spectrum: Array) -> float:
     """Return the part of its distance that the slowest direction keeps: the product of |1 - lr lam_p / (1 - momentum)|."""
     positive = spectrum[spectrum > 1e-12 * spectrum[0]]
     rates = np.array([rate for change in run.changes if (rate := rate_of(change)) is not None])
-    later = max(run.trace.steps - len(run.changes), 0)
+    later = max(run.trace.steps, len(run.changes)) - len(rates)
+    if not len(rates):
+        return 0.0
     logs = np.log(np.abs(1 - np.minimum(rates / (1 - min(momentum_of(run), 0.999)), 1 / positive[0]) * positive[-1]) + 1e-300)
     return float(np.exp(logs.sum() + later * np.median(logs[-10:])))
 

@@ -55,7 +55,9 @@ def distance_kept(run: Run, X: Array) -> tuple[float, float] | None:
     The distance is the root of the excess of the mean squared error over its least value: for any layout of the parameters.
     The last distance is in units of the root of the least value. None where they cannot be read.
     """
-    first, last = (_errors(batches) for batches in (run.epochs[0], _last_epoch(run))) if run.epochs else (None, None)
+    if len(run.epochs) < 2:
+        return None
+    first, last = (_errors(batches) for batches in (run.epochs[0], _last_epoch(run)))
     targets = {
         int(row): value
         for batch in run.batches

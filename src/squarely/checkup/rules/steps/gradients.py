@@ -108,7 +108,14 @@ def _stale(run: Run) -> Iterator[Finding]:
 def _late(run: Run) -> Iterator[Finding]:
     """Each step uses the gradient of the batch before, at weights that no step has changed since: only the ends differ."""
     first = run.changes[0] if run.changes else None
-    if len(run.changes) < 3 or first is None or first.index > run.backwards[0].index or first.new or first.moved:
+    if (
+        len(run.changes) < 3
+        or first is None
+        or not run.backwards
+        or first.index > run.backwards[0].index
+        or first.new
+        or first.moved
+    ):
         return
     text = (
         "In each iteration the step comes before the backward pass: the first step has no gradient, the others use that of the "

@@ -97,7 +97,10 @@ def _summed(run: Run, scales: list[_Scale]) -> Iterator[Finding]:
     """Each row has the full weight of a mean, or half of it, as in half the sum of squares."""
     summed = [scale for scale in scales if scale.rows.sum() > 1 and scale.rows.max() > 1 and _is_sum(scale)]
     if summed and len(summed) >= 0.8 * sum(scale.rows.sum() > 1 for scale in scales):
-        yield _sum_of_rows(run, summed, "certain" if len(summed) > 1 else "likely")
+        declared = (
+            run.line_with('reduction="sum"', "reduction='sum'") is not None and run.backwards[-1].loss <= run.backwards[0].loss
+        )
+        yield _sum_of_rows(run, summed, "possible" if declared else "certain" if len(summed) > 1 else "likely")
 
 
 def _is_sum(scale: _Scale) -> bool:
