@@ -13,7 +13,10 @@ from squarely.checkup.rules.run import Run
 from squarely.checkup.rules.steps.changes import proportion
 
 _CHANGES = 12  # updates that are compared
-ONE_RANK = ("rows-dropped", "rows-repeated", "sum-for-mean", "accumulation-not-divided", "lr-too-low", "trains-on-validation")
+ONE_RANK = (  # what the gradients and rows of one process do not tell
+    "rows-dropped", "rows-repeated", "sum-for-mean", "accumulation-not-divided", "lr-too-low", "trains-on-validation",
+    "undeclared-momentum", "undeclared-weight-decay", "gradient-clipped",
+)  # fmt: skip
 
 
 def first_changes(run: Run) -> list[dict[str, Any]]:

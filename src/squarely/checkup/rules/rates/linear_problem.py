@@ -71,7 +71,8 @@ def distance_kept(run: Run, X: Array) -> tuple[float, float] | None:
     if not np.isfinite(y).all() or len(A) <= A.shape[1]:
         return None
     least = float(np.mean((y - A @ np.linalg.lstsq(A, y, rcond=None)[0]) ** 2))
-    before, after = first - least, last - least
+    start = _errors(run.epochs[0][:1]) or 0.0  # a fast loop is near its end within the first epoch
+    before, after = max(first, start) - least, last - least
     if before <= 0.01 * least or before <= 0 or not np.isfinite(after):
         return None
     left = max(after, 0.0)
