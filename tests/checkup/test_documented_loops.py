@@ -8,7 +8,6 @@ import pytest
 
 import squarely as sq
 from squarely.checkup import MISTAKES
-from squarely.checkup.fixtures.names import find_fixture, understood_names
 from tests.support.checks import need
 
 need("torch")  # the loops import it
@@ -16,7 +15,7 @@ need("torch")  # the loops import it
 import torch
 import torch.distributed as dist
 
-from tests.support.mistakes_in_loops import EXAMPLES, PAGE, ROOT, code_of, loops_of, page, with_example
+from tests.support.mistakes_in_loops import EXAMPLES, PAGE, code_of, loops_of, page, with_example
 
 CLOSE = 0.01
 FAR = {  # the mistakes that keep the weights from least squares here; the others show in reports, rates, time or memory
@@ -140,10 +139,3 @@ def test_the_code_of_the_page_is_that_of_the_loop():
     shown = code_of(loops_of("optimizer-of-another-model")[0])
     assert shown.startswith("import copy\nimport torch\n\n\ndef train(model, X, y, criterion, lr, epochs):\n")
     assert "for epoch in range(epochs):" in shown
-
-
-def test_every_usual_name_of_a_parameter_is_on_the_page():
-    text = (ROOT / "docs" / "checkup.md").read_text(encoding="utf-8")
-    table = text.split("| name, also written | what it gets |\n|---|---|\n")[1].split("\n\n")[0]
-    listed = {find_fixture(name) for line in table.splitlines() for name in re.findall(r"`(\w+)`", line.split(" | ")[0])}
-    assert {find_fixture(name) for name in understood_names()} <= listed

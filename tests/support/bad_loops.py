@@ -1,5 +1,6 @@
 """Training loops that cannot be called or do not end, as a checkup refuses them."""
 
+from dataclasses import replace
 from typing import Any
 
 from squarely.errors import OptionError
@@ -38,6 +39,10 @@ LOOPS = [
     _option("a value that no parameter takes", "fixtures= has 'optimiser_name', and train() has no such parameter. Did you mean "
          "'optimizer'?",
             _FIT, fixtures={"optimiser_name": 0.1}),
+    _option("no time for a loop", "timeout=0 is not a number of seconds above zero. Write timeout=60.", _FIT, timeout=0),
+    _option("time in words", "timeout='soon' is not a number of seconds above zero. Write timeout=60.", _FIT, timeout="soon"),
+    replace(_option("a list for fixtures=", "fixtures=['lr'] is not a dict of values by the names of parameters. Write fixtures=",
+                    _FIT, fixtures=["lr"]), python_only=NO_OBJECTS),
     _row("only **kwargs", "train(**options) does not say what it needs: its parameters have no names. Name them, as in def "
          "train(model,",
          "def train(**options): ..."),
