@@ -182,3 +182,30 @@ def adamw_with_its_default_decay(model, loader, criterion, epochs):
             optimizer.zero_grad()
             criterion(model(x), y).backward()
             optimizer.step()
+
+
+@broken("undeclared-weight-decay")
+def shrinkage_in_a_hook(model, train_loader, optimizer, loss_fn, num_epochs):
+    def shrink(parameter):
+        return lambda gradient: gradient + 0.1 * parameter.detach()
+
+    for parameter in model.parameters():
+        parameter.register_hook(shrink(parameter))
+    for _epoch in range(num_epochs):
+        for inputs, targets in train_loader:
+            optimizer.zero_grad()
+            loss_fn(model(inputs), targets).backward()
+            optimizer.step()
+
+
+@right()
+def a_hook_that_reads(model, train_loader, optimizer, loss_fn, num_epochs):
+    norms = []
+    for parameter in model.parameters():
+        parameter.register_hook(lambda gradient: norms.append(gradient.norm().item()))
+    for _epoch in range(num_epochs):
+        for inputs, targets in train_loader:
+            optimizer.zero_grad()
+            loss_fn(model(inputs), targets).backward()
+            optimizer.step()
+    return norms

@@ -21,6 +21,7 @@ _OTHER_LOSSES = {
     "CosineSimilarity": "the cosine similarity", "SoftMarginLoss": "the soft margin loss", "Log": "a loss with a logarithm",
     "Exp": "a loss with an exponential", "KlDiv": "the Kullback-Leibler divergence", "LinalgVectorNorm": "a norm", "Norm": "a norm",
 }  # fmt: skip
+_SAME = 1e-4  # of the largest gradient: float32 sums in another order
 _PENALTIES = ("weight_decay", "l2", "lam", "lambda", "wd", "reg", "penalty", "ridge", "alpha", "l1", "decay")
 
 
@@ -188,16 +189,17 @@ def _penalty(run: Run) -> Iterator[Finding | Remark]:
 
 
 def _read_penalty(run: Run, backward: Backward) -> tuple[str, float]:
-    """Return "squared" or "absolute" and the factor of the penalty; "" without one."""
-    if not backward.direct or backward.chain is None or not backward.forwards:
+    """Return "squared" or "absolute" and the factor of the penalty, in the loss or added by a hook; "" without one."""
+    if backward.chain is None or not backward.forwards:
         return "", 0.0
     extra = {
         number: backward.contribution[number] - backward.chain[number]
-        for number in backward.direct
+        for number in backward.direct or backward.reached
         if number in backward.chain and number in backward.contribution
     }
     before = _values_at(run, backward)
-    if not any(values.any() for values in extra.values()):
+    size = max((float(np.abs(values).max()) for values in backward.contribution.values()), default=0.0)
+    if not any((np.abs(values) > _SAME * size).any() for values in extra.values()):
         return "", 0.0
     ridge = proportion(extra, before, tolerance=1e-2)
     lasso = proportion(extra, {number: np.sign(values) for number, values in before.items()}, tolerance=1e-2)
