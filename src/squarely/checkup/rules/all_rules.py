@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from squarely.checkup.findings import CONFIDENCES, Finding, Remark, Verified
 from squarely.checkup.rules.batches.coverage import check_batches
 from squarely.checkup.rules.dtypes import check_dtypes
@@ -42,7 +44,8 @@ _CONSEQUENCES = {  # what other mistakes may lead to; the later ones follow from
 
 def find_mistakes(run: Run, *, is_complete: bool) -> list[Finding | Remark | Verified]:
     """Apply every rule to a run; to one that an exception has ended, those that need no end."""
-    return [result for rule in (_RULES if is_complete else _PARTIAL) for result in rule(run)]
+    with np.errstate(all="ignore"):  # the numbers of a run that diverges are not finite
+        return [result for rule in (_RULES if is_complete else _PARTIAL) for result in rule(run)]
 
 
 def sort_findings(findings: Iterable[Finding]) -> list[Finding]:

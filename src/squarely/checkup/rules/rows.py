@@ -56,7 +56,8 @@ class RowNumbers:
 
 def _find_column(inputs: list[Array], X: Array, n: int) -> tuple[int, Array, Rows] | None:
     widths = {batch.shape[1] for batch in inputs}
-    for column in range(min(widths, default=0)):
+    finite = [all(np.isfinite(batch[:, column]).all() for batch in inputs) for column in range(min(widths, default=0))]
+    for column in sorted(range(len(finite)), key=lambda column: not finite[column]):  # missing values identify no row
         seen = [batch[:, column] for batch in inputs if batch.shape[1] > column]
         for known in X.T:
             found = _match(seen, known, n)

@@ -10,6 +10,8 @@ from squarely.checkup.findings import Finding
 from squarely.checkup.recorder.trace import Backward, Forward, TargetComparison
 from squarely.checkup.rules.run import Run
 
+_BLOWN_UP = 1e3  # times the first loss
+
 
 def diverged(run: Run) -> bool:
     """Return whether the loss grows, or is not finite."""
@@ -52,10 +54,12 @@ def find_not_finite(run: Run, bad: int, *, explained: bool) -> Iterator[Finding]
         source=run.backwards[min(bad, len(run.backwards)) - 1].line if run.backwards else None,
     )
     if not explained and cause is None:
+        grows = len(before) > 1 and before[-1] > _BLOWN_UP * before[0]
+        growth = f"The loss grows from {before[0]:.4g} to {before[-1]:.4g} in {len(before)} backward passes. " if grows else ""
         yield Finding(
             key="lr-too-high",
-            confidence="possible",
-            evidence="A learning rate above its limit ends in values that are not finite too.",
+            confidence="likely" if grows else "possible",
+            evidence=f"{growth}A learning rate above its limit ends in values that are not finite.",
         )
 
 
