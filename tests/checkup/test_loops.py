@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,13 @@ from tests.checkup import loops
 from tests.support.checks import need
 from tests.support.training_loops import LOOPS
 
-for library in ("torch", "lightning", "skorch", "ignite"):
-    need(library)
-
-from squarely.checkup import examine
-
-for _module in pkgutil.walk_packages(loops.__path__, f"{loops.__name__}."):
-    importlib.import_module(_module.name)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # those of other libraries, when they are imported
+    for library in ("torch", "lightning", "skorch", "ignite"):
+        need(library)
+    for _module in pkgutil.walk_packages(loops.__path__, f"{loops.__name__}."):
+        importlib.import_module(_module.name)
+    from squarely.checkup import examine
 
 SCRIPTS = sorted((Path(__file__).parent / "scripts").glob("*.py"))
 EVERY = 9  # make test runs each ninth loop; make test-all runs them all
