@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.support.checks import need
+
+torch = need("torch")
 
 from squarely.checkup.fixtures.objects import make_objects
 from squarely.checkup.fixtures.targets import load_target

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.support.checks import need
+
+torch = need("torch")
 
 from squarely.checkup.fixtures.names import UNDERSTOOD, find_fixture
 from squarely.checkup.fixtures.objects import _BUILDERS, SCALARS, make_objects, set_seeds

@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.support.checks import need
+
+torch = need("torch")
 distributed = torch.distributed
 
+from squarely.checkup.examination import examine
 from squarely.checkup.fixtures.objects import make_objects
 from squarely.checkup.fixtures.targets import load_target
 from squarely.checkup.problem import make_problem
 from squarely.checkup.runner import process_group
 from squarely.checkup.runner.child_process import NO_RANKS, import_lazy_parts, run_in_child
 from squarely.checkup.runner.process_group import run_ranks
+from squarely.errors import InputError
 
 pytestmark = pytest.mark.skipif(
     not (hasattr(os, "fork") and distributed.is_available() and distributed.is_gloo_available()), reason="no fork or no gloo here"
@@ -153,3 +157,12 @@ def test_where_fork_does_not_exist(monkeypatch):
 def test_the_ports_are_free_ones():
     ports = {process_group._environments(2)[0]["MASTER_PORT"] for _ in range(2)}
     assert all(1024 <= int(port) < 65536 for port in ports)
+
+
+def test_an_open_group_is_refused():
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        with pytest.raises(InputError, match=r"This process has a torch\.distributed group"):
+            examine(average_gradients)
+    finally:
+        distributed.destroy_process_group()

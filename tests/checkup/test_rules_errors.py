@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.support.checks import need
+
+torch = need("torch")
 from torch import nn
 from torch.nn import functional
 

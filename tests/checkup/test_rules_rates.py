@@ -2,7 +2,9 @@
 
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.support.checks import need
+
+torch = need("torch")
 from torch import nn, optim
 from torch.nn import functional
 from torch.optim.lr_scheduler import ExponentialLR

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+from tests.support.checks import need
+
+torch = need("torch")
 
 from squarely.checkup.fixtures.objects import make_objects, set_seeds
 from squarely.checkup.fixtures.targets import load_target
@@ -178,7 +180,7 @@ def test_a_constructor_of_any_options_gets_none_and_those_of_the_user():
 
 
 def test_a_fit_of_scikit_learn():
-    linear_model = pytest.importorskip("sklearn.linear_model")
+    linear_model = need("sklearn.linear_model")
     fitted = load_target(linear_model.LinearRegression()).call(make_objects(make_problem(as_numpy=True, target_ndim=1))).returned
     X = np.column_stack([np.ones(107), PROBLEM.X])
     np.testing.assert_allclose(fitted.coef_, np.linalg.lstsq(X, PROBLEM.y)[0][1:], rtol=1e-4)
@@ -269,7 +271,7 @@ def test_a_script_may_end_with_sys_exit(elsewhere):
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's advice on workers
 def test_a_lightning_module():
-    lightning = pytest.importorskip("lightning.pytorch")
+    lightning = need("lightning.pytorch")
 
     class Linear(lightning.LightningModule):
         def __init__(self, lr=0.1):
@@ -304,7 +306,7 @@ def test_a_lightning_module():
 
 @pytest.mark.parametrize("as_class", [True, False])
 def test_a_skorch_net(as_class):
-    skorch = pytest.importorskip("skorch")
+    skorch = need("skorch")
     net = skorch.NeuralNetRegressor(torch.nn.Linear, module__in_features=3, module__out_features=1, max_epochs=4, lr=0.1, verbose=0)
     target = load_target(skorch.NeuralNetRegressor if as_class else net)
     assert target.kind == "skorch"
@@ -360,7 +362,7 @@ def test_which_calls_have_a_copy_of_an_object():
 
 
 def test_an_estimator_of_scikit_learn_gets_arrays():
-    pipeline = pytest.importorskip("sklearn.pipeline")
+    pipeline = need("sklearn.pipeline")
     assert load_target(pipeline.Pipeline([])).wants_numpy
     assert not load_target(WithFit).wants_numpy
 

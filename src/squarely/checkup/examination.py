@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from torch import distributed
+
 from squarely.checkup.findings import Checkup, Finding, Remark, SourceLine, Verified
 from squarely.checkup.fixtures.targets import Target, load_target
 from squarely.checkup.problem import ROWS
@@ -67,6 +69,12 @@ def _from_result(result: ChildResult, more: Iterable[Finding | Remark | Verified
 
 
 def _examine_ranks(spec: Any, fixtures: Mapping[str, object] | None, timeout: float, *, starts_group: bool) -> Checkup:
+    if distributed.is_available() and distributed.is_initialized():
+        raise InputError(
+            "This process has a torch.distributed group, and a loop of several processes is examined in a group of its processes. "
+            "Call checkup before init_process_group, or after destroy_process_group."
+        )
+
     def run() -> dict[str, Any]:
         target = load_target(spec, fixtures)
         recorded, error, remarks = run_until_it_fits(target, fixtures)
