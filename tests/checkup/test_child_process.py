@@ -350,10 +350,11 @@ def test_a_fork_without_a_target_writes_no_second_result():
 
 def test_threads_and_processes_of_the_loop_end_with_it():
     def loop():
-        threading.Thread(target=time.sleep, args=(1000,)).start()
-        subprocess.Popen(["sleep", "1000"])  # noqa: S607
         loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(4)), num_workers=1, persistent_workers=True)
-        return {"rows": len([*loader])}
+        rows = len([*loader])
+        threading.Thread(target=time.sleep, args=(1000,)).start()  # after the fork of the worker, which a thread can block
+        subprocess.Popen(["sleep", "1000"])  # noqa: S607
+        return {"rows": rows}
 
     assert run_in_child(loop, timeout=ENOUGH).value == {"rows": 4}
 

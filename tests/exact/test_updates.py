@@ -23,8 +23,10 @@ def rows(n=200, seed=0):
 def assert_from_scratch(fit, scratch, rtol=1e-10):
     assert list(fit.params.index) == list(scratch.params.index)
     assert fit.nobs == scratch.nobs
-    for name in ("params", "bse", "rsquared", "llf", "fvalue", "ssr"):
+    for name in ("params", "bse", "llf", "ssr"):
         assert_close(getattr(fit, name), getattr(scratch, name), rtol=rtol)
+    assert_close(1 - fit.rsquared, 1 - scratch.rsquared, rtol=rtol)  # where nothing is explained, R-squared is the rounding of 1
+    assert_close(fit.fvalue, scratch.fvalue, rtol=rtol, atol=1e-14 * scratch.df_resid)  # F is R-squared over 1 - R-squared
     assert_close(fit.cov_params(), scratch.cov_params(), rtol=rtol, atol=rtol * np.abs(scratch.cov_params()).max(axis=None))
 
 
@@ -158,3 +160,9 @@ def test_new_rows_that_cannot_be_added():
         fit.update(data.head(2).assign(x=np.nan))
     with pytest.raises(DataError, match="different kinds"):
         fit.update(data.head(2).assign(g=[1, 2]))
+
+
+def test_an_update_of_a_model_that_explains_nothing():
+    data = rows(130, 6813)  # R-squared is 4e-7
+    updated = sq.ols("y ~ x - 1", data.iloc[:-2]).update(data.iloc[-2:])
+    assert_from_scratch(updated, sq.ols("y ~ x - 1", data))

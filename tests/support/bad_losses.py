@@ -38,7 +38,7 @@ LOSSES = [
         OptionError,
         column=3,
     ),
-    _row("lr: zero", "lr=0 is not a number above 0. Give that of the loop, or leave it out.", _LOG, OptionError, lr=0),
+    _row("lr: zero", "lr=0.0 is not a number above 0. Give that of the loop, or leave it out.", _LOG, OptionError, lr=0.0),
     _row("momentum: one",
          "momentum=1.0 is not a number from 0 to below 1. Give that of the loop", _LOG, OptionError, momentum=1.0),
     _of_object("one number", "losses=0.5 is not a list of losses. Give numbers, a table, the path of a file", 0.5),

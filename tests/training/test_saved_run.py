@@ -66,7 +66,8 @@ def test_a_loaded_run_is_certified_against_a_loaded_fit(fit, tmp_path):
         assert certificate.verdict == verdict
         assert certificate.same_rows
         assert certificate.as_dict()["gradient_on"] == "moments"
-        assert "on moments" in str(certificate)
+        if name == "default":  # the other one has no finite bound
+            assert "Gap at most, on moments:" in str(certificate)
     certificate = sq.certify(sq.load(tmp_path / "fit.json"), sq.train(FORMULA, ROWS))  # the rows are those of the run
     assert (certificate.verdict, certificate.as_dict()["gradient_on"]) == ("agree", "rows")
 

@@ -141,7 +141,7 @@ class Certificate:
         right = (
             []
             if bound is None or not np.isfinite(bound.standard_errors)
-            else [("Gap at most:", f"{bound.standard_errors:.2e} std err")]
+            else [(_label_bound(slope), f"{bound.standard_errors:.2e} std err")]
         )
         if predicted is not None:
             right.append(("Gap predicted:", f"{largest_gap(predicted, self.bse):.2e} std err"))
@@ -176,6 +176,11 @@ class Certificate:
             "gap_se": self.gap_se,
             "predicted_gap_se": predicted,
         }
+
+
+def _label_bound(slope: GradientAtSolution | None) -> str:
+    """Return the label of the bound; it says that the gradient is that of the moments where there are no rows."""
+    return "Gap at most, on moments:" if slope is not None and slope.basis == "moments" else "Gap at most:"
 
 
 def _divide_gap(gap: Array, bse: Array) -> Array:
