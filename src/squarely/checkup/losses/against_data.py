@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import nnls
 
 from squarely.checkup.losses.marks import Reading, make_finding
 from squarely.checkup.losses.minimum import Minimum
-from squarely.checkup.losses.modes import FITS, CurveFit, thin, tolerances
+from squarely.checkup.losses.modes import FITS, CurveFit, fit_nonnegative, thin, tolerances
 from squarely.checkup.losses.rates import bound_curvature
 from squarely.checkup.losses.series import LossSeries
 from squarely.numerics import Array
@@ -203,9 +202,5 @@ def _misfit(series: LossSeries, rates: Array) -> float:
     part = thin(series)
     k, tolerance = part.steps - part.steps[0], tolerances(part)
     with np.errstate(over="ignore", under="ignore"):
-        columns = np.column_stack([np.ones(len(k)), rates ** k[:, None]]) / tolerance[:, None]
-    columns = np.minimum(np.nan_to_num(columns, posinf=1e150), 1e150)  # their squares stay finite
-    norms = np.linalg.norm(columns, axis=0)
-    used = (norms > 0) & (norms < 1e100)
-    weights = nnls(columns[:, used] / norms[used], part.values / tolerance, maxiter=500)[0]
-    return float(np.max(np.abs(columns[:, used] / norms[used] @ weights - part.values / tolerance)))
+        columns = np.column_stack([np.ones(len(k)), rates ** k[:, None]])
+    return fit_nonnegative(columns, part.values, tolerance)[1]

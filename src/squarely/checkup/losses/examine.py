@@ -26,8 +26,10 @@ def examine_losses(
 ) -> LossCheckup:
     """Examine the losses of one run, or of several whose steps start again."""
     runs = series.runs()
-    main = max(runs, key=len)
-    reading = read_marks(main, momentum, lr)
+    main, gaps = _without_gaps(max(runs, key=len))
+    with np.errstate(all="ignore"):  # losses of any size: what overflows does not fit
+        reading = read_marks(main, momentum, lr)
+    reading.findings.extend(gaps)
     numbers: dict[str, float] = {}
     minimum = None
     if minima:
@@ -40,6 +42,18 @@ def examine_losses(
         found=series.found, count=len(series), first=float(main.values[0]), last=float(main.values[-1]), shape=reading.shape,
         findings=_in_order(findings), verified=tuple(reading.verified), remarks=tuple(reading.remarks), numbers=numbers,
     )  # fmt: skip
+
+
+def _without_gaps(series: LossSeries) -> tuple[LossSeries, list[Finding]]:
+    """Leave out losses that are not finite and have finite ones after them: the parameters were not lost."""
+    finite = np.isfinite(series.values)
+    if finite.all() or not finite.any() or finite[: np.flatnonzero(finite)[-1]].all():
+        return series, []
+    count = int((~finite).sum())
+    evidence = (
+        f"{count} of the losses {'is' if count == 1 else 'are'} not a number, and finite ones follow: a batch has missing values."
+    )
+    return series.part(np.flatnonzero(finite)), [make_finding("nan-loss", "certain", evidence, count=count)]
 
 
 def _in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:

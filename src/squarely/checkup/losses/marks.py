@@ -23,6 +23,7 @@ _CLEARLY = 20.0  # tolerances by which plain descent must miss the losses before
 _SAME_MOMENTUM = 0.02
 _NEARLY = 60.0  # tolerances by which a clipped run may differ, because its modes have several rates
 _USUAL_MOMENTUM = [("momentum", beta) for beta in (0.9, 0.5, 0.8, 0.95, 0.99)] + [("nesterov", beta) for beta in (0.9, 0.5, 0.95)]
+_LONGEST_PERIOD = 1000  # batches of an epoch
 _LARGE_SUM = 2e4  # a curvature that few sums over standardized rows have
 _FEW = 6  # losses that a fit of another loop needs
 
@@ -112,7 +113,7 @@ def _not_moving(series: LossSeries, period: int = 0) -> list[Finding]:
 def _period(series: LossSeries) -> int:
     """Return the period if the losses repeat exactly from the first on: batches in a fixed order, and no update."""
     values, width = series.values, 4.0 * series.half_width.max()
-    for period in range(2, len(series) // 2 + 1):
+    for period in range(2, min(len(series) // 2, _LONGEST_PERIOD) + 1):
         if np.abs(values[period:] - values[:-period]).max() <= width:
             return period
     return 0
@@ -275,7 +276,7 @@ def _plateau_at_one(series: LossSeries, fit: CurveFit | None, noise: float) -> l
 def _scatter(series: LossSeries, noise: float) -> list[Finding]:
     """Find losses of an epoch that scatter as those of a few rows do."""
     late = series.values[len(series) // 2 :]
-    spread = float(late.std() / late.mean()) if len(late) >= 6 and late.mean() > 0 else 0.0
+    spread = noise_of(late) / float(late.mean()) if len(late) >= 6 and late.mean() > 0 else 0.0
     if spread < 0.25 or series.unit == "step" or noise == 0.0:
         return []
     rows = 2.0 / spread**2  # a mean of B squared errors has the relative deviation sqrt(2/B)

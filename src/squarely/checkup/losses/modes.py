@@ -27,6 +27,7 @@ from squarely.numerics import Array
 
 FITS = 2.5  # largest misfit, in tolerances, of a curve that fits: least squares does not make the largest one least
 _RELATIVE = 1e-4  # of the fall of the loss: finer misfits are not used, because the grids of x are finite
+_LEAST = 1e-6  # of the fall of a loss that falls
 _MOST_STEPS = 2000
 _MOST_POINTS = 60
 _MOST_MODES = 4
@@ -67,8 +68,9 @@ class CurveFit:
 
 def tolerances(series: LossSeries) -> Array:
     """Return how far a curve may be from each loss (K,): rounding, and a small part of the loss or of its fall."""
-    size = np.minimum(np.abs(series.values), np.ptp(series.values)) if len(series) else series.values
-    return np.maximum(series.half_width, _RELATIVE * size)
+    fall = np.ptp(series.values) if len(series) else 0.0
+    least = _LEAST * fall if len(series) and series.values[-1] <= series.values[0] else 0.0
+    return np.maximum(series.half_width, np.maximum(_RELATIVE * np.minimum(np.abs(series.values), fall), least))
 
 
 def informative_points(series: LossSeries) -> int:
@@ -98,7 +100,7 @@ def fit_plain(series: LossSeries) -> CurveFit:
     exponents = np.concatenate([-decay, growth])
     with np.errstate(over="ignore", under="ignore"):
         columns = np.column_stack([np.ones(len(k)), k == 0, np.exp(np.outer(k, exponents))])
-    weights, misfit = _nonnegative(columns, series.values, tolerance)
+    weights, misfit = fit_nonnegative(columns, series.values, tolerance)
     floor, rates, amplitude = float(weights[0]), np.append(np.exp(exponents), 1e-300), np.append(weights[2:], weights[1])
     with np.errstate(over="ignore", under="ignore"):
         left = amplitude * rates**span
@@ -174,7 +176,7 @@ class _Search:
         start = np.clip(np.log(x), _LOG_X[0] + 1e-6, _LOG_X[1] - 1e-6)
         modes = np.exp(least_squares(residuals, start, bounds=_LOG_X, max_nfev=20, x_scale="jac").x)
         basis = np.column_stack([np.ones(len(self.k)), curves(self.kind, modes, self.beta, self.k)])
-        weights, misfit = _nonnegative(basis, self.values, self.tolerance)
+        weights, misfit = fit_nonnegative(basis, self.values, self.tolerance)
         return CurveFit(self.kind, misfit, modes, weights[1:], float(weights[0]), self.beta)
 
 
@@ -187,13 +189,15 @@ def _best_column(active: Array, columns: Array, target: Array) -> int:
     return int(np.argmax(np.where(lengths > 1e-9 * np.einsum("ij,ij->j", columns, columns), gains, -1.0)))
 
 
-def _nonnegative(columns: Array, values: Array, tolerance: Array) -> tuple[Array, float]:
+def fit_nonnegative(columns: Array, values: Array, tolerance: Array) -> tuple[Array, float]:
     """Return the weights (m,) >= 0 of columns that fit the values best, and the largest misfit in tolerances."""
     with np.errstate(over="ignore"):
         weighted = np.minimum(np.nan_to_num(columns / tolerance[:, None], posinf=1e150), 1e150)  # their squares stay finite
     norms = np.linalg.norm(weighted, axis=0)
     used = (norms > 1e-200) & (norms < 1e140)
     weights = np.zeros(columns.shape[1])
+    if not used.any() or not np.isfinite(values / tolerance).all():  # nnls of SciPy needs a column, and finite numbers
+        return weights, np.inf
     try:
         weights[used] = nnls(weighted[:, used] / norms[used], values / tolerance, maxiter=2000)[0] / norms[used]
     except RuntimeError:  # it does not converge

@@ -17,6 +17,7 @@ from squarely.checkup.losses.series import LossSeries
 from squarely.numerics import Array
 
 _SHARP = 0.02  # largest relative width of the interval of a rate
+_MOST_ENDS = 200  # places in a long log where a rate is looked for
 _SETTLED = 2e-3  # relative change of a ratio over the last losses
 
 
@@ -49,9 +50,9 @@ def first_rate(series: LossSeries) -> Rate | None:
 def _find_rate(series: LossSeries, order: int, *, backwards: bool) -> Rate | None:
     even = evenly_spaced(series)
     spacing = float(even.steps[1] - even.steps[0]) if len(even) > 1 else 1.0
-    ends = range(order + 1, len(even))
+    ends = range(order + 1, len(even), max(len(even) // _MOST_ENDS, 1))
     for end in reversed(ends) if backwards else ends:
-        for lag in range(1, end // (order + 1) + 1):
+        for lag in (2**power for power in range((end // (order + 1)).bit_length())):
             rate = _ratio(even, end, lag, order, spacing)
             if rate is not None:
                 before = _ratio(even, end - 1, lag, order, spacing) if end - 1 >= (order + 1) * lag else None

@@ -14,6 +14,7 @@ from squarely.numerics import Array
 from squarely.reprs import short_repr
 
 FLOAT32_ROUNDING = 2.4e-7  # two units in the last place of float32, in which nearly every loss is computed
+_DIGITS = 6  # of a number that is printed with %g
 NUMBER = r"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?|\d+(?:[.,]\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)\b"
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?$")
 
@@ -84,7 +85,9 @@ def make_series(
     words = [_clean(text, comma) for text in texts]
     values = np.array([_read_number(word, text) for word, text in zip(words, texts, strict=True)])
     sizes = np.abs(np.where(np.isfinite(values), values, 0.0))
-    half_width = np.maximum(_printed_half_width(words, values), FLOAT32_ROUNDING * sizes)
+    half_width = np.maximum(
+        _printed_half_width(words, values, are_texts=all(isinstance(text, str) for text in texts)), FLOAT32_ROUNDING * sizes
+    )
     order = np.arange(float(len(values))) if steps is None else np.asarray(steps, dtype=float)
     return LossSeries(
         steps=order, values=values, half_width=half_width, found=found, unit=unit, numbered=steps is not None,
@@ -104,16 +107,18 @@ def _read_number(word: str, text: str | float) -> float:
         raise DataError(f"{text!r} is not a number. Leave the row out, or name the column of losses: column='loss'.") from None
 
 
-def _printed_half_width(words: Sequence[str], values: Array) -> Array:
+def _printed_half_width(words: Sequence[str], values: Array, *, are_texts: bool) -> Array:
     """Return half a unit of the last printed digit (K,).
 
-    Trailing zeros may be left out, so all numbers have the decimals and the significant digits of the longest.
+    Texts with equal decimals have these. Of other numbers trailing zeros may be left out: all have the decimals of the longest, and
+    its significant digits if it has six or is a text.
     """
-    finite = [(word, value) for word, value in zip(words, values, strict=True) if np.isfinite(value)]
-    digits = max((len(re.sub(r"e.*|[^0-9e]", "", word).lstrip("0")) for word, _ in finite), default=0)
-    places = max((len(word.partition(".")[2]) for word, _ in finite if "e" not in word), default=0)
+    finite = [word for word, value in zip(words, values, strict=True) if np.isfinite(value)]
+    plain = [word for word in finite if "e" not in word]
+    digits = max((len(re.sub(r"e.*|[^0-9e]", "", word).lstrip("0")) for word in finite), default=0)
+    places = {len(word.partition(".")[2]) for word in plain} or {0}
     size = np.floor(np.log10(np.maximum(np.abs(np.where(np.isfinite(values), values, 1.0)), 1e-300))) + 1.0
-    by_digits = 0.5 * 10.0 ** (size - digits)
-    has_exponents = any("e" in word for word, _ in finite)
-    half_width: Array = by_digits if has_exponents else np.maximum(by_digits, 0.5 * 10.0**-places)
-    return half_width
+    by_digits, by_places = 0.5 * 10.0 ** (size - digits), np.full(len(values), 0.5 * 10.0 ** -max(places))
+    if len(plain) < len(finite):
+        return by_digits if are_texts else np.zeros(len(values))
+    return np.maximum(by_digits, by_places) if len(places) > 1 and (are_texts or digits >= _DIGITS) else by_places
