@@ -143,6 +143,44 @@ def test_too_few_losses_say_how_many_are_needed():
     assert "Only 2 of the losses differ by more than rounding. Print at least 6 from the start on" in result.remarks[0]
 
 
+def test_a_slow_fall_is_not_a_loss_that_repeats():
+    """Each loss is within rounding of the one two steps before, and all of them are not."""
+    losses = [f"{1.0 - 0.0001 * k:.4f}" for k in range(100)]
+    assert "weights-never-move" not in [finding.key for finding in sq.checkup_losses(losses).findings]
+    assert "weights-never-move" not in [finding.key for finding in sq.checkup_losses([-1, -2, -3, -4, -5, -6, -7]).findings]
+
+
+def test_losses_of_a_fixed_order_that_repeat_are_found():
+    assert sq.checkup_losses([1.25, 0.5, 0.75] * 5).findings[0].key == "weights-never-move"
+
+
+def test_plain_losses_prove_nothing_of_the_curvature_with_momentum():
+    losses = [0.3 + 0.9**k for k in range(30)]
+    assert "lam_1_least" not in sq.checkup_losses(losses, lr=0.01, momentum=0.9).numbers
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [1e300, 1e305, 1e307],
+        [1e-300 * 0.5**k for k in range(10)],
+        [2.0**-k for k in range(60)],
+        [0.3 + 0.9**k for k in range(20_000)],
+        [1, 2, 4, 8, float("inf")],
+        [0.0] * 10,
+    ],
+    ids=["huge", "tiny", "to zero", "long", "infinite", "zero"],
+)
+def test_losses_of_any_size_and_length_are_examined(losses):
+    assert str(sq.checkup_losses(losses, lr=0.01))
+
+
+def test_losses_after_one_that_is_not_a_number_are_examined():
+    result = sq.checkup_losses([1.0, 0.9, float("nan"), 0.8, 0.7, 0.6, 0.5])
+    assert [finding.key for finding in result.findings] == ["nan-loss"]
+    assert "finite ones follow" in result.findings[0].evidence
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -121,7 +121,7 @@ def _add_rates(series: LossSeries, reading: Reading, numbers: dict[str, float], 
     bounds = bound_curvature(finite, lr or 1.0, beta, grows=grows)
     if rate is not None and (grows or not beta):
         numbers["rate"] = rate.value
-    if lr is not None and beta and not grows:
+    if lr is not None and beta and not grows and reading.fit.kind == "momentum":
         lam_1 = float(np.max(reading.fit.x[reading.fit.amplitude > 0.05 * reading.fit.amplitude.sum()], initial=0.0)) / lr
         numbers |= {"lam_1_least": lam_1, "lr_limit_most": (2.0 + 2.0 * beta) / lam_1} if lam_1 > 0 else {}
     if bounds is None:

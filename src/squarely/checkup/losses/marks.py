@@ -24,6 +24,7 @@ _SAME_MOMENTUM = 0.02
 _NEARLY = 60.0  # tolerances by which a clipped run may differ, because its modes have several rates
 _USUAL_MOMENTUM = [("momentum", beta) for beta in (0.9, 0.5, 0.8, 0.95, 0.99)] + [("nesterov", beta) for beta in (0.9, 0.5, 0.95)]
 _LONGEST_PERIOD = 1000  # batches of an epoch
+_UNDERFLOW = 1e-45  # the least number of float32
 _LARGE_SUM = 2e4  # a curvature that few sums over standardized rows have
 _FEW = 6  # losses that a fit of another loop needs
 
@@ -114,14 +115,14 @@ def _period(series: LossSeries) -> int:
     """Return the period if the losses repeat exactly from the first on: batches in a fixed order, and no update."""
     values, width = series.values, 4.0 * series.half_width.max()
     for period in range(2, min(len(series) // 2, _LONGEST_PERIOD) + 1):
-        if np.abs(values[period:] - values[:-period]).max() <= width:
+        if np.ptp(values[:period]) > 4.0 * width and np.abs(values - np.resize(values[:period], len(values))).max() <= width:
             return period
     return 0
 
 
 def _explain(series: LossSeries, plain: CurveFit, momentum: float | None) -> CurveFit | None:
     """Return the loop that explains every loss within rounding and that plain descent does not, or None."""
-    if plain.misfit < _CLEARLY or informative_points(series) < _FEW:
+    if plain.misfit < _CLEARLY or informative_points(series) < _FEW or np.abs(series.values).max() < _UNDERFLOW:
         return None
     declared = [("momentum", momentum), ("nesterov", momentum)] if momentum else []
     for kind, beta in [*declared, ("momentum", 1.0), ("stale", 0.0), ("stale sums", 0.0), *_USUAL_MOMENTUM]:

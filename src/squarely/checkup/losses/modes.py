@@ -147,7 +147,7 @@ class _Search:
         usable = (columns < _TOO_LARGE).all(axis=0)
         grid, columns, target = grid[usable], columns[:, usable], self.values / self.tolerance
         best = CurveFit(self.kind, np.inf, np.empty(0), np.empty(0), np.nan, self.beta)
-        for _ in range(min(most, _MOST_MODES)):
+        for _ in range(min(most, _MOST_MODES) if usable.any() else 0):
             active = np.column_stack([1.0 / self.tolerance, self._columns(best.x)])
             fit = self._refine(np.append(best.x, grid[_best_column(active, columns, target)]))
             if len(best.x) and not fit.fits:
