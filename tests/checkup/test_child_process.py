@@ -350,7 +350,8 @@ def test_a_fork_without_a_target_writes_no_second_result():
 
 def test_threads_and_processes_of_the_loop_end_with_it():
     def loop():
-        loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(4)), num_workers=1, persistent_workers=True)
+        # Without tensors: a worker sends these through a socket in the temporary folder, whose path may have 107 characters.
+        loader = torch.utils.data.DataLoader(range(4), num_workers=1, persistent_workers=True, collate_fn=list)
         rows = len([*loader])
         threading.Thread(target=time.sleep, args=(1000,)).start()  # after the fork of the worker, which a thread can block
         subprocess.Popen(["sleep", "1000"])  # noqa: S607
