@@ -87,7 +87,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A sentence on what differs from the textbook and is no mistake."""
+    """A sentence on what differs from the textbook and is not a mistake."""
 
     text: str
 

@@ -150,7 +150,7 @@ def _plain_tensors(run: Run) -> Iterator[Finding]:
         yield Finding(
             key="parameter-not-trained",
             confidence="likely",
-            evidence=f"The model has the tensor {', '.join(map(repr, names[:4]))}, which is no nn.Parameter: model.parameters() "
+            evidence=f"The model has the tensor {', '.join(map(repr, names[:4]))}, which is not a Parameter: model.parameters() "
             "does not have it, so no optimizer trains it.",
             numbers={"tensors": len(names)},
             source=run.line_with(*(f"self.{name.rpartition('.')[2]} =" for name in names)),
